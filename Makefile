@@ -1,0 +1,51 @@
+# Two commands for everyone:   make run   and   make test.   `make check` is for every save.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PROMPT ?= Why is the sky blue?
+MODEL  ?= smollm2:135m
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# One stamp per set-up, renewed when what it was made from changes: repeating a command needs no network.
+USER_STAMP := $(VENV)/installed-user
+DEV_STAMP  := $(VENV)/installed-dev
+
+.PHONY: help run test check fast format clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(USER_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(USER_STAMP)
+
+run: $(USER_STAMP)  ## set up, fetch the starter model and answer PROMPT
+	@$(BIN)/fathom run $(MODEL) "$(PROMPT)"
+
+check: $(DEV_STAMP)  ## format, lint, types, import contracts and the fast tests: seconds
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 -m "not slow"
+
+test: $(DEV_STAMP)  ## everything: what `check` runs, and the slow tests with real weights
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2
+
+format: $(DEV_STAMP)  ## rewrite the source in the one format
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+clean:  ## forget the set-up
+	rm -rf $(VENV) build dist

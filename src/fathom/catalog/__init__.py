@@ -1,0 +1,1 @@
+"""The landscape as data: names, and later classes, models, makers and hardware."""

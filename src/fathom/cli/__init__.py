@@ -1,0 +1,1 @@
+"""The door: one file per verb, imported only when it is chosen."""

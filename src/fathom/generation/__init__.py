@@ -1,0 +1,1 @@
+"""Turns logits into token sequences: sampling, stopping, state, usage."""

@@ -1,0 +1,1 @@
+"""Text, pictures and sound ↔ arrays: tokenizers and chat templates."""

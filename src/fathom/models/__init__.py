@@ -1,0 +1,1 @@
+"""Whole architectures for a single device, one file each."""

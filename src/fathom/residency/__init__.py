@@ -1,0 +1,1 @@
+"""Puts weights where the plan says."""
