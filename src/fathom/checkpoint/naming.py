@@ -1,0 +1,176 @@
+"""Which tensors of a file fill which parameters: rules matched in either direction.
+
+Nothing is computed here and nothing is guessed. Every tensor of the file is used or dropped by
+a rule and every parameter is filled, or the error lists both sides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+
+from fathom.dialects.rules import Rule, Stack, Step
+from fathom.errors import TensorMismatchError
+
+SHOWN = 6  # names listed per side of an error; the count says how many there are
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """File tensors `theirs`, in order, become our parameters `ours`, in order, by `steps`."""
+
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """Compile a template: placeholders are numbers, a weight or bias may follow."""
+    escaped = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
+    named = re.sub(r"\{(\w+)\}", r"(?P<\1>\\d+)", escaped)
+    return re.compile(rf"{named}(?P<leaf>\.weight|\.bias)?")
+
+
+def _fill(template: str, numbers: Mapping[str, str]) -> str:
+    leaf = numbers.get("leaf") or ""
+    return template.format_map({**numbers, "leaf": ""}) + leaf
+
+
+def _bindings(template: str, name: str) -> dict[str, str] | None:
+    found = _pattern(template).fullmatch(name)
+    return None if found is None else {k: v for k, v in found.groupdict().items() if v is not None}
+
+
+def assign(
+    rules: Sequence[Rule], tensors: Iterable[str], parameters: Iterable[str], *, prefix: str = ""
+) -> list[Assignment]:
+    """Return how the tensors of a file fill the parameters of a model.
+
+    A file of a bare trunk omits the `prefix` that the rules' names begin with.
+
+    Raises:
+        TensorMismatchError: when a tensor is left over or a parameter stays empty.
+    """
+    wanted = dict.fromkeys(parameters)
+    present = list(tensors)
+    bare = bool(prefix) and not any(name.startswith(prefix) for name in present)
+    spoken = {(prefix + name if bare else name): name for name in present}
+
+    assignments, used = _match(rules, spoken, wanted)
+    filled = {name for assignment in assignments for name in assignment.ours}
+    left_over = [name for name in spoken if name not in used]
+    # In a trunk's file, what no rule knows may be spelled in full, such as the output head.
+    if bare and left_over:
+        again, more = _match(rules, {spoken[n]: spoken[n] for n in left_over}, wanted)
+        assignments += again
+        filled |= {name for assignment in again for name in assignment.ours}
+        left_over = [name for name in left_over if spoken[name] not in more]
+    missing = [name for name in wanted if name not in filled]
+    if left_over or missing:
+        raise TensorMismatchError(_complaint([spoken[n] for n in left_over], missing, rules))
+    return assignments
+
+
+def _match(
+    rules: Sequence[Rule], spoken: Mapping[str, str], wanted: Mapping[str, object]
+) -> tuple[list[Assignment], set[str]]:
+    """Match names to rules, first rule first; return the assignments and the names used up."""
+    groups: dict[tuple[int, tuple[str, ...]], dict[str, list[tuple[int, str]]]] = {}
+    used: set[str] = set()
+    for name in spoken:
+        for index, rule in enumerate(rules):
+            hit = _hit(rule, name, wanted)
+            if hit is None:
+                continue
+            used.add(name)
+            if rule.ours:
+                template, targets, expert = hit
+                groups.setdefault((index, targets), {}).setdefault(template, []).append(
+                    (expert, spoken[name])
+                )
+            break
+    assignments = []
+    for (index, targets), by_template in groups.items():
+        rule = rules[index]
+        sources = [n for t in rule.theirs for _, n in sorted(by_template.get(t, []))]
+        if len(by_template) == len(rule.theirs):
+            assignments.append(Assignment(tuple(sources), targets, rule.steps))
+    return assignments, used
+
+
+def _hit(
+    rule: Rule, name: str, wanted: Mapping[str, object]
+) -> tuple[str, tuple[str, ...], int] | None:
+    """Return the template that a name fits, our names for it, and its place in a stack."""
+    for template in rule.theirs:
+        numbers = _bindings(template, name)
+        if numbers is None:
+            continue
+        targets = tuple(_fill(ours, numbers) for ours in rule.ours)
+        if all(target in wanted for target in targets):
+            return template, targets, int(numbers.get("expert", 0))
+    return None
+
+
+def spell(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]]) -> list[Assignment]:
+    """Return the assignments for saving our parameters, given with their shapes, as a file.
+
+    Raises:
+        TensorMismatchError: for a parameter that no rule names.
+    """
+    assignments: list[Assignment] = []
+    done: set[str] = set()
+    for name in shapes:
+        if name in done:
+            continue
+        found = _spell_one(rules, name, shapes)
+        if found is None:
+            raise TensorMismatchError(f"No rule says how '{name}' is spelled in a file")
+        assignments.append(found)
+        done.update(found.ours)
+    return assignments
+
+
+def _spell_one(
+    rules: Sequence[Rule], name: str, shapes: Mapping[str, tuple[int, ...]]
+) -> Assignment | None:
+    for rule in rules:
+        for template in rule.ours:
+            numbers = _bindings(template, name)
+            if numbers is None:
+                continue
+            ours = tuple(_fill(t, numbers) for t in rule.ours)
+            if not all(target in shapes for target in ours):
+                continue
+            copies = shapes[name][0] if any(isinstance(s, Stack) for s in rule.steps) else 1
+            theirs = tuple(
+                _fill(t, {**numbers, "expert": str(i)}) for t in rule.theirs for i in range(copies)
+            )
+            return Assignment(theirs, ours, rule.steps)
+    return None
+
+
+def _complaint(left_over: Sequence[str], missing: Sequence[str], rules: Sequence[Rule]) -> str:
+    """Describe both sides of a mismatch in one line."""
+    sides = []
+    if missing:
+        sides.append(f"{len(missing)} parameters have no tensor: {_listed(missing)}")
+    if left_over:
+        near = _nearest_rule(left_over[0], rules)
+        sides.append(f"{len(left_over)} tensors have no rule: {_listed(left_over)}{near}")
+    return "The file does not match the model that its configuration describes. " + "; ".join(sides)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown + (f" … and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _nearest_rule(name: str, rules: Sequence[Rule]) -> str:
+    templates = [template for rule in rules for template in rule.theirs]
+    close = get_close_matches(re.sub(r"\d+", "{layer}", name), templates, n=1, cutoff=0.6)
+    return f" (nearest rule: {close[0]})" if close else ""

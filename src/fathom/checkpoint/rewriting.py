@@ -1,0 +1,79 @@
+"""The arithmetic of naming rules: each step forwards, from a file, and backwards, to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fathom.dialects.rules import Join, Regroup, Reshape, Shift, Split, Stack, Step, Transpose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def forwards(steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Turn the file's tensors into ours."""
+    found = list(tensors)
+    for step in steps:
+        found = _forwards(step, found)
+    return found
+
+
+def backwards(steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Turn our tensors into the file's: the inverse of `forwards`."""
+    found = list(tensors)
+    for step in reversed(steps):
+        found = _backwards(step, found)
+    return found
+
+
+def _forwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
+    import torch
+
+    match step:
+        case Stack():
+            return [torch.stack(tensors)]
+        case Split(sizes, axis):
+            return list(torch.split(tensors[0], sizes, dim=axis))
+        case Join(_, axis):
+            return [torch.cat(tensors, dim=axis)]
+        case Transpose():
+            return [_transposed(tensor) for tensor in tensors]
+        case Regroup(view, order):
+            return [_regrouped(tensor, view, order) for tensor in tensors]
+        case Reshape(_, ours):
+            return [tensor.reshape(ours) for tensor in tensors]
+        case Shift(by):
+            return [tensor.float() + by for tensor in tensors]
+
+
+def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
+    import torch
+
+    match step:
+        case Stack():
+            return list(torch.unbind(tensors[0]))
+        case Split(_, axis):
+            return [torch.cat(tensors, dim=axis)]
+        case Join(sizes, axis):
+            return list(torch.split(tensors[0], sizes, dim=axis))
+        case Transpose():
+            return [_transposed(tensor) for tensor in tensors]
+        case Regroup(view, order):
+            there = tuple(view[axis] for axis in order)
+            back = tuple(order.index(axis) for axis in range(len(order)))
+            return [_regrouped(tensor, there, back) for tensor in tensors]
+        case Reshape(theirs, _):
+            return [tensor.reshape(theirs) for tensor in tensors]
+        case Shift(by):
+            return [tensor.float() - by for tensor in tensors]
+
+
+def _transposed(tensor: Tensor) -> Tensor:
+    return tensor if tensor.ndim < 2 else tensor.transpose(-1, -2)
+
+
+def _regrouped(tensor: Tensor, view: Sequence[int], order: Sequence[int]) -> Tensor:
+    rest = tuple(range(len(view), len(view) + tensor.ndim - 1))
+    seen = tensor.reshape(*view, *tensor.shape[1:])
+    return seen.permute(*order, *rest).reshape(tensor.shape)

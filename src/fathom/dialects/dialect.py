@@ -1,0 +1,69 @@
+"""What a dialect is, and the table that finds one by the name that a checkpoint states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from fathom.dialects.config import Config
+from fathom.dialects.rules import Rule
+from fathom.errors import UnknownArchitectureError, nearest
+from fathom.spec.decoder import Decoder
+
+ENTRY_POINTS = "fathom.dialects"  # a package may bring its own: model_type = "module:DIALECT"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A translation: a publisher's configuration becomes a spec, their tensor names ours.
+
+    `prefix` is what the names of a whole model begin with and those of its bare trunk lack.
+    `gguf_rules` come before the table that all GGUF files share (`dialects/gguf.py`).
+    """
+
+    name: str
+    read: Callable[[Config], Decoder]
+    rules: Callable[[Decoder], Sequence[Rule]]
+    prefix: str = ""
+    gguf_rules: Callable[[Decoder], Sequence[Rule]] | None = None
+
+
+# A checkpoint's ``model_type`` → the file that translates it. A family shares a file.
+FAMILIES: Mapping[str, str] = {
+    "llama": "llama",
+    "mistral": "llama",
+}
+
+
+def known() -> tuple[str, ...]:
+    """Return every ``model_type`` that can be opened, ours and those of installed extensions."""
+    return tuple(sorted({*FAMILIES, *_extensions()}))
+
+
+@cache
+def _extensions() -> Mapping[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+
+
+def find(model_type: str) -> Dialect:
+    """Return the dialect of a ``model_type``; its file is imported now, not before.
+
+    Raises:
+        UnknownArchitectureError: naming the nearest ones.
+    """
+    if model_type in FAMILIES:
+        module, attribute = f"fathom.dialects.{FAMILIES[model_type]}", "DIALECT"
+    elif model_type in _extensions():
+        module, _, attribute = _extensions()[model_type].partition(":")
+    else:
+        raise UnknownArchitectureError(
+            f"There is no dialect for the architecture '{model_type}'."
+            f"{nearest(model_type, known())} Known are: {', '.join(known())}."
+        )
+    found = getattr(import_module(module), attribute)
+    if not isinstance(found, Dialect):
+        raise UnknownArchitectureError(f"'{module}:{attribute}' is not a fathom Dialect")
+    return found

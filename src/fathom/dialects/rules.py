@@ -1,0 +1,103 @@
+"""Rules between a file's tensor names and ours: declared once, applied in both directions.
+
+A rule pairs name templates of the file (`theirs`) with templates of ours, and lists the steps
+that turn the one's tensors into the other's. A template names a module; its ``weight`` and
+``bias`` follow by themselves. ``{layer}`` and ``{expert}`` stand for numbers. Rules are data:
+`checkpoint/naming.py` matches them and `checkpoint/rewriting.py` holds the arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Tensors of one shape, one per ``{expert}``, become one with a leading axis."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One tensor becomes several, cut along an axis into `sizes`."""
+
+    sizes: tuple[int, ...]
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Join:
+    """Several tensors of `sizes` along an axis become one."""
+
+    sizes: tuple[int, ...]
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """The last two axes change places; a vector stays as it is (GPT-2 stores inputs first)."""
+
+
+@dataclass(frozen=True)
+class Regroup:
+    """The first axis is seen as `view`, its parts put in a new `order`, and flattened again."""
+
+    view: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The same numbers under another shape: the file's, then ours."""
+
+    theirs: tuple[int, ...]
+    ours: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A constant is added, in float32: norms stored as their distance from one (Gemma)."""
+
+    by: float
+
+
+Step: TypeAlias = Stack | Split | Join | Transpose | Regroup | Reshape | Shift
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Names of the file, our names, and the steps from the file's tensors to ours."""
+
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+
+
+def rename(theirs: str, ours: str, *steps: Step) -> Rule:
+    """One of theirs is one of ours, after `steps` that keep it one."""
+    return Rule((theirs,), (ours,), steps)
+
+
+def drop(theirs: str) -> Rule:
+    """A tensor of the file that is not needed, because it can be computed or is never read."""
+    return Rule((theirs,), ())
+
+
+def stack(theirs: str, ours: str, *steps: Step) -> Rule:
+    """One tensor per ``{expert}`` becomes one of ours, after `steps` on each."""
+    return Rule((theirs,), (ours,), (*steps, Stack()))
+
+
+def split(theirs: str, ours: dict[str, int], *before: Step, axis: int = 0) -> Rule:
+    """One of theirs is cut into several of ours, given with their sizes; `before` come first."""
+    return Rule((theirs,), tuple(ours), (*before, Split(tuple(ours.values()), axis)))
+
+
+def join(theirs: dict[str, int], ours: str, *after: Step, axis: int = 0) -> Rule:
+    """Several of theirs, given with their sizes, are joined into one of ours."""
+    return Rule(tuple(theirs), (ours,), (Join(tuple(theirs.values()), axis), *after))
+
+
+def swap_rotary_pairs(heads: int, head_width: int) -> Regroup:
+    """From pairs (2i, 2i + 1) to pairs (i, i + half): how GGUF and Meta store Llama's heads."""
+    return Regroup((heads, head_width // 2, 2), (0, 2, 1))

@@ -1,0 +1,128 @@
+"""The bricks of every spec: linear maps, norms, tables, bare tensors, and how they nest.
+
+A *part* is a frozen value that names its own sub-parts. From that one statement come the
+module that computes, the list of parameters that a checkpoint must fill, the memory plan and
+the explanation, so they cannot disagree. A parameter's name is its path in the spec:
+``layers.3.mixer.query.weight`` is the weight of ``spec.layers[3].mixer.query``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from fathom.spec.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One tensor that a checkpoint must fill."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: Role
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``x @ weight.T + bias``. With `stack`, that many maps of one shape, one per expert."""
+
+    inputs: int
+    outputs: int
+    role: Role
+    bias: bool = False
+    stack: int | None = None
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        lead = () if self.stack is None else (self.stack,)
+        shapes: dict[str, tuple[int, ...]] = {"weight": (*lead, self.outputs, self.inputs)}
+        if self.bias:
+            shapes["bias"] = (*lead, self.outputs)
+        return shapes
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Root-mean-square norm (Zhang & Sennrich, 2019) or layer norm (Ba et al., 2016)."""
+
+    width: int
+    epsilon: float
+    kind: Literal["rms", "layer"] = "rms"
+    weight: bool = True
+    bias: bool = False
+    role: Role = Role.NORM
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {"weight": (self.width,)} if self.weight else {}
+        return shapes | ({"bias": (self.width,)} if self.bias else {})
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to look up: token or position embeddings."""
+
+    rows: int
+    width: int
+    role: Role = Role.EMBEDDING
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        return {"weight": (self.rows, self.width)}
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A tensor that belongs to no linear map, norm or table: attention sinks, decay rates …"""
+
+    shape: tuple[int, ...]
+    role: Role
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        return {"": self.shape}
+
+
+@runtime_checkable
+class Compound(Protocol):
+    """A part made of parts: names in the order in which a reader should meet them."""
+
+    def parts(self) -> Mapping[str, Part | None]: ...
+
+
+Leaf: TypeAlias = Linear | Norm | Table | Bare
+Part: TypeAlias = "Leaf | Compound | Sequence[Part]"
+
+
+def children(part: Part) -> Iterator[tuple[str, Part]]:
+    """Yield the named sub-parts of a part; a sequence names them by number, a leaf has none."""
+    if isinstance(part, Leaf):
+        return
+    if isinstance(part, Sequence):
+        yield from ((str(index), child) for index, child in enumerate(part))
+        return
+    yield from ((name, child) for name, child in part.parts().items() if child is not None)
+
+
+def leaves(part: Part, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Yield every leaf with its dotted path, in order."""
+    if isinstance(part, Leaf):
+        yield path, part
+        return
+    for name, child in children(part):
+        yield from leaves(child, f"{path}.{name}" if path else name)
+
+
+def parameters(part: Part) -> Iterator[Parameter]:
+    """Yield every parameter of a part, in order, under the name that its module gives it."""
+    for path, leaf in leaves(part):
+        for name, shape in leaf.tensors().items():
+            yield Parameter(".".join(filter(None, (path, name))), shape, leaf.role)
+
+
+def count(part: Part) -> int:
+    """Return how many numbers a part holds."""
+    return sum(parameter.elements for parameter in parameters(part))

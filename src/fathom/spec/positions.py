@@ -1,0 +1,91 @@
+"""How a token learns where it stands: rotary embeddings, their scaling laws, linear biases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class LinearScaling:
+    """Positions divided by `factor` (Chen et al., 2023, arXiv 2306.15595)."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class DynamicScaling:
+    """The base grows with the sequence once it is longer than `original` (NTK-aware, dynamic)."""
+
+    factor: float
+    original: int
+
+
+@dataclass(frozen=True)
+class Llama3Scaling:
+    """Long wavelengths divided by `factor`, short ones kept, a ramp between (Llama 3.1)."""
+
+    factor: float
+    low_frequency: float
+    high_frequency: float
+    original: int
+
+
+@dataclass(frozen=True)
+class YarnScaling:
+    """Interpolation by wavelength with scaled attention (Peng et al., 2023, arXiv 2309.00071).
+
+    `attention` multiplies cosine and sine. `truncate` rounds the ramp's ends to whole
+    dimensions, as the paper's own code does.
+    """
+
+    factor: float
+    original: int
+    attention: float
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = True
+
+
+@dataclass(frozen=True)
+class LongRopeScaling:
+    """A factor per dimension: one list up to `original` positions, another beyond.
+
+    Ding et al., 2024, arXiv 2402.13753. `attention` multiplies cosine and sine.
+    """
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    original: int
+    attention: float
+
+
+@dataclass(frozen=True)
+class GivenScaling:
+    """Every frequency divided by its own stored factor, as GGUF's ``rope_freqs`` says it."""
+
+    factors: tuple[float, ...]
+
+
+RotaryScaling: TypeAlias = (
+    LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling | LongRopeScaling | GivenScaling
+)
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Pairs of dimensions turned by an angle that grows with position (Su et al., 2021).
+
+    `width` of the head's dimensions are turned, the first ones; the rest pass through.
+    Pairs are (i, i + width/2), or (2i, 2i + 1) when `interleaved`.
+    """
+
+    base: float
+    width: int
+    interleaved: bool = False
+    scaling: RotaryScaling | None = None
+
+
+@dataclass(frozen=True)
+class Alibi:
+    """A penalty on each score, linear in distance, with a slope per head (Press et al., 2021)."""
