@@ -34,7 +34,7 @@ def _forwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
         case Stack():
             return [torch.stack(tensors)]
         case Split(sizes, axis):
-            return list(torch.split(tensors[0], sizes, dim=axis))
+            return list(torch.split(tensors[0], list(sizes), dim=axis))
         case Join(_, axis):
             return [torch.cat(tensors, dim=axis)]
         case Transpose():
@@ -56,7 +56,7 @@ def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
         case Split(_, axis):
             return [torch.cat(tensors, dim=axis)]
         case Join(sizes, axis):
-            return list(torch.split(tensors[0], sizes, dim=axis))
+            return list(torch.split(tensors[0], list(sizes), dim=axis))
         case Transpose():
             return [_transposed(tensor) for tensor in tensors]
         case Regroup(view, order):

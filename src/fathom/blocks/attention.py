@@ -1,0 +1,86 @@
+"""Attention with grouped heads, as its spec describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from fathom.blocks.bricks import Linear, Norm
+from fathom.blocks.build import Block
+from fathom.blocks.frequencies import depends_on_length
+from fathom.blocks.state import MixerState, Step, rotation
+from fathom.ops.attention import Scoring
+from fathom.ops.rotary import rotate
+from fathom.spec import attention as spec
+from fathom.spec.positions import Rotary
+
+
+class Attention(Block):
+    """Project, norm, rotate, attend, project back. Input and result are (batch, length, width)."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    output: Linear
+    query_norm: Norm | None
+    key_norm: Norm | None
+    sinks: Tensor | None
+
+    def __init__(self, described: spec.Attention) -> None:
+        super().__init__(described)
+        self.spec = described
+        rotary = described.positions
+        self.rotary = rotary if isinstance(rotary, Rotary) else None
+        self.turns_late = self.rotary is not None and depends_on_length(self.rotary)
+
+    def forward(self, x: Tensor, step: Step, state: MixerState) -> Tensor:
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        if self.spec.clip is not None:
+            bound = self.spec.clip
+            query, key, value = (t.clamp(-bound, bound) for t in (query, key, value))
+        query = self._heads(query, self.spec.heads, self.query_norm)
+        key = self._heads(key, self.spec.kv_heads, self.key_norm)
+        value = self._heads(value, self.spec.kv_heads, None)
+        if self.rotary is not None:
+            cosine, sine = step.rotation(self.rotary)
+            query = rotate(query, cosine, sine, interleaved=self.rotary.interleaved)
+            if not self.turns_late:
+                key = rotate(key, cosine, sine, interleaved=self.rotary.interleaved)
+        mixed = state.attend(query, key, value, step, self._scoring(step))
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor, heads: int, norm: Norm | None) -> Tensor:
+        """(batch, length, heads × head_width) → (batch, heads, length, head_width), normed."""
+        width = self.spec.head_width
+        whole = norm is not None and norm.width != width  # one norm over all heads together
+        if norm is not None and whole:
+            x = norm(x)
+        x = x.reshape(*x.shape[:-1], heads, width)
+        if norm is not None and not whole:
+            x = norm(x)
+        return x.transpose(1, 2)
+
+    def _scoring(self, step: Step) -> Scoring:
+        reach = self.spec.reach
+        scale = self.spec.scale
+        return Scoring(
+            scale=self.spec.head_width**-0.5 if scale is None else scale,
+            causal=self.spec.causal,
+            window=reach.width if isinstance(reach, spec.Window) else None,
+            chunk=reach.width if isinstance(reach, spec.Chunk) else None,
+            soft_cap=self.spec.soft_cap,
+            sinks=self.sinks,
+            turn=self._turn(step) if self.turns_late else None,
+        )
+
+    def _turn(self, step: Step) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return what rotates kept keys by the angles that this step's length calls for."""
+        rotary, total = self.rotary, step.total
+        assert rotary is not None
+
+        def turn(key: Tensor, positions: Tensor) -> Tensor:
+            cosine, sine = rotation(rotary, positions, total)
+            return rotate(key, cosine, sine, interleaved=rotary.interleaved)
+
+        return turn

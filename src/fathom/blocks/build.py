@@ -1,0 +1,54 @@
+"""From a spec to modules: every part has one block, found by its type.
+
+A module's children bear the names that its spec gives its parts, so a parameter's name is its
+path in the spec. Blocks are built without memory; `residency` fills them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from torch import nn
+
+from fathom.spec import attention, decoder, feed_forward, parts
+
+# Spec type → "module:class" of the block that computes it; imported when first built.
+BLOCKS: Mapping[type, str] = {
+    parts.Linear: "fathom.blocks.bricks:Linear",
+    parts.Norm: "fathom.blocks.bricks:Norm",
+    parts.Table: "fathom.blocks.bricks:Table",
+    attention.Attention: "fathom.blocks.attention:Attention",
+    feed_forward.GatedMlp: "fathom.blocks.feed_forward:GatedMlp",
+    feed_forward.Mlp: "fathom.blocks.feed_forward:Mlp",
+    decoder.Residual: "fathom.blocks.layer:Residual",
+    decoder.Layer: "fathom.blocks.layer:Layer",
+    decoder.Embedding: "fathom.blocks.embedding:Embedding",
+    decoder.Output: "fathom.blocks.embedding:Output",
+}
+
+
+def build(part: parts.Part) -> nn.Module | nn.Parameter:
+    """Return the block that computes a part, its parameters not yet filled."""
+    if isinstance(part, parts.Bare):
+        import torch
+
+        return nn.Parameter(torch.empty(part.shape), requires_grad=False)
+    if isinstance(part, tuple):
+        return nn.ModuleList([_module(child) for child in part])
+    return _module(part)
+
+
+def _module(part: parts.Part) -> nn.Module:
+    module, _, name = BLOCKS[type(part)].partition(":")
+    block: nn.Module = getattr(import_module(module), name)(part)
+    return block
+
+
+class Block(nn.Module):
+    """A module made from a compound part: its children are the part's parts, under their names."""
+
+    def __init__(self, spec: parts.Compound) -> None:
+        super().__init__()
+        for name, part in spec.parts().items():
+            setattr(self, name, None if part is None else build(part))

@@ -1,0 +1,135 @@
+"""What a mixer is handed besides its input: where tokens stand, and what earlier ones left.
+
+State is an argument with one interface. A mixer asks it to attend, or to remember an array;
+where keys live (nowhere, contiguous, paged, rotating, on disk) is the engine's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fathom.blocks.frequencies import frequencies
+from fathom.ops.attention import Scoring, attention, visible
+from fathom.ops.rotary import angles
+from fathom.spec.positions import Rotary
+
+
+class Step:
+    """The tokens of one forward pass: their positions, and what is worked out from those once.
+
+    `positions` is (batch, length); a negative one marks padding. In a *dense* step every row
+    holds the positions start … start + length - 1, so causal order needs no mask.
+    """
+
+    def __init__(self, positions: Tensor, *, start: int | None = None) -> None:
+        self.positions = positions
+        self.start = start  # None unless dense
+        self._rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def dense(cls, batch: int, start: int, length: int, device: torch.device) -> Step:
+        """Return the step in which every row continues at `start`."""
+        row = torch.arange(start, start + length, device=device)
+        return cls(row.expand(batch, -1), start=start)
+
+    @classmethod
+    def padded(cls, real: Tensor) -> Step:
+        """Return the step for a padded batch; `real` (batch, length) is True at tokens."""
+        counted = real.long().cumsum(dim=1) - 1
+        return cls(torch.where(real, counted, -1))
+
+    @property
+    def length(self) -> int:
+        return int(self.positions.shape[1])
+
+    @property
+    def total(self) -> int:
+        """Tokens of the longest sequence once this step is done."""
+        if self.start is not None:
+            return self.start + self.length
+        return int(self.positions.max().item()) + 1
+
+    def rotation(self, rotary: Rotary) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine for these positions; layers with one rotary share them."""
+        if rotary not in self._rotations:
+            self._rotations[rotary] = rotation(rotary, self.positions, self.total)
+        return self._rotations[rotary]
+
+
+def rotation(rotary: Rotary, positions: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine, each (batch, 1, length, width / 2), for a sequence of `total`."""
+    turns, factor = frequencies(rotary, total)
+    return angles(turns.to(positions.device), positions, factor)
+
+
+class MixerState(Protocol):
+    """The state of one mixer. Attention attends; recurrences recall and remember arrays."""
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, scoring: Scoring
+    ) -> Tensor:
+        """Add keys and values, and attend over all there are; shapes as in `ops.attention`."""
+        ...
+
+    def recall(self, name: str) -> Tensor | None:
+        """Return what was remembered, (batch, …), or None at the start of a sequence."""
+        ...
+
+    def remember(self, name: str, value: Tensor) -> None:
+        """Keep an array for the next step."""
+        ...
+
+
+class State(Protocol):
+    """The state of a whole model: one per layer, in order."""
+
+    layers: Sequence[MixerState]
+
+
+class Passing:
+    """A state that keeps nothing: one full pass over whole sequences."""
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, scoring: Scoring
+    ) -> Tensor:
+        return attend(query, key, value, step, step.positions, scoring)
+
+    def recall(self, name: str) -> Tensor | None:
+        return None
+
+    def remember(self, name: str, value: Tensor) -> None:
+        pass
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    step: Step,
+    key_positions: Tensor,
+    scoring: Scoring,
+) -> Tensor:
+    """Attend from this step's queries to keys that stand at `key_positions` (batch, keys).
+
+    A dense step over keys in order, with nothing out of reach, needs no mask.
+    """
+    if scoring.turn is not None:
+        key = scoring.turn(key, key_positions)
+    reach = min(scoring.window or step.total, scoring.chunk or step.total)
+    ordered = step.start is not None and key.shape[2] == step.total
+    within_reach = ordered and reach >= step.total
+    mask = None if within_reach else visible(step.positions, key_positions, scoring)
+    bias = None
+    if scoring.slopes is not None:
+        bias = _distance_penalty(scoring.slopes, step.positions, key_positions)
+    return attention(query, key, value, scoring, mask, bias)
+
+
+def _distance_penalty(slopes: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
+    """Return −slope · distance, (batch, heads, length, keys) (Press et al., 2021)."""
+    distance = queries[:, None, :, None] - keys[:, None, None, :]
+    return -slopes[None, :, None, None] * distance.clamp(min=0)

@@ -1,0 +1,137 @@
+"""Scaled dot-product attention with grouped heads (Vaswani et al., 2017; Ainslie et al., 2023).
+
+Shapes: query (batch, heads, length, head_width), key (batch, kv_heads, keys, head_width), value
+(batch, kv_heads, keys, value_width); the result is (batch, heads, length, value_width).
+`mask`, broadcast to (batch, heads, length, keys), is True where a query may see a key. Without
+a mask, causal order aligns the last query with the last key. `bias` is added to the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fathom.ops.choose import Operation, Variant
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How queries meet keys, beside the tensors themselves.
+
+    `turn` rotates keys that are kept as they were projected, for the scaling laws under which
+    every angle depends on how long the sequence has become.
+    """
+
+    scale: float
+    causal: bool = True
+    window: int | None = None  # a query sees itself and window - 1 tokens before it
+    chunk: int | None = None  # a query sees its own block of so many tokens
+    soft_cap: float | None = None  # scores are bounded by cap · tanh(score / cap)
+    sinks: Tensor | None = None  # (heads,): scores that take their share and contribute nothing
+    slopes: Tensor | None = None  # (heads,): of a penalty linear in distance
+    turn: Callable[[Tensor, Tensor], Tensor] | None = None  # keys, their positions → keys
+
+
+def visible(query_positions: Tensor, key_positions: Tensor, scoring: Scoring) -> Tensor:
+    """Return which keys each query may see, (batch, 1, length, keys).
+
+    A negative position marks padding or an empty slot. No query sees one; a padding query sees
+    everything, so that its softmax has something to sum and its result stays finite.
+    """
+    query = query_positions[:, None, :, None]
+    key = key_positions[:, None, None, :]
+    seen = (key >= 0).expand(-1, -1, query.shape[2], -1)
+    if scoring.causal:
+        seen = seen & (key <= query)
+    if scoring.window is not None:
+        seen = seen & (key > query - scoring.window)
+        if not scoring.causal:
+            seen = seen & (key < query + scoring.window)
+    if scoring.chunk is not None:
+        seen = seen & (key // scoring.chunk == query // scoring.chunk)
+    return seen | (query < 0)
+
+
+def reference(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scoring: Scoring,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """The definition: scores and softmax in float32."""
+    groups = query.shape[1] // key.shape[1]
+    key = key.repeat_interleave(groups, dim=1)
+    value = value.repeat_interleave(groups, dim=1)
+    scores = torch.matmul(query.float(), key.float().transpose(-1, -2)) * scoring.scale
+    if scoring.soft_cap is not None:
+        scores = torch.tanh(scores / scoring.soft_cap) * scoring.soft_cap
+    if bias is not None:
+        scores = scores + bias
+    if mask is None and scoring.causal:
+        mask = _causal(scores.shape[-2], scores.shape[-1], scores.device)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    if scoring.sinks is not None:
+        extra = scoring.sinks.float()[None, :, None, None].expand(*scores.shape[:-1], 1)
+        weights = torch.softmax(torch.cat((scores, extra), dim=-1), dim=-1)[..., :-1]
+    else:
+        weights = torch.softmax(scores, dim=-1)
+    return torch.matmul(weights, value.float()).to(query.dtype)
+
+
+def _causal(length: int, keys: int, device: torch.device) -> Tensor:
+    return torch.ones(length, keys, dtype=torch.bool, device=device).tril(keys - length)
+
+
+def _fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scoring: Scoring,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """PyTorch's fused kernels; one query needs no causal mask, as it is the last."""
+    length, keys = query.shape[2], key.shape[2]
+    square = mask is None and scoring.causal and length == keys and length > 1
+    if mask is None and scoring.causal and 1 < length < keys:
+        mask = _causal(length, keys, query.device)
+    if bias is not None:
+        hidden = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
+        if square:
+            hidden = bias.masked_fill(~_causal(length, keys, query.device), float("-inf"))
+            square = False
+        mask = hidden.to(query.dtype)
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        is_causal=square,
+        scale=scoring.scale,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+
+
+def _refuses_fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scoring: Scoring,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> str | None:
+    if scoring.soft_cap is not None:
+        return "the fused kernel cannot bound scores by a soft cap"
+    if scoring.sinks is not None:
+        return "the fused kernel knows no attention sinks"
+    return None
+
+
+attention = Operation("attention", reference, [Variant("fused", _fused, _refuses_fused)])

@@ -1,0 +1,16 @@
+"""Root-mean-square norm and layer norm, in float32 whatever the type of the stream."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def rms_norm(x: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:
+    """``x / sqrt(mean(x²) + epsilon) · weight`` over the last axis (Zhang & Sennrich, 2019)."""
+    return functional.rms_norm(x.float(), x.shape[-1:], weight, epsilon).to(x.dtype)
+
+
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float) -> Tensor:
+    """``(x - mean) / sqrt(variance + epsilon) · weight + bias`` (Ba et al., 2016)."""
+    return functional.layer_norm(x.float(), x.shape[-1:], weight, bias, epsilon).to(x.dtype)
