@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from platformdirs import user_cache_dir
 
+from fathom.checkpoint.storage import cache_folder, write_text
 from fathom.planning.machine import Machine, this_machine
 
 if TYPE_CHECKING:
@@ -102,11 +102,6 @@ def usable_threads(machine: Machine) -> int:
     """Return the threads that operations should use: OMP_NUM_THREADS, or every usable core."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(int(wanted), machine.cores) if wanted.isdigit() and int(wanted) else machine.cores
-
-
-def cache_folder() -> Path:
-    """Return where measurements are kept: FATHOM_CACHE, or the system's cache for this user."""
-    return Path(os.environ.get("FATHOM_CACHE") or user_cache_dir("fathom", appauthor=False))
 
 
 def rates_file(machine: Machine) -> Path:
@@ -284,12 +279,7 @@ def _positive(rate: object) -> float:
 
 
 def _write(path: Path, rates: Rates) -> None:
-    """Write beside the file and rename over it, so that no reader ever sees half of one."""
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
-        part.write_text(json.dumps(asdict(rates), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(asdict(rates), indent=1) + "\n")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         warnings.warn(f"measured rates are not kept: {error}", stacklevel=3)
