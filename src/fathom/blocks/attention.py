@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from fathom.blocks.bricks import Linear, Norm
 from fathom.blocks.build import Block
-from fathom.blocks.frequencies import depends_on_length
-from fathom.blocks.state import MixerState, Step, rotation
+from fathom.blocks.state import MixerState, Step
 from fathom.ops.attention import Scoring
 from fathom.ops.rotary import rotate
 from fathom.spec import attention as spec
@@ -32,7 +29,6 @@ class Attention(Block):
         self.spec = described
         rotary = described.positions
         self.rotary = rotary if isinstance(rotary, Rotary) else None
-        self.turns_late = self.rotary is not None and depends_on_length(self.rotary)
 
     def forward(self, x: Tensor, step: Step, state: MixerState) -> Tensor:
         query, key, value = self.query(x), self.key(x), self.value(x)
@@ -45,9 +41,8 @@ class Attention(Block):
         if self.rotary is not None:
             cosine, sine = step.rotation(self.rotary)
             query = rotate(query, cosine, sine, interleaved=self.rotary.interleaved)
-            if not self.turns_late:
-                key = rotate(key, cosine, sine, interleaved=self.rotary.interleaved)
-        mixed = state.attend(query, key, value, step, self._scoring(step))
+            key = rotate(key, cosine, sine, interleaved=self.rotary.interleaved)
+        mixed = state.attend(query, key, value, step, self._scoring())
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor, heads: int, norm: Norm | None) -> Tensor:
@@ -61,7 +56,7 @@ class Attention(Block):
             x = norm(x)
         return x.transpose(1, 2)
 
-    def _scoring(self, step: Step) -> Scoring:
+    def _scoring(self) -> Scoring:
         reach = self.spec.reach
         scale = self.spec.scale
         return Scoring(
@@ -71,16 +66,4 @@ class Attention(Block):
             chunk=reach.width if isinstance(reach, spec.Chunk) else None,
             soft_cap=self.spec.soft_cap,
             sinks=self.sinks,
-            turn=self._turn(step) if self.turns_late else None,
         )
-
-    def _turn(self, step: Step) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return what rotates kept keys by the angles that this step's length calls for."""
-        rotary, total = self.rotary, step.total
-        assert rotary is not None
-
-        def turn(key: Tensor, positions: Tensor) -> Tensor:
-            cosine, sine = rotation(rotary, positions, total)
-            return rotate(key, cosine, sine, interleaved=rotary.interleaved)
-
-        return turn

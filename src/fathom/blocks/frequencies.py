@@ -18,11 +18,6 @@ from fathom.spec.positions import (
 )
 
 
-def depends_on_length(rotary: Rotary) -> bool:
-    """Return whether the angle of an early token changes as the sequence grows."""
-    return isinstance(rotary.scaling, DynamicScaling | LongRopeScaling)
-
-
 def frequencies(rotary: Rotary, total: int) -> tuple[Tensor, float]:
     """Return radians per position, (width / 2,) float32, and a factor on cosine and sine.
 

@@ -23,24 +23,35 @@ class Step:
 
     `positions` is (batch, length); a negative one marks padding. In a *dense* step every row
     holds the positions start … start + length - 1, so causal order needs no mask.
+
+    Some scaling laws of rotary positions depend on how long a sequence becomes. `span` is that
+    length, fixed for a session, so that keys kept from its start stay valid at its end.
     """
 
-    def __init__(self, positions: Tensor, *, start: int | None = None) -> None:
+    def __init__(
+        self, positions: Tensor, *, start: int | None = None, span: int | None = None
+    ) -> None:
         self.positions = positions
         self.start = start  # None unless dense
+        self._span = span
         self._rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
 
     @classmethod
-    def dense(cls, batch: int, start: int, length: int, device: torch.device) -> Step:
+    def dense(
+        cls, batch: int, start: int, length: int, device: torch.device, span: int | None = None
+    ) -> Step:
         """Return the step in which every row continues at `start`."""
         row = torch.arange(start, start + length, device=device)
-        return cls(row.expand(batch, -1), start=start)
+        return cls(row.expand(batch, -1), start=start, span=span)
 
     @classmethod
-    def padded(cls, real: Tensor) -> Step:
-        """Return the step for a padded batch; `real` (batch, length) is True at tokens."""
-        counted = real.long().cumsum(dim=1) - 1
-        return cls(torch.where(real, counted, -1))
+    def padded(cls, real: Tensor, before: Tensor | int = 0, span: int | None = None) -> Step:
+        """Return the step for a padded batch; `real` (batch, length) is True at tokens.
+
+        `before` is how many tokens each row holds already, (batch, 1).
+        """
+        counted = real.long().cumsum(dim=1) - 1 + before
+        return cls(torch.where(real, counted, -1), span=span)
 
     @property
     def length(self) -> int:
@@ -56,14 +67,11 @@ class Step:
     def rotation(self, rotary: Rotary) -> tuple[Tensor, Tensor]:
         """Return cosine and sine for these positions; layers with one rotary share them."""
         if rotary not in self._rotations:
-            self._rotations[rotary] = rotation(rotary, self.positions, self.total)
+            turns, factor = frequencies(rotary, self._span or self.total)
+            self._rotations[rotary] = angles(
+                turns.to(self.positions.device), self.positions, factor
+            )
         return self._rotations[rotary]
-
-
-def rotation(rotary: Rotary, positions: Tensor, total: int) -> tuple[Tensor, Tensor]:
-    """Return cosine and sine, each (batch, 1, length, width / 2), for a sequence of `total`."""
-    turns, factor = frequencies(rotary, total)
-    return angles(turns.to(positions.device), positions, factor)
 
 
 class MixerState(Protocol):
@@ -117,8 +125,6 @@ def attend(
 
     A dense step over keys in order, with nothing out of reach, needs no mask.
     """
-    if scoring.turn is not None:
-        key = scoring.turn(key, key_positions)
     reach = min(scoring.window or step.total, scoring.chunk or step.total)
     ordered = step.start is not None and key.shape[2] == step.total
     within_reach = ordered and reach >= step.total

@@ -8,7 +8,6 @@ a mask, causal order aligns the last query with the last key. `bias` is added to
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +19,7 @@ from fathom.ops.choose import Operation, Variant
 
 @dataclass(frozen=True)
 class Scoring:
-    """How queries meet keys, beside the tensors themselves.
-
-    `turn` rotates keys that are kept as they were projected, for the scaling laws under which
-    every angle depends on how long the sequence has become.
-    """
+    """How queries meet keys, beside the tensors themselves."""
 
     scale: float
     causal: bool = True
@@ -33,7 +28,6 @@ class Scoring:
     soft_cap: float | None = None  # scores are bounded by cap · tanh(score / cap)
     sinks: Tensor | None = None  # (heads,): scores that take their share and contribute nothing
     slopes: Tensor | None = None  # (heads,): of a penalty linear in distance
-    turn: Callable[[Tensor, Tensor], Tensor] | None = None  # keys, their positions → keys
 
 
 def visible(query_positions: Tensor, key_positions: Tensor, scoring: Scoring) -> Tensor:

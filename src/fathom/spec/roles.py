@@ -22,3 +22,7 @@ class Role(StrEnum):
     STATE_SPACE = "state space"  # parameters of a recurrence, a row per channel or head
     DENSE = "dense"  # a projection that no rule above splits: replicated
     HEAD = "head"  # hidden state → vocabulary or labels: split by outputs
+
+
+# Small, and sensitive to rounding: kept in float32 whatever the type of the other weights.
+EXACT = frozenset({Role.NORM, Role.STATE_SPACE})

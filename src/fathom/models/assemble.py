@@ -1,0 +1,24 @@
+"""From the spec of a whole architecture to the module that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+import torch
+from torch import nn
+
+from fathom.spec import decoder
+
+# Spec type → "module:class" of the architecture; imported when first assembled.
+ARCHITECTURES: Mapping[type, str] = {
+    decoder.Decoder: "fathom.models.decoder:Decoder",
+}
+
+
+def assemble(spec: decoder.Decoder) -> nn.Module:
+    """Return the module that a spec describes, without memory for its parameters."""
+    module, _, name = ARCHITECTURES[type(spec)].partition(":")
+    with torch.device("meta"):
+        model: nn.Module = getattr(import_module(module), name)(spec)
+    return model

@@ -1,0 +1,72 @@
+"""All weights in the memory of one device: read, renamed, converted, one tensor at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fathom.checkpoint.naming import Assignment
+from fathom.checkpoint.rewriting import forwards
+from fathom.errors import TensorMismatchError
+from fathom.models.assemble import assemble
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import parameters
+from fathom.spec.roles import EXACT
+
+if TYPE_CHECKING:
+    from fathom.checkpoint.progress import Progress
+
+
+class Source(Protocol):
+    """Where named tensors come from."""
+
+    def tensor(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """Return one tensor, decoded, in `dtype` if it is given and the stored one is a float."""
+        ...
+
+
+def load(
+    spec: Decoder,
+    source: Source,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Return the model that a spec describes, filled from `source`.
+
+    Weights take `dtype`, those whose role is exact stay in float32. Beside the model itself no
+    more than the tensors of one assignment are in memory.
+
+    Raises:
+        TensorMismatchError: when a tensor has another shape than the spec says.
+    """
+    model = assemble(spec)
+    wanted = {parameter.name: parameter for parameter in parameters(spec)}
+    for assignment in assignments:
+        exact = any(wanted[name].role in EXACT for name in assignment.ours)
+        target = torch.float32 if exact else dtype
+        tensors = forwards(
+            assignment.steps, [source.tensor(name, target) for name in assignment.theirs]
+        )
+        for name, tensor in zip(assignment.ours, tensors, strict=True):
+            if tuple(tensor.shape) != wanted[name].shape:
+                raise TensorMismatchError(
+                    f"'{assignment.theirs[0]}' gives '{name}' the shape {list(tensor.shape)},"
+                    f" but the configuration says {list(wanted[name].shape)}"
+                )
+            # A copy, so that nothing of ours depends on a file that may change under us.
+            owned = tensor.to(device=device, dtype=target, copy=True).contiguous()
+            _place(model, name, owned)
+            if progress is not None:
+                progress.advance(owned.nbytes)
+    return model.eval()
+
+
+def _place(model: nn.Module, name: str, tensor: Tensor) -> None:
+    path, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(path), leaf, nn.Parameter(tensor, requires_grad=False))
