@@ -1,0 +1,244 @@
+"""Chat templates: messages → the text that a model was trained to continue.
+
+A template is a program by a stranger. It runs in Jinja's immutable sandbox, set up the way
+transformers does so that published templates give the same bytes, with fewer globals and with
+bounds. `render_source` needs nothing but text and plain data, so that a process which may be
+killed can run it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import NoReturn
+
+import jinja2
+from jinja2 import ext, meta, nodes, parser
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from jinja2.utils import Namespace
+
+from fathom.errors import TokenizerError
+
+LARGEST_TEMPLATE = 1 << 20
+"""Characters of a template; the largest published one has about 30,000."""
+
+_LEAST_OUTPUT = 4 << 20  # characters that any conversation may render to, plus:
+_OUTPUT_PER_INPUT = 8  # characters rendered for each character of input
+_DEEPEST = 64  # nested lists and objects in a message
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+_OTHER = "give a template of your own or send the prompt as plain text"
+
+Messages = Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """The source of a template and the special tokens (``bos_token`` …) that it may spell."""
+
+    source: str
+    words: Mapping[str, str] = field(default_factory=dict)
+    tool_source: str | None = None
+
+    @classmethod
+    def choose(cls, templates: Mapping[str, str], words: Mapping[str, str]) -> ChatTemplate:
+        """The ``default`` template, and ``tool_use``, if there is one, for when tools are given."""
+        if "default" not in templates:
+            named = f" but {', '.join(sorted(templates))}" if templates else ""
+            raise TokenizerError(
+                f"this model has no chat template{named}; send the prompt as plain text, "
+                "or use an instruction-tuned variant of the model"
+            )
+        return cls(templates["default"], words, templates.get("tool_use"))
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """Names that the template reads from outside, such as ``enable_thinking``."""
+        environment = _environment()
+        with _template_errors():
+            return frozenset(meta.find_undeclared_variables(environment.parse(self.source)))
+
+    def render(
+        self,
+        messages: Messages,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        add_generation_prompt: bool = True,
+        **variables: object,
+    ) -> str:
+        """The text of a conversation.
+
+        Args:
+            messages: each with a ``role`` and mostly a ``content``; plain JSON data.
+            tools: functions that the model may call, as JSON schemas.
+            add_generation_prompt: end with the opening of the answer.
+            variables: more names for the template, such as ``enable_thinking=False``.
+        """
+        source = self.tool_source if tools and self.tool_source is not None else self.source
+        given = {
+            "documents": None,
+            **self.words,
+            **variables,
+            "messages": [_with_reasoning(message) for message in messages],
+            "tools": tools,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        return render_source(source, _plain_object(given))
+
+
+def render_source(source: str, variables: Mapping[str, object]) -> str:
+    """Run a template on plain JSON data; the whole of it may happen in another process."""
+    with _template_errors():
+        template = _compile(source)
+        limit = _LEAST_OUTPUT + _OUTPUT_PER_INPUT * len(json.dumps(variables))
+        return "".join(_bounded(template.generate(variables), limit))
+
+
+def _bounded(blocks: Iterator[str], limit: int) -> Iterator[str]:
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if total > limit:
+            raise TokenizerError(f"the chat template writes over {limit:,} characters; {_OTHER}")
+        yield block
+
+
+@lru_cache(maxsize=64)
+def _compile(source: str) -> jinja2.Template:
+    if len(source) > LARGEST_TEMPLATE:
+        raise TokenizerError(
+            f"the chat template has {len(source):,} characters, over {LARGEST_TEMPLATE:,}; {_OTHER}"
+        )
+    return _environment().from_string(source)
+
+
+@contextmanager
+def _template_errors() -> Iterator[None]:
+    """Name what a template did wrong, with its line where that is known."""
+    try:
+        yield
+    except TokenizerError:
+        raise
+    except jinja2.TemplateSyntaxError as error:
+        raise TokenizerError(
+            f"the chat template has a syntax error in line {error.lineno}: {error.message}; "
+            f"{_OTHER}"
+        ) from error
+    except SecurityError as error:
+        raise TokenizerError(f"the chat template is unsafe: {error}; {_OTHER}") from error
+    except _RefusedError as error:
+        raise TokenizerError(f"the chat template refuses this conversation: {error}") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        raise TokenizerError(f"the chat template is nested too deeply; {_OTHER}") from error
+    except Exception as error:
+        what = str(error) or type(error).__name__
+        raise TokenizerError(
+            f"the chat template fails{_line_of(error)}: {what}; "
+            "check the roles and contents of the messages"
+        ) from error
+
+
+def _line_of(error: Exception) -> str:
+    """' in line n' of the template, from the traceback that Jinja rewrites."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f" in line {line}" if line else ""
+
+
+class _RefusedError(jinja2.TemplateError):
+    """A template called ``raise_exception``."""
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise _RefusedError(message)
+
+
+def _strftime_now(format: str) -> str:
+    return datetime.now().astimezone().strftime(format)
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # Jinja's own filter escapes HTML; models were trained on plain JSON.
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def _make_dict(*pairs: Mapping[str, object], **named: object) -> dict[str, object]:
+    return dict(*pairs, **named)
+
+
+class _Generation(ext.Extension):
+    """``{% generation %}`` marks an answer for training; here it only renders what it holds."""
+
+    tags = {"generation"}  # noqa: RUF012 - the type that Jinja declares
+
+    def parse(self, parser: parser.Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, ext.loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    offered: dict[str, Callable[..., object]] = {
+        "range": safe_range,  # the sandbox's own: at most 100,000 steps
+        "namespace": Namespace,
+        "dict": _make_dict,
+        "raise_exception": _raise_exception,
+        "strftime_now": _strftime_now,
+    }
+    environment.globals.clear()
+    environment.globals.update(offered)
+    return environment
+
+
+def _with_reasoning(message: Mapping[str, object]) -> Mapping[str, object]:
+    """A message with its reasoning under every name by which templates ask for it."""
+    found = (message[name] for name in _REASONING if message.get(name) is not None)
+    reasoning = next(found, None)
+    if reasoning is None:
+        return message
+    return {"thinking": reasoning, **message, "reasoning_content": reasoning}
+
+
+def _plain_object(value: Mapping[str, object]) -> dict[str, object]:
+    return {str(name): _plain(each, 0) for name, each in value.items()}
+
+
+def _plain(value: object, depth: int) -> object:
+    """The same as plain JSON types: a template must not meet objects with methods of ours."""
+    if depth > _DEEPEST:
+        raise TokenizerError(f"a message is nested over {_DEEPEST} levels deep; flatten it")
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    for plain in (str, int, float):
+        if isinstance(value, plain):  # an enum or another subclass
+            return plain(plain.__str__(value)) if plain is str else plain(value)
+    if isinstance(value, Mapping):
+        return {_plain(key, depth + 1): _plain(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, depth + 1) for each in value]
+    raise TokenizerError(
+        f"a message holds a {type(value).__name__}, which is no JSON value; pass plain data"
+    )
