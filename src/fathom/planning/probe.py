@@ -38,6 +38,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 MATRIX_SIDES = (512, 1024, 2048, 4096)  # square weights, from a small model's to a large one's
 _PREFILL = (256, 2048, 2048)  # tokens, inputs, outputs of the matrix product
 _DISK_BYTES = 32 * 2**20
+_BUDGET = 0.06  # seconds of passes per figure, at least one
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,8 @@ def _operation_seconds() -> float:
     return 1 / _rate(calls, call)
 
 
-def _rate(amount: float, work: Callable[[], object], budget: float = 0.06) -> float:
-    """Return amount per second of the fastest pass, after one to warm up, within about `budget`."""
+def _rate(amount: float, work: Callable[[], object]) -> float:
+    """Return amount per second of the fastest pass, after one to warm up."""
     work()
     fastest, started = float("inf"), time.perf_counter()
     while True:
@@ -199,7 +200,7 @@ def _rate(amount: float, work: Callable[[], object], budget: float = 0.06) -> fl
         work()
         after = time.perf_counter()
         fastest = min(fastest, after - before)
-        if after - started > budget:
+        if after - started > _BUDGET:
             return amount / fastest
 
 
@@ -238,15 +239,15 @@ def _read(path: Path) -> Rates | None:
     """Return the kept rates, or ``None`` where there are none that can be understood."""
     try:
         return _rates_from(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError:
+        return None  # absent, or out of reach, which `_write` will meet again and tell
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         aside = path.with_suffix(".broken")
-        with suppress(OSError):
+        with suppress(OSError):  # a read-only cache: the warning then comes each time
             path.replace(aside)
         warnings.warn(
             f"the file of measured rates could not be read ({type(error).__name__}: {error}); "
-            f"it is now {aside}, and will be measured anew",
+            f"set aside as {aside.name}, they will be measured anew",
             stacklevel=3,
         )
         return None
@@ -262,12 +263,15 @@ def _rates_from(kept: dict[str, object]) -> Rates:
     matmul = {name: _positive(rate) for name, rate in rates.matmul.items()}
     if set(matvec) != set(DTYPES) or set(matmul) != set(DTYPES) or not all(matvec.values()):
         raise ValueError("dtypes are missing")
+    if not isinstance(rates.threads, int) or not isinstance(rates.measured_at, str):
+        raise ValueError("threads or date are missing")
     return replace(
         rates,
         matvec=matvec,
         matmul=matmul,
         memory_read=_positive(rates.memory_read),
         operation_seconds=_positive(rates.operation_seconds),
+        seconds=_positive(rates.seconds),
         disk_read=None if rates.disk_read is None else _positive(rates.disk_read),
     )
 

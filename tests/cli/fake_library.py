@@ -1,0 +1,160 @@
+"""A stand-in for `fathom.library`: a model that repeats what it was told, word by word.
+
+Run as a program it is the command line with this library in place, for tests that need a
+process of their own: `python fake_library.py run echo`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from fathom.checkpoint.contents import Contents, TensorInfo
+from fathom.checkpoint.location import Location
+from fathom.errors import ContextLengthError, NotFoundError
+from fathom.spec.card import Card
+
+CARD = Card(
+    name="echo",
+    origin="file:echo.gguf",
+    path="echo.gguf",
+    format="gguf",
+    title="Echo",
+    architecture="llama",
+    model_class="SLM",
+    parameters=134_515_008,
+    active_parameters=134_515_008,
+    context=64,
+    vocabulary=1000,
+    stored_bytes=3000,
+    bytes_by_encoding={"F32": 1000, "Q4_1": 2000},
+    tensors=2,
+    licence=None,
+    tokenizer="BPE, 1,000 tokens",
+    chat_template=True,
+    notes=("made up",),
+)
+FILE = Path("echo.gguf")
+CONTENTS = Contents(
+    format="gguf",
+    files=(FILE,),
+    tensors={
+        "norm": TensorInfo("norm", "F32", (250,), FILE, 0, 1000),
+        "embedding": TensorInfo("embedding", "Q4_1", (50, 64), FILE, 1000, 2000),
+    },
+)
+
+
+@dataclass
+class Usage:
+    prompt_tokens: int
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass
+class Measured:
+    seconds_to_first_token: float = 0.14
+    prefill_tokens_per_second: float = 298.0
+    decode_tokens_per_second: float | None = None  # one token has no rate
+    peak_memory_bytes: int = 402_000_000
+    load_seconds: float = 0.9
+
+
+@dataclass
+class Predicted:
+    seconds_to_first_token: float = 0.12
+    prefill_tokens_per_second: float = 310.0
+    decode_tokens_per_second: float = 41.26
+    memory_bytes: int = 310_000_000
+
+
+@dataclass
+class Generation:
+    """Streams `words`. The word 'slowly' makes every later word take its time."""
+
+    words: list[str]
+    usage: Usage
+    finish_reason: str | None = None
+    text: str = ""
+    measured: Measured = field(default_factory=Measured)
+    predicted: Predicted = field(default_factory=Predicted)
+    logprobs: list[float] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        for word in self.words:
+            time.sleep(0.05 if "slowly" in self.words else 0)
+            self.text += word
+            self.usage.completion_tokens += 1
+            yield word
+        self.finish_reason = "stop"
+
+
+@dataclass
+class Model:
+    card: Card
+    calls: list[dict[str, object]] = field(default_factory=list)
+
+    def generate(self, prompt: str, **options: object) -> Generation:
+        self.calls.append({"prompt": prompt, **options})
+        logprobs = [float("-inf")] if "logprobs" in options else None
+        return Generation([f"{prompt}…"], Usage(1), logprobs=logprobs)
+
+    def chat(self, messages: list[dict[str, str]], **options: object) -> Generation:
+        self.calls.append({"messages": messages, **options})
+        question = messages[-1]["content"]
+        if question == "too long":
+            raise ContextLengthError("70 tokens exceed the context of 64")
+        words = [f"{len(messages)}:", *(f" {word}" for word in question.split())]
+        if "slowly" in question:
+            words = ["slowly", *(f" {number}" for number in range(1000))]
+        return Generation(words, Usage(len(messages)))
+
+
+LAST: list[Model] = []
+
+
+def _known(name: str) -> None:
+    if name not in ("echo", "bare"):
+        raise NotFoundError(f"there is no model {name!r}.\nTry echo")
+
+
+def open(name: str, **options: object) -> Model:
+    _known(name)
+    model = Model(CARD if name == "echo" else Card(**{**vars(CARD), "chat_template": False}))
+    model.calls.append({"open": name, **options})
+    LAST[:] = [model]
+    return model
+
+
+def describe(name: str, **options: object) -> Card:
+    _known(name)
+    return CARD
+
+
+def contents(name: str, **options: object) -> Contents:
+    _known(name)
+    return CONTENTS
+
+
+def locate(name: str, **options: object) -> Location:
+    _known(name)
+    return Location(name, "file", "file:echo.gguf", FILE, "cache", size=3000, sha256="ab" * 32)
+
+
+def install() -> ModuleType:
+    """Put this module where `fathom.library` would be."""
+    module = sys.modules[__name__]
+    sys.modules["fathom.library"] = module
+    return module
+
+
+if __name__ == "__main__":
+    install()
+    from fathom.cli.main import main
+
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The card as facts and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from fathom.cli.inspect import UNSTATED, card_facts
+from fathom.spec.card import Card
+
+
+def test_json_has_every_field_of_the_card(door, fake_library) -> None:
+    card = json.loads(door("inspect", "echo", "--json")[1])
+    assert set(card) == {field.name for field in fields(Card)}
+    assert card["parameters"] == 134_515_008
+    assert card["bytes_by_encoding"] == {"F32": 1000, "Q4_1": 2000}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Card)])
+def test_every_fact_of_the_card_is_shown(name, fake_library) -> None:
+    """Changing any one field changes what is printed."""
+    changed = {
+        "parameters": 7,
+        "active_parameters": 7,
+        "context": 7,
+        "vocabulary": 7,
+        "stored_bytes": 7,
+        "bytes_by_encoding": {"BF16": 7},
+        "tensors": 7,
+        "chat_template": False,
+        **dict.fromkeys(("inputs", "outputs", "lineage", "notes"), ("other",)),
+    }
+    card = fake_library.CARD
+    other = replace(card, **{name: changed.get(name, "other")})
+    assert list(card_facts(card)) != list(card_facts(other))
+
+
+def test_what_is_not_stated_is_said(fake_library) -> None:
+    facts = dict(card_facts(fake_library.CARD))
+    assert facts["licence"] == UNSTATED
+    assert facts["parameters"] == "134,515,008"
+    assert facts["tensor types"] == "Q4_1 2.00 kB (66.7%)"  # the largest first
+
+
+def test_tensors_are_listed(door, fake_library) -> None:
+    lines = door("inspect", "echo", "--tensors")[1].splitlines()
+    assert [line.split() for line in lines[-3:]] == [
+        ["tensor", "type", "bytes", "shape"],
+        ["norm", "F32", "1,000", "250"],
+        ["embedding", "Q4_1", "2,000", "50", "×", "64"],
+    ]
+    listed = json.loads(door("inspect", "echo", "--tensors", "--json")[1])["tensor_list"]
+    assert [tensor["name"] for tensor in listed] == ["norm", "embedding"]
+    assert listed[1]["shape"] == [50, 64]
