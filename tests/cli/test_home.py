@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fathom.catalog.starters import starters
+from fathom.checkpoint import hub_cache
 from fathom.cli import home
 from fathom.planning import probe
 from fathom.planning.accelerators import Accelerator
@@ -29,6 +31,7 @@ RATES = Rates(
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub_cache, "root", lambda: tmp_path / "absent")
     return tmp_path
 
 
@@ -51,13 +54,19 @@ def test_what_was_fetched_is_listed(door, cache: Path) -> None:
     package = cache / "packages/some-model/1.0"
     package.mkdir(parents=True)
     (package / "weights").write_bytes(bytes(1500))
-    (cache / "hub/owner--a--b").mkdir(parents=True)
     assert "pypi:some-model==1.0, 1.50 kB" in door()[1]
     kept = json.loads(door("--json")[1])["cache"]["fetched"]
-    assert [(entry["name"], entry["size"]) for entry in kept] == [
-        ("pypi:some-model==1.0", 1500),
-        ("hub:owner/a--b", 0),
-    ]
+    assert [(entry["origin"], entry["size"]) for entry in kept] == [("pypi:some-model==1.0", 1500)]
+
+
+@pytest.mark.parametrize("name", starters())
+def test_every_starter_is_named(name: str, door) -> None:
+    assert f"{name}, {starters()[name].title}" in door()[1]
+    assert name in json.loads(door("--json")[1])["starters"]
+
+
+def test_the_command_to_try_names_a_starter() -> None:
+    assert home.TRY.split()[2] in starters()
 
 
 def test_limits_and_accelerators_are_named() -> None:

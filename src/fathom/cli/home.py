@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
+from fathom.catalog.starters import starters
+from fathom.checkpoint.locate import Cached, cached
 from fathom.checkpoint.storage import cache_folder, free_bytes
 from fathom.cli.output import Facts, byte_text, print_facts, print_json, rate_text
-from fathom.cli.pull import stored_bytes
 from fathom.planning.machine import Machine, this_machine
 from fathom.planning.probe import Rates, cached_rates
 
@@ -20,22 +19,13 @@ EXAMPLES = """\
 TRY = 'fathom run smollm2:135m "Why is the sky blue?"'
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Something fetched before. `size` in bytes."""
-
-    name: str  # "pypi:package==version" or "hub:owner/name", as `fathom inspect` takes it
-    path: Path
-    size: int
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add nothing: `fathom` alone has no arguments of its own."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Describe this machine. Measures nothing and fetches nothing."""
-    machine, rates, kept = this_machine(), cached_rates(), list(fetched())
+    machine, rates, kept = this_machine(), cached_rates(), cached()
     free = free_bytes(cache_folder())
     if args.json:
         print_json(
@@ -43,11 +33,12 @@ def run(args: argparse.Namespace) -> int:
                 "machine": machine,
                 "rates": rates,
                 "cache": {"path": cache_folder(), "free_bytes": free, "fetched": kept},
+                "starters": starters(),
                 "try": TRY,
             }
         )
         return 0
-    print_facts([*machine_facts(machine), *rate_facts(rates), *_cache_facts(kept, free)])
+    print_facts([*machine_facts(machine), *rate_facts(rates), *cache_facts(kept, free)])
     print(f"\ntry  {TRY}\nhelp fathom --help")
     return 0
 
@@ -90,21 +81,14 @@ def rate_facts(rates: Rates | None) -> Facts:
     ]
 
 
-def fetched() -> Iterator[Kept]:
-    """Yield what lies in Fathom's own cache: packages with weights, and hub repositories."""
-    packages, hub = cache_folder() / "packages", cache_folder() / "hub"
-    for folder in sorted(packages.glob("*/*")):
-        if folder.is_dir():
-            name = f"pypi:{folder.parent.name}=={folder.name}"
-            yield Kept(name, folder, stored_bytes(folder))
-    for folder in sorted(hub.glob("*--*")):
-        yield Kept(f"hub:{folder.name.replace('--', '/', 1)}", folder, stored_bytes(folder))
-
-
-def _cache_facts(kept: list[Kept], free: int) -> Facts:
-    place = f"{cache_folder()}, {byte_text(free)} free"
+def cache_facts(kept: Sequence[Cached], free: int) -> Facts:
+    """Return label and value of what was fetched before, and of names to begin with."""
     return [
-        ("cache", place),
-        *(("cached", f"{entry.name}, {byte_text(entry.size)}") for entry in kept),
-        *([("cached", "nothing yet")] if not kept else []),
+        ("cache", f"{cache_folder()}, {byte_text(free)} free"),
+        *(("cached", f"{entry.origin}, {byte_text(entry.size)}") for entry in kept),
+        *([] if kept else [("cached", "nothing yet")]),
+        *(
+            ("starter", f"{entry.name}, {entry.title}, {byte_text(entry.bytes)}")
+            for entry in starters().values()
+        ),
     ]
