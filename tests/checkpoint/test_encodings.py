@@ -6,6 +6,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+
 from fathom.checkpoint.encodings import ENCODINGS, encoding
 from fathom.checkpoint.encodings.grids import points
 from fathom.errors import ModelFileError

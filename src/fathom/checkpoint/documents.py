@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,8 +61,7 @@ def _load(text: str, file: Path) -> object:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         result = dict(pairs)
         if len(result) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in result if names.count(name) > 1)
+            twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
             detail = f"the key {twice[:80]!r} occurs twice; keep one"
             raise ModelFileError("E_DUPLICATE", detail, file=file)
         return result

@@ -29,4 +29,5 @@ def planes(packed: Tensor, width: int, run: int) -> Tensor:
     """
     shifts = torch.arange(0, 8, width, dtype=torch.uint8, device=packed.device)
     fields = packed.reshape(packed.shape[0], -1, 1, run) >> shifts.reshape(1, 1, -1, 1)
-    return (fields & (2**width - 1)).reshape(packed.shape[0], -1)
+    masked: Tensor = fields & (2**width - 1)
+    return masked.reshape(packed.shape[0], -1)

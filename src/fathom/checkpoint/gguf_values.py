@@ -1,0 +1,169 @@
+"""The values of a GGUF header, read one after another from a buffer."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from mmap import mmap
+from pathlib import Path
+from types import MappingProxyType
+
+from fathom.checkpoint.limits import (
+    GGUF_ARRAY,
+    GGUF_ARRAY_DEPTH,
+    GGUF_HEADER,
+    GGUF_STRING,
+    Limit,
+)
+from fathom.errors import ModelFileError
+
+__all__ = ["NUMBERS", "VALUE_TYPES", "Cursor"]
+
+VALUE_TYPES: Mapping[int, str] = MappingProxyType(
+    {
+        **{0: "UINT8", 1: "INT8", 2: "UINT16", 3: "INT16", 4: "UINT32", 5: "INT32"},
+        **{6: "FLOAT32", 7: "BOOL", 8: "STRING", 9: "ARRAY"},
+        **{10: "UINT64", 11: "INT64", 12: "FLOAT64"},
+    }
+)
+"""The number that a file gives to each type of value (``gguf_metadata_value_type``)."""
+
+NUMBERS: Mapping[str, str] = MappingProxyType(
+    {
+        **{"UINT8": "B", "INT8": "b", "UINT16": "H", "INT16": "h", "UINT32": "I", "INT32": "i"},
+        **{"FLOAT32": "f", "BOOL": "B", "UINT64": "Q", "INT64": "q", "FLOAT64": "d"},
+    }
+)
+"""The `struct` code of each type that has a fixed size."""
+
+_SMALLEST = {"STRING": 8, "ARRAY": 12}  # bytes: an empty string; a type, a count and no elements
+
+
+class Cursor:
+    """A position in a header that never moves past its end.
+
+    Attributes:
+        position: bytes from the start of the file.
+        types: the type number of each key read by `typed_value`.
+    """
+
+    def __init__(self, data: bytes | mmap, file: Path) -> None:
+        self.data = data
+        self.file = file
+        self.size = len(data)
+        self.position = 0
+        self.types: dict[str, int] = {}
+
+    def peek(self, count: int) -> bytes:
+        return self.data[self.position : self.position + count]
+
+    def take(self, count: int) -> int:
+        """Step over `count` bytes and return where they begin, or raise ``E_TRUNCATED``."""
+        at = self.position
+        if count > self.size - at:
+            detail = f"needs {count:,} bytes more, {self.size - at:,} are left; fetch it again"
+            raise ModelFileError("E_TRUNCATED", detail, file=self.file, offset=at)
+        self.position = at + count
+        GGUF_HEADER.check(self.position, "the header is too long", file=self.file)
+        return at
+
+    def number(self, code: str) -> int:
+        """One little-endian whole number, by its `struct` code."""
+        layout = struct.Struct("<" + code)
+        (value,) = layout.unpack_from(self.data, self.take(layout.size))
+        return int(value)
+
+    def string(self) -> str:
+        """A length and as many bytes of UTF-8."""
+        length = self.number("Q")
+        at = self.take(length)
+        GGUF_STRING.check(length, "a string is too long", file=self.file, offset=at)
+        return self._text(at, at + length)
+
+    def name(self, limit: Limit, *, code: str = "E_LIMIT") -> str:
+        """A string that names something: its length is held against `limit` first."""
+        length = self.number("Q")
+        limit.check(length, "a name is too long", file=self.file, code=code, offset=self.position)
+        at = self.take(length)
+        return self._text(at, at + length)
+
+    def typed_value(self, key: str) -> object:
+        """A type and a value of that type."""
+        number = self.number("I")
+        self.types[key] = number
+        return self._value(number, key, depth=0)
+
+    def _value(self, number: int, key: str, depth: int) -> object:
+        kind = self._kind(number, key)
+        if kind == "STRING":
+            return self.string()
+        if kind == "ARRAY":
+            return self._array(key, depth + 1)
+        return self._numbers(kind, 1, key)[0]
+
+    def _kind(self, number: int, key: str) -> str:
+        kind = VALUE_TYPES.get(number)
+        if kind is None:
+            detail = f"{key}: unknown value type {number}; convert the model again"
+            raise ModelFileError("E_DTYPE", detail, file=self.file, offset=self.position)
+        return kind
+
+    def _array(self, key: str, depth: int) -> list[object]:
+        GGUF_ARRAY_DEPTH.check(depth, f"{key}: nested too deep", file=self.file, code="E_DEPTH")
+        number, count = self.number("I"), self.number("Q")
+        kind = self._kind(number, key)
+        smallest = _SMALLEST.get(kind) or struct.calcsize("<" + NUMBERS[kind])
+        if count * smallest > self.size - self.position:
+            detail = f"{key}: an array of {count:,} exceeds the file; fetch it again"
+            raise ModelFileError("E_TRUNCATED", detail, file=self.file, offset=self.position)
+        GGUF_ARRAY.check(count, f"{key}: the array is too long", file=self.file)
+        if kind == "STRING":
+            return self._strings(count)
+        if kind == "ARRAY":
+            return [self._array(key, depth + 1) for _ in range(count)]
+        return self._numbers(kind, count, key)
+
+    def _numbers(self, kind: str, count: int, key: str) -> list[object]:
+        layout = struct.Struct(f"<{count}{NUMBERS[kind]}")
+        values = layout.unpack_from(self.data, self.take(layout.size))
+        if kind != "BOOL":
+            return list(values)
+        if any(value > 1 for value in values):
+            detail = f"{key}: a truth value is neither 0 nor 1"
+            raise ModelFileError("E_MISMATCH", detail, file=self.file, offset=self.position)
+        return [bool(value) for value in values]
+
+    def _strings(self, count: int) -> list[object]:
+        """Strings in a row: the loop that reads vocabularies, so it calls as little as it can."""
+        data, position, size, most = self.data, self.position, self.size, GGUF_STRING.most
+        bounds: list[tuple[int, int]] = []
+        length_at = struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            start = position + 8
+            if start > size:
+                self.take(size)  # raises: cut short inside a length
+            (length,) = length_at(data, position)
+            end = start + length
+            if end > size or length > most:
+                self.position = position
+                self.string()  # raises: cut short, or over the limit
+            bounds.append((start, end))
+            position = end
+        first = self.position
+        self.take(position - first)
+        block = data[first:position]
+        try:
+            return [str(block[start - first : end - first], "utf-8") for start, end in bounds]
+        except UnicodeDecodeError:
+            for start, end in bounds:
+                self._text(start, end)
+            raise
+
+    def _text(self, start: int, end: int) -> str:
+        try:
+            return str(self.data[start:end], "utf-8")
+        except UnicodeDecodeError:
+            detail = "a string is not valid UTF-8; convert the model again"
+            raise ModelFileError(
+                "E_HEADER_ENCODING", detail, file=self.file, offset=start
+            ) from None

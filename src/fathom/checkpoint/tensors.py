@@ -1,0 +1,153 @@
+"""Reading tensors out of the files that headers describe.
+
+Files are memory-mapped, so a tensor of a native type costs no copy and block encodings are decoded
+a chunk at a time: the peak is the result and one chunk. A model file must not be shortened while
+it is mapped; its length is checked when it is opened.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from fathom.checkpoint.contents import Contents, TensorInfo
+from fathom.checkpoint.encodings import Encoding, encoding
+from fathom.checkpoint.encodings.native import view
+from fathom.errors import ModelFileError, NotFoundError, TensorMismatchError, nearest
+
+__all__ = ["Reader", "read_raw", "read_tensor"]
+
+# Decoded elements per step: 1 MiB of float32 stays in a core's cache between the few passes.
+CHUNK_ELEMENTS = 1 << 18
+
+
+class Reader:
+    """Tensors of a checkpoint by name; each file is mapped once and stays mapped while in use.
+
+    Use as a context manager. A tensor may outlive the reader: it keeps its file mapped.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self._needed = _lengths(contents.tensors.values())
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget the mappings; each ends with the last tensor that looks into it."""
+        self._maps.clear()
+
+    def info(self, name: str) -> TensorInfo:
+        """What the header says about a tensor, or a `TensorMismatchError` with near names."""
+        try:
+            return self.contents.tensors[name]
+        except KeyError:
+            suggestion = nearest(name, self.contents.tensors)
+            raise TensorMismatchError(
+                f"no tensor {name!r} in this checkpoint.{suggestion}"
+            ) from None
+
+    def tensor(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """The tensor in the shape of its header, in `dtype` or as `read_tensor` says."""
+        info = self.info(name)
+        return _decode(self._raw(info), info, dtype)
+
+    def raw(self, name: str) -> Tensor:
+        """The stored bytes as (size,) uint8, without a copy."""
+        return self._raw(self.info(name))
+
+    def _raw(self, info: TensorInfo) -> Tensor:
+        if info.file not in self._maps:
+            self._maps[info.file] = _map(info.file, self._needed[info.file])
+        return _bytes(self._maps[info.file], info)
+
+
+def read_tensor(info: TensorInfo, *, dtype: torch.dtype | None = None) -> Tensor:
+    """Read one tensor in the shape of its header.
+
+    Without `dtype`, numbers that torch holds come back in their own type and share memory with
+    the file where their address allows; block encodings come back as float32. Writing to the
+    result never changes the file.
+
+    Raises:
+        ModelFileError: ``E_TRUNCATED`` if the file is shorter than its header said, ``E_DTYPE``
+            if torch has no type for the encoding.
+    """
+    return _decode(read_raw(info), info, dtype)
+
+
+def read_raw(info: TensorInfo) -> Tensor:
+    """Read the stored bytes of one tensor as (size,) uint8, without a copy."""
+    return _bytes(_map(info.file, info.offset + info.size), info)
+
+
+def _lengths(tensors: Iterable[TensorInfo]) -> dict[Path, int]:
+    """The least length of each file, in bytes."""
+    lengths: dict[Path, int] = {}
+    for tensor in tensors:
+        end = tensor.offset + tensor.size
+        lengths[tensor.file] = max(end, lengths.get(tensor.file, 0))
+    return lengths
+
+
+def _map(path: Path, needed: int) -> mmap.mmap:
+    """Map a file copy-on-write: writable for torch's sake, and the file never changes."""
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size < needed:
+                detail = f"has {size:,} bytes, its header promised {needed:,}; fetch it again"
+                raise ModelFileError("E_TRUNCATED", detail, file=path)
+            if sys.platform != "linux":
+                return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            # NORESERVE: without it Linux refuses to map a file larger than memory copy-on-write.
+            flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000)
+            return mmap.mmap(stream.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError as error:
+        raise NotFoundError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _bytes(mapping: mmap.mmap, info: TensorInfo) -> Tensor:
+    if info.size == 0:
+        return torch.empty(0, dtype=torch.uint8)
+    return torch.frombuffer(mapping, dtype=torch.uint8, count=info.size, offset=info.offset)
+
+
+def _decode(raw: Tensor, info: TensorInfo, dtype: torch.dtype | None) -> Tensor:
+    kind = encoding(info.encoding)
+    if kind.native is not None:
+        values = view(raw, kind.native).reshape(info.shape)
+        return values if dtype is None else values.to(dtype)
+    return _decode_blocks(raw, kind, info.shape, dtype or torch.float32)
+
+
+def _decode_blocks(
+    raw: Tensor, kind: Encoding, shape: tuple[int, ...], dtype: torch.dtype
+) -> Tensor:
+    """Decode into a result of `dtype` that is allocated once."""
+    result = torch.empty(shape, dtype=dtype)
+    flat = result.view(-1)
+    step = max(CHUNK_ELEMENTS // kind.block_elements, 1) * kind.block_elements
+    for start in range(0, flat.numel(), step):
+        part = flat[start : start + step]
+        at = start // kind.block_elements * kind.block_bytes
+        part.copy_(kind.decode(raw[at : at + kind.size(part.shape)], part.shape))
+    return result
