@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.location import Location
 from fathom.errors import ContextLengthError, NotFoundError
 from fathom.spec.card import Card
@@ -39,14 +38,6 @@ CARD = Card(
     notes=("made up",),
 )
 FILE = Path("echo.gguf")
-CONTENTS = Contents(
-    format="gguf",
-    files=(FILE,),
-    tensors={
-        "norm": TensorInfo("norm", "F32", (250,), FILE, 0, 1000),
-        "embedding": TensorInfo("embedding", "Q4_1", (50, 64), FILE, 1000, 2000),
-    },
-)
 
 
 @dataclass
@@ -134,11 +125,6 @@ def open(name: str, **options: object) -> Model:
 def describe(name: str, **options: object) -> Card:
     _known(name)
     return CARD
-
-
-def contents(name: str, **options: object) -> Contents:
-    _known(name)
-    return CONTENTS
 
 
 def locate(name: str, **options: object) -> Location:

@@ -161,6 +161,15 @@ def test_a_chat_keeps_its_system_text_and_is_quiet_when_asked() -> None:
         chat.close()
 
 
+def test_a_checkpoint_without_template_holds_no_chat() -> None:
+    chat = Terminal("run", "bare")
+    try:
+        chat.expect("fathom: this checkpoint has no chat template: give a prompt")
+        assert chat.exit_code() == 2
+    finally:
+        chat.close()
+
+
 def test_facts_on_a_terminal_are_the_same_facts() -> None:
     chat = Terminal("inspect", "echo")
     try:

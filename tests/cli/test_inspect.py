@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from fathom.cli.inspect import UNSTATED, card_facts
 from fathom.spec.card import Card
@@ -44,13 +47,22 @@ def test_what_is_not_stated_is_said(fake_library) -> None:
     assert facts["tensor types"] == "Q4_1 2.00 kB (66.7%)"  # the largest first
 
 
-def test_tensors_are_listed(door, fake_library) -> None:
+def test_tensors_are_listed(door, fake_library, monkeypatch, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.safetensors"
+    tensors = {"norm": np.ones(250, np.float32), "embedding": np.ones((50, 1024), np.float16)}
+    save_file({**tensors, "scale": np.ones((), np.float32)}, file)
+    card = replace(fake_library.CARD, path=str(file))
+    monkeypatch.setattr(fake_library, "describe", lambda *_, **__: card)
     lines = door("inspect", "echo", "--tensors")[1].splitlines()
-    assert [line.split() for line in lines[-3:]] == [
-        ["tensor", "type", "bytes", "shape"],
+    assert lines[-4].split() == ["tensor", "type", "bytes", "shape"]
+    assert sorted(line.split(maxsplit=3) for line in lines[-3:]) == [
+        ["embedding", "F16", "102,400", "50 × 1,024"],
         ["norm", "F32", "1,000", "250"],
-        ["embedding", "Q4_1", "2,000", "50", "×", "64"],
+        ["scale", "F32", "4", "one number"],
     ]
     listed = json.loads(door("inspect", "echo", "--tensors", "--json")[1])["tensor_list"]
-    assert [tensor["name"] for tensor in listed] == ["norm", "embedding"]
-    assert listed[1]["shape"] == [50, 64]
+    assert {tensor["name"]: tensor["shape"] for tensor in listed} == {
+        "norm": [250],
+        "embedding": [50, 1024],
+        "scale": [],
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -180,7 +181,7 @@ def test_a_warning_is_one_line(door, fake_library, monkeypatch) -> None:
 
 
 def test_a_reader_who_leaves_early_is_no_error() -> None:
-    program = [sys.executable, str(FAKE), "inspect", "echo", "--tensors"]
+    program = [sys.executable, str(FAKE), "inspect", "echo"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         assert command.stdout is not None and command.stderr is not None
         command.stdout.close()  # gone before the first line
@@ -188,7 +189,28 @@ def test_a_reader_who_leaves_early_is_no_error() -> None:
         assert command.wait(timeout=20) == 141
 
 
-def test_a_pipe_gets_no_colours(fake_library, tmp_path) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        program = [sys.executable, str(FAKE), "run", "echo", "hi", "--quiet"]
+        done = subprocess.run(
+            program, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"fathom: ") and done.stderr.count(b"\n") == 1
+
+
+def test_what_the_encoding_lacks_is_spelled_out() -> None:
+    done = subprocess.run(
+        [sys.executable, str(FAKE), "run", "echo", "grüß 👋", "--quiet"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == rb"1: gr\xfc\xdf \U0001f44b" + b"\n"
+
+
+def test_a_pipe_gets_no_colours(fake_library) -> None:
     for words in (["inspect", "echo"], ["run", "echo", "hi"], ["pull", "echo"], []):
         done = subprocess.run([sys.executable, str(FAKE), *words], capture_output=True, check=True)
         assert b"\x1b" not in done.stdout + done.stderr

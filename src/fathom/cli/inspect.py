@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fathom.cli.output import Facts, byte_text, plain, print_columns, print_facts, print_json
@@ -33,11 +34,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the card, and the tensors where asked for."""
     from fathom import library
 
-    progress = shown_progress(args.json)
-    card = library.describe(args.name, allow_pickle=args.allow_pickle, progress=progress)
+    card = library.describe(
+        args.name, allow_pickle=args.allow_pickle, progress=shown_progress(args.json)
+    )
     contents = None
     if args.tensors:
-        contents = library.contents(args.name, allow_pickle=args.allow_pickle, progress=progress)
+        from fathom.checkpoint.headers import read_headers
+
+        contents = read_headers(Path(card.path), allow_pickle=args.allow_pickle)
     if args.json:
         content = plain(card)
         if contents is not None and isinstance(content, dict):

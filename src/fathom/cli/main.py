@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from fathom import __version__
 from fathom.errors import FathomError, RequestError, nearest
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C: 128 + SIGINT
+READER_LEFT = 141  # likewise for one whose reader, such as `head`, has seen enough: 128 + SIGPIPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an answer may hold what a code page lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
@@ -76,11 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return INTERRUPTED
         except BrokenPipeError:
-            return _reader_left()
+            _silence()
+            return READER_LEFT
         except OSError as error:
             if error.errno is None:  # not the system's word but a bug's
                 raise
             _complain(error, debug)
+            _silence()
             return FathomError.exit_code
 
 
@@ -156,15 +162,17 @@ def _warn(
     print(f"fathom: note: {message}", file=file or sys.stderr)
 
 
-def _reader_left() -> int:
-    """End as a command does whose reader, such as `head`, has seen enough.
+def _silence() -> None:
+    """Turn stdout to nowhere if it takes no more, its disk full or its reader gone.
 
-    stdout is turned to nowhere: the interpreter flushes it once more at exit, and would complain.
+    The interpreter flushes it once more at exit, and would complain a second time.
     """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    return 141  # 128 + SIGPIPE
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ Facts: TypeAlias = Sequence[tuple[str, str]]
 _BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
-def on_terminal(stream: TextIO) -> bool:
-    """Whether a person is looking at this stream."""
-    return stream.isatty()
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is at the other end; a stream that was closed at the start is ``None``."""
+    return stream is not None and stream.isatty()
 
 
 def plain(value: object) -> Json:

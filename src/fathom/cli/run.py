@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if args.system is not None and not _chats(model, args):
         raise RequestError("--system needs a chat template, which --raw or this checkpoint lacks")
     if prompt is None:
+        if not _chats(model, args):
+            raise RequestError("this checkpoint has no chat template: give a prompt to continue")
         from fathom.cli.chat import chat
 
         return chat(model, args.system, options(args), quiet=args.quiet)
@@ -114,7 +116,7 @@ def _prompt(args: argparse.Namespace) -> str | None:
 
 
 def _standard_input() -> str:
-    content = sys.stdin.buffer.read()
+    content = b"" if sys.stdin is None else sys.stdin.buffer.read()
     try:
         return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
