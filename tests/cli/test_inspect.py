@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -66,3 +68,34 @@ def test_tensors_are_listed(door, fake_library, monkeypatch, tmp_path: Path) -> 
         "embedding": [50, 1024],
         "scale": [],
     }
+
+
+def test_a_real_folder_is_inspected_without_torch(tmp_path: Path) -> None:
+    """The library itself, in an interpreter of its own; a folder of one tensor is enough."""
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "num_hidden_layers": 1,
+        "vocab_size": 32,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    file = tmp_path / "model.safetensors"
+    save_file({"model.embed_tokens.weight": np.ones((32, 8), np.float32)}, file)
+    program = (
+        "import sys; from fathom.cli.main import main; "
+        f"code = main(['inspect', {str(tmp_path)!r}, '--tensors']); "
+        "print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "0 False"
+    assert lines[-2].split() == ["model.embed_tokens.weight", "F32", "1,024", "32", "×", "8"]
+    assert "context        64 positions" in lines
