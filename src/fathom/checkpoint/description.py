@@ -1,0 +1,123 @@
+"""A checkpoint understood but not read: headers and configuration, dialect and spec.
+
+This is all that inspecting, explaining and planning need, and where opening begins.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fathom.checkpoint.contents import Contents
+from fathom.checkpoint.documents import read_json
+from fathom.checkpoint.headers import read_headers
+from fathom.checkpoint.naming import Assignment, assign
+from fathom.dialects import gguf
+from fathom.dialects.config import Config
+from fathom.dialects.dialect import Dialect, find
+from fathom.dialects.rules import Rule
+from fathom.errors import ConfigError, ModelFileError, NotFoundError
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import parameters
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint is. `contents` is None where only a configuration was found."""
+
+    path: Path
+    config: Mapping[str, object]  # the publisher's, or a GGUF file's keys spelled as theirs
+    dialect: Dialect
+    spec: Decoder
+    contents: Contents | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the checkpoint and the files beside it."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def rules(self) -> Sequence[Rule]:
+        """Return the rules between this file's names and ours."""
+        if self.contents is not None and self.contents.format == "gguf":
+            return gguf.rules(self.dialect, self.spec)
+        return self.dialect.rules(self.spec)
+
+    def assignments(self) -> list[Assignment]:
+        """Return how the file's tensors fill the model.
+
+        Raises:
+            NotFoundError: when there are no weights, only a configuration.
+            TensorMismatchError: when file and model do not correspond.
+        """
+        if self.contents is None:
+            raise NotFoundError(
+                f"{self.path} holds a configuration but no weights;"
+                " `fathom explain` and `fathom fit` work from it, running needs the weights"
+            )
+        wanted = [parameter.name for parameter in parameters(self.spec)]
+        return assign(self.rules(), self.contents.tensors, wanted, prefix=self.dialect.prefix)
+
+
+def describe(path: Path, *, allow_pickle: bool = False) -> Description:
+    """Understand the checkpoint at `path`: a folder, a weights file or a ``config.json`` alone.
+
+    Reads headers and configuration only, whatever the size of the weights.
+
+    Raises:
+        ModelFileError: for a file that is broken or of an unknown format.
+        ConfigError: for a configuration that is missing, incomplete or contradictory.
+        UnknownArchitectureError: for a model without a dialect.
+    """
+    contents = _contents(path, allow_pickle)
+    if contents is not None and contents.format == "gguf":
+        config = _gguf_configuration(contents)
+    else:
+        config = _published_configuration(path)
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise ConfigError(f"the configuration of {path} names no 'model_type', so no dialect fits")
+    dialect = find(model_type)
+    return Description(path, config, dialect, dialect.read(Config(config)), contents)
+
+
+def _contents(path: Path, allow_pickle: bool) -> Contents | None:
+    """Return the headers; None for a configuration without weights."""
+    if path.suffix == ".json":
+        return None
+    try:
+        return read_headers(path, allow_pickle=allow_pickle)
+    except NotFoundError:
+        if path.is_dir() and (path / "config.json").is_file():
+            return None
+        raise
+
+
+def _published_configuration(path: Path) -> dict[str, object]:
+    folder = path if path.is_dir() else path.parent
+    file = path if path.suffix == ".json" else folder / "config.json"
+    if not file.is_file():
+        raise ConfigError(
+            f"{folder} has no config.json beside the weights, so nobody can know what they are;"
+            " copy it from where the weights come from"
+        )
+    return read_json(file)
+
+
+def _gguf_configuration(contents: Contents) -> dict[str, object]:
+    shapes = {name: tensor.shape for name, tensor in contents.tensors.items()}
+
+    def floats(name: str) -> Sequence[float]:
+        tensor = contents.tensors[name]
+        if tensor.encoding != "F32":
+            raise ModelFileError("E_DTYPE", f"'{name}' must be F32", file=tensor.file)
+        with tensor.file.open("rb") as stream:
+            stream.seek(tensor.offset)
+            numbers = array.array("f", stream.read(tensor.size))
+        if sys.byteorder == "big":
+            numbers.byteswap()  # GGUF is little-endian
+        return numbers
+
+    return gguf.configuration(contents.metadata, shapes, floats)

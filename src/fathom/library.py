@@ -1,0 +1,311 @@
+"""The joined rooms: a name becomes a description, a description a running model.
+
+model = fathom.open("smollm2:135m")
+model.card, model.spec, model.fit(context=8192)
+for piece in model.generate("Once upon a time"):
+    print(piece, end="")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fathom.catalog.starters import sources, starters
+from fathom.checkpoint.description import Description
+from fathom.checkpoint.description import describe as _describe
+from fathom.checkpoint.facts import facts
+from fathom.checkpoint.location import Location
+from fathom.checkpoint.locate import locate as _locate
+from fathom.checkpoint.progress import QUIET, Progress, working
+from fathom.errors import DoesNotFitError, RequestError
+from fathom.planning.machine import this_machine
+from fathom.planning.predict import BYTES, Prediction, predict
+from fathom.planning.probe import measured_rates
+from fathom.spec.card import Card
+from fathom.spec.classes import model_class
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import count
+
+if TYPE_CHECKING:
+    import torch
+
+    from fathom.generation.generate import Generation
+    from fathom.inputs.tokenizer import Tokenizer
+    from fathom.models.decoder import Decoder as DecoderModel
+
+__all__ = ["Generation", "Model", "describe", "locate", "open"]
+
+
+def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
+    """Return where a model lies on this machine, fetching it first if it is not here.
+
+    Raises:
+        NotFoundError: nothing has this name.
+        FetchError: it exists and could not be brought here whole.
+    """
+    return _locate(name, catalog=sources(), progress=progress, allow_pickle=allow_pickle)
+
+
+def describe(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Card:
+    """Return the card of a model, from its headers and configuration; torch is not loaded.
+
+    Raises:
+        NotFoundError, FetchError: as `locate`.
+        ModelFileError, ConfigError, UnknownArchitectureError: for files that cannot be understood.
+    """
+    location = locate(name, allow_pickle=allow_pickle, progress=progress)
+    return _card(location, _describe(location.path, allow_pickle=allow_pickle))
+
+
+def open(
+    name: str,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    context: int | None = None,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+) -> Model:
+    """Open a model: a catalogue name, a hub id, a folder, or a weights file.
+
+    Args:
+        dtype: "float32", "bfloat16" or "float16"; by default what the weights were published in,
+            and bfloat16 for quantised ones where the processor computes in it.
+        device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
+        context: the most positions to make room for; by default the model's own number.
+
+    Raises:
+        NotFoundError, FetchError: as `locate`.
+        ModelFileError, ConfigError, UnknownArchitectureError, TensorMismatchError: for files that
+            cannot be understood.
+        DoesNotFitError: when the weights need more memory than there is.
+    """
+    begun = time.perf_counter()
+    location = locate(name, allow_pickle=allow_pickle, progress=progress)
+    description = _describe(location.path, allow_pickle=allow_pickle)
+    assignments = description.assignments()
+    spec = _bounded(description.spec, context)
+    dtype = _dtype(description, dtype)
+    device = _device(device)
+    needed = predict(spec, dtype=dtype, context=1).total_bytes
+    _require_memory(name, needed, device)
+
+    import torch
+
+    from fathom.checkpoint.tensors import Reader
+    from fathom.residency.resident import load
+
+    assert description.contents is not None
+    shown = progress or QUIET
+    with Reader(description.contents) as reader, working(shown, needed, f"loading {name}"):
+        module = load(
+            description.spec,
+            reader,
+            assignments,
+            dtype=getattr(torch, dtype),
+            device=device,
+            progress=shown,
+        )
+    card = _card(location, description)
+    return Model(card, spec, description, module, dtype, time.perf_counter() - begun)
+
+
+class Model:
+    """A model in memory. Made by `open`.
+
+    Attributes:
+        card: the facts about it.
+        spec: the description that it runs by.
+        dtype: the type it computes in.
+        load_seconds: how long opening took.
+    """
+
+    def __init__(
+        self,
+        card: Card,
+        spec: Decoder,
+        description: Description,
+        module: torch.nn.Module,
+        dtype: str,
+        load_seconds: float,
+    ) -> None:
+        self.card = card
+        self.spec = spec
+        self.dtype = dtype
+        self.load_seconds = load_seconds
+        self._description = description
+        self._module = module
+
+    def __repr__(self) -> str:
+        return f"<Model {self.card.name}: {self.card.architecture}, {self.dtype}>"
+
+    @property
+    def module(self) -> DecoderModel:
+        """The PyTorch module; its parameter names are paths in the spec."""
+        return self._module  # type: ignore[return-value]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The checkpoint's own tokenizer.
+
+        Raises:
+            TokenizerError: when there is none, or it is broken.
+        """
+        from fathom.inputs.tokenizer import Tokenizer
+
+        contents = self._description.contents
+        if contents is not None and contents.format == "gguf":
+            return Tokenizer.from_gguf(contents.metadata)
+        return Tokenizer.from_folder(self._description.folder)
+
+    def fit(self, context: int | None = None, batch: int = 1) -> Prediction:
+        """Predict memory and speed on this machine, term by term.
+
+        Raises:
+            RequestError: for a context beyond the model's own, or numbers below one.
+        """
+        context = self.spec.context if context is None else context
+        if not 1 <= context <= self.spec.context or batch < 1:
+            raise RequestError(
+                f"a context of {context:,} and a batch of {batch:,}: the model takes 1 to"
+                f" {self.spec.context:,} positions and a batch of at least 1"
+            )
+        return predict(
+            self.spec, dtype=self.dtype, context=context, batch=batch, rates=measured_rates()
+        )
+
+    def logits(self, token_ids: Sequence[Sequence[int]] | torch.Tensor) -> torch.Tensor:
+        """Return scores for whole sequences of one length: (batch, length, vocabulary) float32.
+
+        Raises:
+            RequestError: for ids outside the vocabulary, or sequences of different lengths.
+            ContextLengthError: for sequences longer than the context.
+        """
+        import torch
+
+        from fathom.generation.scoring import checked_tokens
+
+        tokens = checked_tokens(token_ids, self.spec)
+        with torch.inference_mode():
+            return self.module(tokens.to(self.device)).float()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self._module.parameters()).device
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model as a safetensors folder that its publisher's own tools open.
+
+        Raises:
+            RequestError: when the folder exists already.
+        """
+        from fathom.checkpoint.saving import save
+
+        save(self._description, dict(self._module.named_parameters()), Path(folder))
+
+
+def _bounded(spec: Decoder, context: int | None) -> Decoder:
+    """Return the spec with a smaller context, if one is asked for."""
+    if context is None:
+        return spec
+    if not 1 <= context <= spec.context:
+        raise RequestError(
+            f"a context of {context:,} is not possible: the model takes 1 to {spec.context:,}"
+        )
+    return replace(spec, context=context)
+
+
+def _dtype(description: Description, asked: str | None) -> str:
+    """Return the type to compute in, as `open` promises."""
+    if asked is not None:
+        if asked not in BYTES:
+            raise RequestError(f"dtype '{asked}' is not one of {', '.join(BYTES)}")
+        return asked
+    assert description.contents is not None
+    encodings = {tensor.encoding for tensor in description.contents.tensors.values()}
+    if encodings <= {"F32", "F64"}:
+        return "float32"
+    return "bfloat16" if _computes_in_bfloat16() else "float32"
+
+
+def _computes_in_bfloat16() -> bool:
+    machine = this_machine()
+    fast = {"avx512_bf16", "amx_bf16", "bf16"}
+    return bool(machine.accelerators) or not fast.isdisjoint(machine.instructions)
+
+
+def _device(asked: str | None) -> str:
+    if asked is not None:
+        return asked
+    if not this_machine().accelerators:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _require_memory(name: str, needed: int, device: str) -> None:
+    """Refuse before reading what cannot end well."""
+    available = this_machine().memory_available
+    if device == "cpu" and needed > available:
+        raise DoesNotFitError(
+            f"{name} needs {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are free;"
+            " close something, or take a smaller type with --dtype bfloat16, or a smaller model"
+        )
+
+
+def _card(location: Location, description: Description) -> Card:
+    """Join what the files say, what the spec implies and what the catalogue knows."""
+    stated = facts(description)
+    starter = starters().get(location.name)
+    contents = description.contents
+    tensors = contents.tensors.values() if contents is not None else ()
+    by_encoding: dict[str, int] = {}
+    for tensor in tensors:
+        by_encoding[tensor.encoding] = by_encoding.get(tensor.encoding, 0) + tensor.size
+    spec = description.spec
+    total = count(spec)
+    tokenizer, templated = _tokenizer_facts(description)
+    return Card(
+        name=location.name,
+        origin=location.origin,
+        path=str(location.path),
+        format=contents.format if contents is not None else "configuration",
+        title=(starter.title if starter else None) or stated.title,
+        architecture=description.dialect.name,
+        model_class=model_class(spec)[0],
+        parameters=total,
+        active_parameters=total,
+        context=spec.context,
+        vocabulary=spec.vocabulary,
+        stored_bytes=contents.size if contents is not None else 0,
+        bytes_by_encoding=dict(sorted(by_encoding.items(), key=lambda item: -item[1])),
+        tensors=len(contents.tensors) if contents is not None else 0,
+        licence=stated.licence or (starter.licence if starter else None),
+        tokenizer=tokenizer,
+        chat_template=templated,
+        lineage=stated.lineage,
+        notes=location.notes,
+    )
+
+
+def _tokenizer_facts(description: Description) -> tuple[str | None, bool]:
+    """Return the tokenizer in words, and whether a chat template comes with it."""
+    from fathom.errors import TokenizerError
+    from fathom.inputs.tokenizer import Tokenizer
+
+    contents = description.contents
+    try:
+        if contents is not None and contents.format == "gguf":
+            found = Tokenizer.from_gguf(contents.metadata)
+        else:
+            found = Tokenizer.from_folder(description.folder)
+    except TokenizerError:
+        return None, False  # a checkpoint may come without one, and is described all the same
+    return found.describe, bool(found.templates)

@@ -1,0 +1,139 @@
+"""What a model will need and how fast it will be, term by term, from the spec that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from fathom.planning.probe import Rates
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import Linear, Table, leaves, parameters
+from fathom.spec.roles import EXACT
+
+BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+EXACT_BYTES = 4
+PREFILL_CHUNK = 512  # tokens that one pass reads of a long prompt
+
+# An idle interpreter with torch imported, its allocator and thread pool: measured, not modelled.
+RUNTIME_BYTES = 230 * 2**20
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bytes, and tokens per second, for one model at one context and batch.
+
+    `terms` name what the bytes are for; they add up to `total_bytes`. Rates are None without
+    measured rates of the machine to divide by.
+    """
+
+    dtype: str
+    context: int
+    batch: int
+    terms: Mapping[str, int]
+    decode_tokens_per_second: float | None = None
+    prefill_tokens_per_second: float | None = None
+    limit: str | None = None  # what bounds decoding, in words
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.terms["weights"]
+
+    @property
+    def state_bytes(self) -> int:
+        return self.terms["state"]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.terms.values())
+
+    def seconds_to_first_token(self, prompt_tokens: int) -> float | None:
+        """Return the time to read a prompt."""
+        rate = self.prefill_tokens_per_second
+        return None if rate is None else prompt_tokens / rate
+
+
+def predict(
+    spec: Decoder, *, dtype: str, context: int, batch: int = 1, rates: Rates | None = None
+) -> Prediction:
+    """Predict memory, and with `rates` speed, of running a spec.
+
+    `context` is in tokens per sequence; speed is for a sequence half as long, the mean of one
+    that grows from nothing.
+    """
+    terms = {
+        "weights": weight_bytes(spec, dtype),
+        "state": state_bytes(spec, dtype, context, batch),
+        "workspace": workspace_bytes(spec, dtype, min(context, PREFILL_CHUNK) * batch),
+        "runtime": RUNTIME_BYTES,
+    }
+    if rates is None:
+        return Prediction(dtype, context, batch, terms)
+    decode, limit = _decode_rate(spec, dtype, context // 2, rates)
+    prefill = _prefill_rate(spec, dtype, rates)
+    return Prediction(dtype, context, batch, terms, decode, prefill, limit)
+
+
+def weight_bytes(spec: Decoder, dtype: str) -> int:
+    """Return the bytes of all parameters in memory; those of exact roles stay in float32."""
+    return sum(
+        parameter.elements * (EXACT_BYTES if parameter.role in EXACT else BYTES[dtype])
+        for parameter in parameters(spec)
+    )
+
+
+def state_bytes(spec: Decoder, dtype: str, context: int, batch: int = 1) -> int:
+    """Return the bytes that `batch` sequences of `context` tokens keep between steps."""
+    return batch * sum(
+        array.elements * (EXACT_BYTES if array.exact else BYTES[dtype])
+        for layer in spec.layers
+        for array in layer.mixer.state(context)
+    )
+
+
+def workspace_bytes(spec: Decoder, dtype: str, tokens: int) -> int:
+    """Return the bytes alive at the widest point of a pass over `tokens`, the stream included.
+
+    The widest point is inside a feed-forward (its inner activations) or at the output.
+    """
+    widest = max(leaf.outputs for _, leaf in leaves(spec.layers) if isinstance(leaf, Linear))
+    stream = 3 * tokens * spec.width * EXACT_BYTES
+    inner = 3 * tokens * widest * BYTES[dtype]
+    return stream + max(inner, spec.vocabulary * (BYTES[dtype] + EXACT_BYTES))
+
+
+def _decode_rate(spec: Decoder, dtype: str, context: int, rates: Rates) -> tuple[float, str]:
+    """Return tokens per second of one sequence, and what bounds them.
+
+    Every weight is read once per token, each matrix at the rate of its size; the keys and values
+    of the context are read too; and every operation costs its call.
+    """
+    maps = [leaf for _, leaf in leaves(spec) if isinstance(leaf, Linear)]
+    sizes = [prod(leaf.tensors()["weight"]) for leaf in maps]
+    if spec.output.tied:
+        sizes += [
+            prod(leaf.tensors()["weight"])
+            for _, leaf in leaves(spec.embedding)
+            if isinstance(leaf, Table) and leaf.rows == spec.vocabulary
+        ]
+    weights = sum(size * BYTES[dtype] / rates.weights_per_second(dtype, size) for size in sizes)
+    state = state_bytes(spec, dtype, context) / rates.memory_read
+    calls = OPERATIONS_PER_LAYER * len(spec.layers) * rates.operation_seconds
+    terms = {
+        "reading the weights": weights,
+        "reading the state": state,
+        "calling the operations": calls,
+    }
+    return 1 / sum(terms.values()), max(terms, key=lambda name: terms[name])
+
+
+# Norms, rotations, copies into the state, attention, activation, additions: counted in the blocks.
+OPERATIONS_PER_LAYER = 40
+
+
+def _prefill_rate(spec: Decoder, dtype: str, rates: Rates) -> float:
+    """Return tokens per second of reading a long prompt."""
+    maps = [leaf for _, leaf in leaves(spec.layers) if isinstance(leaf, Linear)]
+    operations = sum(2 * prod(leaf.tensors()["weight"]) for leaf in maps)
+    scores = sum(layer.mixer.operations(PREFILL_CHUNK // 2) for layer in spec.layers)
+    return rates.matmul[dtype] / (operations + scores)

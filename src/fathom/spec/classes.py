@@ -1,0 +1,16 @@
+"""Which class of model a spec describes, by rules over the spec and nothing else."""
+
+from __future__ import annotations
+
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import count
+
+SMALL = 10_000_000_000  # parameters; the usual border of "small" among publishers of small models
+
+
+def model_class(spec: Decoder) -> tuple[str, str]:
+    """Return the class of a model and the rule that decided it."""
+    total = count(spec)
+    if total < SMALL:
+        return "SLM", f"a decoder of {total / 1e9:.2f} B parameters, under {SMALL // 10**9} B"
+    return "LLM", f"a decoder of {total / 1e9:.1f} B parameters, {SMALL // 10**9} B or more"
