@@ -72,7 +72,9 @@ def _make_wheel(
     info = f"{project}-{version}.dist-info"
     members = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n".encode(),
+        f"{info}/METADATA": (
+            f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n".encode()
+        ),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     entries: dict[str, str | None] = {name: _hash_entry(data) for name, data in members.items()}
@@ -140,90 +142,97 @@ class FakeHub:
         )
 
 
-def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class HubServer(ThreadingHTTPServer):
+    """Serves `hub`; answers that stall are let go once it is `finished`."""
 
-        def log_message(self, *_: object) -> None:
-            pass
+    daemon_threads = True
 
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
+    def __init__(self, hub: FakeHub) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.hub = hub
+        self.finished = threading.Event()
 
-        def do_GET(self) -> None:
-            self._answer(body=True)
 
-        def _answer(self, body: bool) -> None:
-            hub.requests.append(f"{self.command} {self.path}")
-            parts = self.path.partition("?")[0].strip("/").split("/")
-            if parts[:2] == ["api", "models"]:
-                self._listing("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main")
-            elif len(parts) > 4 and parts[2] == "resolve":
-                self._file("/".join(parts[:2]), "/".join(parts[4:]), body)
-            else:
-                self._refuse(404, "EntryNotFound")
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: HubServer
 
-        def _refuse(self, status: int, code: str) -> None:
-            self.send_response(status)
-            self.send_header("X-Error-Code", code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def log_message(self, *_: object) -> None:
+        pass
 
-        def _listing(self, repository: str, revision: str) -> None:
-            files = hub.repositories.get(repository)
-            if files is None:
-                return self._refuse(404, "RepoNotFound")
-            if revision not in ("main", COMMIT):
-                return self._refuse(404, "RevisionNotFound")
-            siblings: list[dict[str, object]] = []
-            for name, file in files.items():
-                row: dict[str, object] = {"rfilename": name, "size": len(file.data)}
-                row["blobId"] = file.git
-                if file.large:
-                    row["lfs"] = {"sha256": file.sha256, "size": len(file.data), "pointerSize": 134}
-                siblings.append(row)
-            answer = json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
 
-        def _file(self, repository: str, name: str, body: bool) -> None:
-            if repository in hub.gated:
-                return self._refuse(403, "GatedRepo")
-            file = hub.repositories.get(repository, {}).get(name)
-            if file is None:
-                return self._refuse(404, "EntryNotFound")
-            data = file.data if file.served is None else file.served
-            first = 0
-            if (wanted := self.headers.get("Range")) and body:
-                first = int(wanted.removeprefix("bytes=").split("-")[0])
-            self.send_response(206 if first else 200)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("ETag", f'"{file.etag}"')
-            self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Length", str(len(data) - first))
-            if first:
-                self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
-            self.end_headers()
-            if body:
-                self._send(file, data[first:])
+    def do_GET(self) -> None:
+        self._answer(body=True)
 
-        def _send(self, file: HubFile, data: bytes) -> None:
-            if file.cuts > 0 or file.stall:
-                file.cuts -= 1
-                data = data[: len(data) // 2]
-                self.close_connection = True
-            self.wfile.write(data)
-            self.wfile.flush()
-            hub.sent += len(data)
-            if file.stall:
-                finished.wait(20)
+    def _answer(self, body: bool) -> None:
+        self.server.hub.requests.append(f"{self.command} {self.path}")
+        parts = self.path.partition("?")[0].strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            self._listing("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main")
+        elif len(parts) > 4 and parts[2] == "resolve":
+            self._file("/".join(parts[:2]), "/".join(parts[4:]), body)
+        else:
+            self._refuse(404, "EntryNotFound")
 
-    finished = threading.Event()
-    Handler.finished = finished  # type: ignore[attr-defined]
-    return Handler
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _listing(self, repository: str, revision: str) -> None:
+        files = self.server.hub.repositories.get(repository)
+        if files is None:
+            return self._refuse(404, "RepoNotFound")
+        if revision not in ("main", COMMIT):
+            return self._refuse(404, "RevisionNotFound")
+        siblings: list[dict[str, object]] = []
+        for name, file in files.items():
+            row: dict[str, object] = {"rfilename": name, "size": len(file.data)}
+            row["blobId"] = file.git
+            if file.large:
+                row["lfs"] = {"sha256": file.sha256, "size": len(file.data), "pointerSize": 134}
+            siblings.append(row)
+        answer = json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def _file(self, repository: str, name: str, body: bool) -> None:
+        if repository in self.server.hub.gated:
+            return self._refuse(403, "GatedRepo")
+        file = self.server.hub.repositories.get(repository, {}).get(name)
+        if file is None:
+            return self._refuse(404, "EntryNotFound")
+        data = file.data if file.served is None else file.served
+        first = 0
+        if (wanted := self.headers.get("Range")) and body:
+            first = int(wanted.removeprefix("bytes=").split("-")[0])
+        self.send_response(206 if first else 200)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{file.etag}"')
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data) - first))
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        if body:
+            self._send(file, data[first:])
+
+    def _send(self, file: HubFile, data: bytes) -> None:
+        if file.cuts > 0 or file.stall:
+            file.cuts -= 1
+            data = data[: len(data) // 2]
+            self.close_connection = True
+        self.wfile.write(data)
+        self.wfile.flush()
+        self.server.hub.sent += len(data)
+        if file.stall:
+            self.server.finished.wait(20)
 
 
 @pytest.fixture
@@ -232,9 +241,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     from huggingface_hub import constants, file_download
 
     state = FakeHub()
-    handler = _handler(state)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = HubServer(state)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     state.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
@@ -250,7 +257,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     for name in ("HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     yield state
-    handler.finished.set()  # type: ignore[attr-defined]
+    server.finished.set()
     server.shutdown()
     server.server_close()
     thread.join()

