@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
-from fathom.dialects.rotary import read_rotary
+from fathom.dialects.rotary import read_rotary, stretched
 from fathom.dialects.rules import Rule, drop, rename, swap_rotary_pairs
 from fathom.spec.attention import Attention, Everything, Window
 from fathom.spec.decoder import Decoder, Embedding, Layer, Output, Residual
@@ -32,12 +32,13 @@ def read(config: Config) -> Decoder:
     window = config.optional_integer("sliding_window") if _is_mistral(config) else None
     bias = False if _is_mistral(config) else config.flag("attention_bias", False)
     norm = Norm(width, config.number("rms_norm_eps", 1e-6, positive=True))
+    rotary = read_rotary(config, head_width, context=context)
     attention = Attention(
         width=width,
         heads=heads,
         kv_heads=kv_heads,
         head_width=head_width,
-        positions=read_rotary(config, head_width, context=context),
+        positions=rotary,
         reach=Window(window) if window else Everything(),
         input_bias=bias,
         output_bias=bias,
@@ -50,7 +51,7 @@ def read(config: Config) -> Decoder:
     )
     layer = Layer(attention, Residual(before=norm), feed_forward, Residual(before=norm))
     return Decoder(
-        context=context,
+        context=stretched(context, rotary),
         embedding=Embedding(vocabulary, width),
         layers=(layer,) * config.integer("num_hidden_layers", most=10_000),
         norm=norm,

@@ -50,6 +50,15 @@ def read_rotary(
     return Rotary(base, width, interleaved, _read_scaling(scaling, config, context))
 
 
+def stretched(context: int, rotary: Rotary) -> int:
+    """Return the positions that a model takes once its scaling law has stretched its own.
+
+    Only the dynamic law counts from the original context; the others state the stretched one.
+    """
+    scaling = rotary.scaling
+    return int(context * scaling.factor) if isinstance(scaling, DynamicScaling) else context
+
+
 def _read_scaling(scaling: Config, config: Config, context: int) -> RotaryScaling | None:
     kind = scaling.text("rope_type", scaling.text("type", "default"))
     law = _LAWS[scaling.choice("rope_type" if "rope_type" in scaling else "type", _LAWS, kind)]

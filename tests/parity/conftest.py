@@ -1,0 +1,67 @@
+"""Cases found, references built once, ours opened once."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+import torch
+from parity import cases
+from parity.case import Case, Reference, build_reference
+from torch import Tensor
+
+from fathom import library
+from fathom.library import Model
+
+
+def all_cases() -> list[Case]:
+    """Return the cases of every family file."""
+    modules = [m.name for m in pkgutil.iter_modules(cases.__path__)]
+    return [
+        case
+        for name in sorted(modules)
+        for case in importlib.import_module(f"parity.cases.{name}").CASES
+    ]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Ours and the reference, over one checkpoint in float32, and tokens to try."""
+
+    case: Case
+    reference: Reference
+    ours: Model
+    tokens: Tensor  # (2, length)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Pair]:
+    """Return what opens a case, once per session."""
+
+    @cache
+    def opened(case_id: str) -> Pair:
+        case = next(case for case in all_cases() if case.id == case_id)
+        reference = build_reference(case, tmp_path_factory.mktemp(case.id))
+        ours = library.open(str(reference.folder), dtype="float32", device="cpu")
+        generator = torch.Generator().manual_seed(7)
+        shape = (2, case.length)
+        tokens = torch.randint(0, reference.vocabulary, shape, generator=generator)
+        return Pair(case, reference, ours, tokens)
+
+    return lambda case: opened(case.id)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        found = all_cases()
+        metafunc.parametrize("case", found, ids=[case.id for case in found])
+
+
+@pytest.fixture
+def pair(case: Case, pairs: Callable[[Case], Pair]) -> Pair:
+    """Return ours and the reference for the case at hand."""
+    return pairs(case)
