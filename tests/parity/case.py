@@ -25,7 +25,7 @@ class Case:
     tolerance: float = 1e-4  # of logits, relative to the largest one
     batches: bool = True  # left- and right-padded rows equal single runs
     saves: bool = True  # the reference opens what we save
-    # Where transformers has no class: builds and saves a reference of ours; says how it was checked.
+    # Where transformers has no class: builds and saves a reference written in the tests.
     build: Callable[[Path], Reference] | None = None
     notes: str = ""
 

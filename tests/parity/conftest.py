@@ -10,12 +10,12 @@ from functools import cache
 
 import pytest
 import torch
-from parity import cases
-from parity.case import Case, Reference, build_reference
 from torch import Tensor
 
 from fathom import library
 from fathom.library import Model
+from parity import cases
+from parity.case import Case, Reference, build_reference
 
 
 def all_cases() -> list[Case]:

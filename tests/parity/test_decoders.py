@@ -7,11 +7,10 @@ is the whole way from files to logits.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-from parity.case import Case
-from parity.conftest import Pair, all_cases
 from torch import Tensor
 
 from fathom import library
@@ -19,6 +18,8 @@ from fathom.blocks.state import Step
 from fathom.dialects.dialect import FAMILIES
 from fathom.generation.state import ContiguousState
 from fathom.spec.parts import parameters
+from parity.case import Case
+from parity.conftest import Pair, all_cases
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
@@ -54,7 +55,7 @@ def test_decoding_with_state_equals_one_full_pass(pair: Pair) -> None:
         state.reset()
         pieces = []
         with torch.inference_mode():
-            for begin, end in zip(cuts, cuts[1:], strict=False):
+            for begin, end in pairwise(cuts):
                 step = state.advance(end - begin)
                 pieces.append(pair.ours.module(tokens[:, begin:end], step=step, state=state))
         assert relative_error(torch.cat(pieces, dim=1), whole) < 1e-4
