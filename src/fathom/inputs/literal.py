@@ -20,7 +20,9 @@ def literal_twin(backend: tokenizers.Tokenizer, special: Collection[int]) -> tok
         # This model finds any entry of its vocabulary in a text, control tokens included. Cutting
         # each of them after its first character keeps them apart.
         tokens = [str(twin.id_to_token(id)) for id in special]
-        cuts = [f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in tokens if token[1:]]
+        cuts = [
+            f"(?<={re.escape(each[0])})(?={re.escape(each[1:])})" for each in tokens if each[1:]
+        ]
         first: list[pre_tokenizers.PreTokenizer] = [
             pre_tokenizers.Split(Regex("|".join(cuts)), behavior="isolated")
         ]

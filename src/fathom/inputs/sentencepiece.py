@@ -60,10 +60,9 @@ def build(model: PieceModel) -> tokenizers.Tokenizer:
     with tokenizer_errors("the SentencePiece vocabulary cannot be used", _REMEDY):
         backend = tokenizers.Tokenizer(_merging(model) if model.bpe else _unigram(model))
         backend.normalizer = normalizers.Sequence(_normalizers(model))
-        if _cuts_at_spaces(model):
-            # Same ids, but the library can remember words instead of whole texts.
-            words = Regex(f"{_SPACE}+[^{_SPACE}]*|[^{_SPACE}]+")
-            backend.pre_tokenizer = pre_tokenizers.Split(words, behavior="isolated")
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Split(Regex(cut), behavior="isolated") for cut in _cuts(model)]
+        )
         steps = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
         strip = [decoders.Strip(" ", 1, 0)] if model.space_prefix else []
         backend.decoder = decoders.Sequence(steps + strip)
@@ -117,8 +116,9 @@ def _merges(model: PieceModel, vocabulary: dict[str, int]) -> list[tuple[str, st
 def _unigram(model: PieceModel) -> models.Unigram:
     # Only normal pieces may win a place by score: the others are matched whole or not at all.
     lowest = min(model.scores, default=0.0) - 1000.0 * max(1, len(model.pieces))
+    scored = (PieceType.NORMAL, PieceType.UNKNOWN)
     scores = (
-        score if kind in (PieceType.NORMAL, PieceType.UNKNOWN, PieceType.BYTE) else lowest
+        score if kind in scored else lowest
         for score, kind in zip(model.scores, model.types, strict=True)
     )
     unknown = model.first(PieceType.UNKNOWN)
@@ -135,12 +135,22 @@ def _normalizers(model: PieceModel) -> list[normalizers.Normalizer]:
         steps.append(normalizers.Precompiled(model.charsmap))
     if model.squeeze_spaces:
         steps += [
-            normalizers.Replace(Regex("^ +| +$"), ""),
+            normalizers.Replace(Regex(r"\A +| +\z"), ""),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
     if model.space_prefix:
         steps.append(normalizers.Prepend(_SPACE))
     return [*steps, normalizers.Replace(" ", _SPACE)]
+
+
+def _cuts(model: PieceModel) -> Iterator[str]:
+    """Patterns that cut a text without changing its ids."""
+    if _cuts_at_spaces(model):
+        # The library remembers words, but no whole texts.
+        yield f"{_SPACE}+[^{_SPACE}]*|[^{_SPACE}]+"
+    if not model.bpe and _has_bytes(model):
+        # A text may spell a byte token, which only a byte may become.
+        yield "(?<=<)(?=0x[0-9A-F]{2}>)"
 
 
 def _cuts_at_spaces(model: PieceModel) -> bool:
@@ -169,8 +179,10 @@ def parse_model(data: bytes) -> PieceModel:
             trainer = dict(_fields(_bytes(value)))
         elif number == 3:
             normalizer = dict(_fields(_bytes(value)))
+    if not trainer:
+        raise TokenizerError(f"tokenizer.model is cut off: it has no trainer settings; {_REMEDY}")
     kind = _whole(trainer.get(3, 1))  # TrainerSpec.model_type: 1 unigram, 2 bpe, 3 word, 4 char
-    if not pieces or kind not in (1, 2) or trainer.get(24):
+    if kind not in (1, 2) or trainer.get(24):  # 24: treat_whitespace_as_suffix
         what = {3: "a word model", 4: "a character model"}.get(kind, "not a SentencePiece model")
         raise TokenizerError(
             f"tokenizer.model: {what}; only unigram and BPE models with spaces before words "
