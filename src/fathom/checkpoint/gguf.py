@@ -175,7 +175,8 @@ def _place(
         if entry.name in tensors:
             detail = f"the tensor {entry.name} occurs twice"
             raise ModelFileError("E_DUPLICATE", detail, file=path)
-        tensors[entry.name] = replace(entry, offset=start + entry.offset)
+        # An empty tensor may begin in padding that the end of the file leaves out.
+        tensors[entry.name] = replace(entry, offset=min(start + entry.offset, size))
     expected = 0
     for entry in sorted(entries, key=lambda entry: (entry.offset, entry.size)):
         _check_offset(entry, expected, start, alignment, size, path)
@@ -187,7 +188,8 @@ def _check_offset(
     entry: TensorInfo, expected: int, start: int, alignment: int, size: int, path: Path
 ) -> None:
     at = start + entry.offset
-    if entry.offset > POSITION.most or (entry.size and at > size):
+    outside = at > size if entry.size else entry.offset > expected
+    if entry.offset > POSITION.most or outside:
         detail = f"{entry.name}: its offset {entry.offset:,} is outside the file"
         raise ModelFileError("E_OFFSET", detail, file=path)
     if entry.offset % alignment:

@@ -1,0 +1,112 @@
+"""Tensors from mapped files: views where possible, never more than a chunk besides the result."""
+
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+
+from fathom.checkpoint.contents import Contents, TensorInfo
+from fathom.checkpoint.encodings import ENCODINGS
+from fathom.checkpoint.safetensors import read_header
+from fathom.checkpoint.safetensors_writer import write_safetensors
+from fathom.checkpoint.tensors import CHUNK_ELEMENTS, Reader, read_raw, read_tensor
+from fathom.errors import ModelFileError, NotFoundError, TensorMismatchError
+
+
+def stored(folder: Path, encoding: str, shape: tuple[int, ...], raw: bytes) -> TensorInfo:
+    path = folder / "data"
+    path.write_bytes(b"\0" * 32 + raw)
+    return TensorInfo("a", encoding, shape, path, 32, len(raw))
+
+
+def test_an_aligned_tensor_is_a_view_that_cannot_change_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": torch.arange(1024.0)})
+    before = path.read_bytes()
+    with Reader(read_header(path)) as reader:
+        tensor, raw = reader.tensor("a"), reader.raw("a")
+        assert tensor.data_ptr() == raw.data_ptr()
+        tensor.add_(1)
+    assert tensor[5] == 6  # outlives the reader
+    assert path.read_bytes() == before
+
+
+def test_an_unaligned_tensor_is_copied(tmp_path: Path) -> None:
+    """ST-36"""
+    path = tmp_path / "data"
+    path.write_bytes(b"\0" * 33 + struct.pack("<2f", 1.5, -2))
+    info = TensorInfo("a", "F32", (2,), path, 33, 8)
+    tensor = read_tensor(info)
+    assert tensor.tolist() == [1.5, -2]
+    assert tensor.data_ptr() % 4 == 0
+
+
+def test_truth_values_are_normalised(tmp_path: Path) -> None:
+    """ST-39"""
+    tensor = read_tensor(stored(tmp_path, "BOOL", (3,), b"\0\1\2"))
+    assert tensor.view(torch.uint8).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", [name for name in ENCODINGS if ENCODINGS[name].decoder])
+def test_decoding_in_chunks_is_decoding_at_once(
+    name: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    kind = ENCODINGS[name]
+    rows = CHUNK_ELEMENTS // kind.block_elements + 3  # more than one chunk, the last one short
+    generator = torch.Generator().manual_seed(len(name))
+    raw = torch.randint(0, 256, (rows * kind.block_bytes,), dtype=torch.uint8, generator=generator)
+    shape = (rows, kind.block_elements)
+    info = stored(tmp_path, name, shape, raw.numpy().tobytes())
+    tensor = read_tensor(info, dtype=dtype)
+    expected = kind.decode(raw, shape).to(dtype)
+    assert (tensor.shape, tensor.dtype) == (shape, dtype)
+    assert torch.equal(tensor.nan_to_num(), expected.nan_to_num())
+    assert torch.equal(read_raw(info), raw)
+
+
+def test_a_native_tensor_is_converted_when_asked(tmp_path: Path) -> None:
+    info = stored(tmp_path, "F16", (2,), struct.pack("<2e", 0.5, 3))
+    assert read_tensor(info).dtype == torch.float16
+    assert read_tensor(info, dtype=torch.float32).tolist() == [0.5, 3]
+
+
+def test_an_empty_tensor_of_an_empty_file(tmp_path: Path) -> None:
+    assert read_tensor(stored(tmp_path, "F32", (0, 4), b"")).shape == (0, 4)
+    assert read_tensor(stored(tmp_path, "Q4_0", (0, 32), b"")).shape == (0, 32)
+
+
+def test_a_file_shorter_than_its_header_said_is_refused_not_fatal(tmp_path: Path) -> None:
+    """ST-44: reading past the end of a mapping would kill the process."""
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": torch.zeros(4096), "b": torch.zeros(4096)})
+    contents = read_header(path)
+    assert Reader(contents).tensor("a").shape == (4096,)
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size - 1)
+    for name in ("a", "b"):
+        with Reader(contents) as reader, pytest.raises(ModelFileError, match="E_TRUNCATED"):
+            reader.tensor(name)
+    with pytest.raises(ModelFileError, match="E_TRUNCATED"):
+        read_tensor(contents.tensors["b"])
+
+
+def test_a_file_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 42)
+    info = TensorInfo("a", "F32", (1,), path, (1 << 42) - 4, 4)
+    assert read_tensor(info).tolist() == [0]
+
+
+def test_unknown_names_files_and_encodings(tmp_path: Path) -> None:
+    info = stored(tmp_path, "F32", (1,), b"\0" * 4)
+    contents = Contents("safetensors", (info.file,), {"layers.0.weight": info})
+    with Reader(contents) as reader, pytest.raises(TensorMismatchError, match=r"layers\.0\.weight"):
+        reader.tensor("layer.0.weight")
+    with pytest.raises(ModelFileError, match="E_DTYPE"):
+        read_tensor(TensorInfo("a", "Q9", (1,), info.file, 32, 4))
+    info.file.unlink()
+    with pytest.raises(NotFoundError):
+        read_tensor(info)
