@@ -1,0 +1,36 @@
+"""Real weights for real tests: fetched once, as a user would fetch them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def smollm2_path() -> Path:
+    """Return the GGUF file of SmolLM2-135M-Instruct (Q4_1, 98 MB)."""
+    from fathom import library
+
+    return library.locate("smollm2:135m").path
+
+
+@pytest.fixture(scope="session")
+def minilm_path() -> Path:
+    """Return the folder of all-MiniLM-L6-v2 (91 MB)."""
+    from fathom import library
+
+    return library.locate("minilm:l6").path
+
+
+@pytest.fixture(scope="session")
+def wikitext() -> str:
+    """Return the test split of WikiText-2, where it lies beside the checkout."""
+    name = "shared/data/wikitext-2/test.txt"
+    for folder in Path(__file__).resolve().parents:
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8")
+    pytest.skip(f"{name} is not beside this checkout")
