@@ -160,7 +160,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 
 def _strftime_now(format: str) -> str:
-    return datetime.now().astimezone().strftime(format)
+    return datetime.now().strftime(format)
 
 
 def _to_json(
@@ -184,6 +184,26 @@ def _make_dict(*pairs: Mapping[str, object], **named: object) -> dict[str, objec
     return dict(*pairs, **named)
 
 
+class _Namespace(Namespace):
+    """What templates keep their counters in; names of Python's own kind stay out of it."""
+
+    def __init__(*args: object, **named: object) -> None:  # any name may be an attribute
+        self, *pairs = args
+        attributes = dict(*pairs, **named)
+        for name in attributes:
+            _refuse_private(name)
+        Namespace.__init__(self, attributes)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        _refuse_private(name)
+        super().__setitem__(name, value)
+
+
+def _refuse_private(name: object) -> None:
+    if str(name).startswith("_"):
+        raise SecurityError(f"it sets {str(name)!r} on a namespace")
+
+
 class _Generation(ext.Extension):
     """``{% generation %}`` marks an answer for training; here it only renders what it holds."""
 
@@ -203,7 +223,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.filters["tojson"] = _to_json
     offered: dict[str, Callable[..., object]] = {
         "range": safe_range,  # the sandbox's own: at most 100,000 steps
-        "namespace": Namespace,
+        "namespace": _Namespace,
         "dict": _make_dict,
         "raise_exception": _raise_exception,
         "strftime_now": _strftime_now,

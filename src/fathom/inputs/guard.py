@@ -21,7 +21,7 @@ def tokenizer_errors(doing: str, remedy: str) -> Iterator[None]:
         raise
     except UnicodeEncodeError as error:
         raise TokenizerError(
-            f"{doing}: character {error.start} is a lone surrogate, which UTF-8 cannot hold; "
+            f"{doing}: character {error.start + 1:,} is a lone surrogate, which UTF-8 cannot hold; "
             "decode the text with errors='replace' first"
         ) from error
     except Exception as error:

@@ -93,6 +93,8 @@ class Tokenizer:
                 f"a text is expected, not {type(text).__name__}; decode bytes as UTF-8 first"
             )
         backend = self._backend if parse_special else self._literal
+        with tokenizer_errors("this text is no Unicode", "decode it as UTF-8"):
+            text.encode()  # the library's own complaint is about the type
         with tokenizer_errors("this text cannot be tokenized", "shorten or change it"):
             return list(backend.encode(text, add_special_tokens=add_special).ids)
 
