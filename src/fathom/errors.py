@@ -79,6 +79,10 @@ class DoesNotFitError(FathomError):
     """A model that does not fit on this machine."""
 
 
+class NumericError(FathomError):
+    """Arithmetic that left the finite numbers: broken weights, or a type too narrow for them."""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return ' Did you mean a, b or c?' for the closest known names, or an empty string."""
     close = get_close_matches(name, list(known), n=count, cutoff=0.5)

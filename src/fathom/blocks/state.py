@@ -93,9 +93,12 @@ class MixerState(Protocol):
 
 
 class State(Protocol):
-    """The state of a whole model: one per layer, in order."""
+    """The state of a whole model."""
 
-    layers: Sequence[MixerState]
+    @property
+    def layers(self) -> Sequence[MixerState]:
+        """One state per layer, in order."""
+        ...
 
 
 class Passing:

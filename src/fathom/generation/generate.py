@@ -1,0 +1,176 @@
+"""The engine: one decoder, one sequence at a time, a state as large as the request and no larger.
+
+request ─ check ─► state ─ prefill in chunks ─► scores ─► TokenSequence ─► text
+                     ▲                            ▲             │
+                     └── kept for the next turn   └── decode ◄──┘ token
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+from fathom.errors import ContextLengthError
+from fathom.generation.coder import TextCoder
+from fathom.generation.measuring import Meter
+from fathom.generation.request import Request
+from fathom.generation.results import Generation
+from fathom.generation.sequence import TokenSequence
+from fathom.generation.state import ContiguousState
+from fathom.models.decoder import Decoder
+
+CHUNK = 512  # prompt tokens per forward pass: bounds the workspace, and is enough to fill a GPU
+ROUNDING = 64  # the capacity of a state is a multiple of this, within the context
+
+
+@dataclass
+class Held:
+    """A state and the ids of the tokens in it."""
+
+    state: ContiguousState
+    ids: list[int] = field(default_factory=list)
+
+
+class Engine:
+    """Runs requests on a decoder.
+
+    After an answer its state is kept. If the next prompt begins with everything in it, as the
+    next turn of a chat does, only the rest is computed. Any other prompt is computed afresh, so
+    that repeating a request repeats its answer bit for bit.
+
+    Several generations may be on their way at once; each has a state of its own.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        coder: TextCoder,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        context: int | None = None,
+        load_seconds: float | None = None,
+    ) -> None:
+        """Take a loaded model.
+
+        Args:
+            dtype: what keys and values are kept in: the type that the model computes in.
+            context: tokens of prompt and answer together that there may be; what the model's
+                publisher states unless given.
+            load_seconds: what opening the model took, for `Generation.measured`.
+        """
+        self.model = model
+        self.coder = coder
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.context = model.spec.context if context is None else context
+        self.load_seconds = load_seconds
+        self._kept: Held | None = None
+        self._lock = Lock()
+
+    def generate(self, request: Request) -> Generation:
+        """Return the answer to a request, computed while it is iterated over.
+
+        Raises:
+            ContextLengthError: when prompt and answer do not fit in the context.
+            RequestError: when the model does not know a token that the request names.
+        """
+        vocabulary = self.model.spec.vocabulary
+        request.check_vocabulary(vocabulary)
+        sequence = TokenSequence(
+            request,
+            self.coder,
+            max_tokens=self._room(request),
+            vocabulary=vocabulary,
+            device=self.device,
+        )
+        meter = Meter(self.device, self.load_seconds)
+        return Generation(sequence, self._pieces(sequence, meter), meter)
+
+    def forget(self) -> None:
+        """Free the state that is kept for a next turn."""
+        with self._lock:
+            self._kept = None
+
+    def _room(self, request: Request) -> int:
+        """Return how many tokens the answer may have."""
+        prompt, asked = len(request.prompt), request.max_tokens
+        if prompt + (asked or 1) <= self.context:
+            return asked or self.context - prompt
+        wish = "" if asked is None else f" and {asked:,} for the answer"
+        raise ContextLengthError(
+            f"the prompt has {prompt:,} tokens{wish}, but the context is {self.context:,}; "
+            "shorten the prompt, ask for fewer tokens or open the model with a larger context"
+        )
+
+    def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[str, None, None]:
+        """Yield the text of an answer, then keep its state, also when it is closed early.
+
+        An error or an interrupt may leave a state half written: it is let go.
+        """
+        meter.start()
+        held = self._take(sequence)
+        try:
+            yield from self._written(sequence, held, meter)
+        except GeneratorExit:
+            self._keep(held)
+            raise
+        finally:
+            meter.end()
+        self._keep(held)
+
+    def _written(
+        self, sequence: TokenSequence, held: Held, meter: Meter
+    ) -> Generator[str, None, None]:
+        rest = sequence.request.prompt[len(held.ids) :]
+        with meter.reading(len(rest)):
+            piece = sequence.take(self._scores(rest, held))
+        if piece:
+            yield piece
+        while sequence.finish_reason is None:
+            with meter.writing():
+                piece = sequence.take(self._scores(sequence.tokens[-1:], held))
+            if piece:
+                yield piece
+
+    @torch.inference_mode()
+    def _scores(self, tokens: Sequence[int], held: Held) -> Tensor:
+        """Add tokens to a state and return the scores after the last one, (vocabulary,)."""
+        for start in range(0, len(tokens), CHUNK):
+            chunk = tokens[start : start + CHUNK]
+            row = torch.tensor([chunk], dtype=torch.long, device=self.device)
+            step = held.state.advance(len(chunk))
+            hidden = self.model.hidden(row, step=step, state=held.state)
+            held.ids += chunk
+        return self.model.scores(hidden[:, -1])[0]
+
+    def _take(self, sequence: TokenSequence) -> Held:
+        """Return a state for a sequence: the kept one where it can be used, else a new one.
+
+        Its capacity is a function of the request alone, because scaling laws of positions may
+        depend on it and answers must not depend on what was asked before.
+        """
+        prompt = sequence.request.prompt
+        needed = len(prompt) + sequence.max_tokens
+        capacity = min(-(-needed // ROUNDING) * ROUNDING, self.context)
+        with self._lock:
+            held, self._kept = self._kept, None
+        if held is not None and held.state.capacity == capacity:
+            length = len(held.ids)
+            if length < len(prompt) and held.ids == list(prompt[:length]):
+                return held
+            held.state.reset()
+            return Held(held.state)
+        del held  # before there is another
+        state = ContiguousState(
+            self.model.spec, batch=1, capacity=capacity, dtype=self.dtype, device=self.device
+        )
+        return Held(state)
+
+    def _keep(self, held: Held) -> None:
+        with self._lock:
+            self._kept = held

@@ -1,0 +1,117 @@
+"""One sequence on its way: scores in, a token chosen, the text that is certain out.
+
+It knows nothing of the model, of state or of other sequences. An engine that runs many at once
+hands each its own row of scores.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from fathom.generation.coder import TextCoder
+from fathom.generation.reasoning import ReasoningCounter
+from fathom.generation.request import Request
+from fathom.generation.results import TokenLogprob, Usage
+from fathom.generation.sampling import Sampler, log_probabilities
+from fathom.generation.stopping import Stopper
+
+FinishReason: TypeAlias = Literal["stop", "length"]
+
+
+class TokenSequence:
+    """What a request has become so far.
+
+    Attributes:
+        tokens: the ids chosen, in order; the one that ended the answer is the last of them.
+        finish_reason: "stop" after an end token or a stop text, "length" at `max_tokens`.
+        logprobs: one entry per token, None unless the request asks for them.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        coder: TextCoder,
+        *,
+        max_tokens: int,
+        vocabulary: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.request = request
+        self.max_tokens = max_tokens
+        self.tokens: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.logprobs: list[TokenLogprob] | None = None if request.logprobs is None else []
+        self.sampler = Sampler(request.sampling, request.prompt, vocabulary, device)
+        self._coder = coder
+        self._end = _end(request, coder)
+        self._stream = coder.stream()
+        self._stopper = Stopper(request.stop)
+        self._reasoning = ReasoningCounter(coder, request.prompt)
+        self._pieces: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """The answer so far, without what is held back as a possible stop text."""
+        return "".join(self._pieces)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far."""
+        return Usage(len(self.request.prompt), len(self.tokens), self._reasoning.count)
+
+    def take(self, scores: Tensor) -> str:
+        """Choose the next token from scores (vocabulary,) and return the text that is certain.
+
+        Raises:
+            NumericError: when the scores are not finite.
+        """
+        token = self.sampler.choose(scores)
+        self.tokens.append(token)
+        if self.logprobs is not None:
+            self.logprobs.append(self._logprob(scores, token))
+        piece = self._advance(token)
+        self._pieces.append(piece)
+        return piece
+
+    def _advance(self, token: int) -> str:
+        if token in self._end:
+            self.finish_reason = "stop"
+            return self._last_text()
+        self._reasoning.push(token)
+        piece = self._stopper.push(self._stream.push(token))
+        if self._stopper.stopped:
+            self.finish_reason = "stop"
+        elif len(self.tokens) == self.max_tokens:
+            self.finish_reason = "length"
+            piece += self._last_text()
+        return piece
+
+    def _last_text(self) -> str:
+        """Return the text that was held back: half a character, the beginning of a stop text."""
+        piece = self._stopper.push(self._stream.flush())
+        if self._stopper.stopped:
+            self.finish_reason = "stop"
+        return piece + self._stopper.flush()
+
+    def _logprob(self, scores: Tensor, token: int) -> TokenLogprob:
+        logprobs = log_probabilities(scores)
+        values, ids = logprobs.topk(self.request.logprobs or 0)
+        likeliest = zip(ids.tolist(), values.tolist(), strict=True)
+        top = tuple(TokenLogprob(id, self._spelled(id), value) for id, value in likeliest)
+        return TokenLogprob(token, self._spelled(token), logprobs[token].item(), top)
+
+    def _spelled(self, token: int) -> str:
+        return self._coder.decode([token], skip_special=False)
+
+
+def _end(request: Request, coder: TextCoder) -> frozenset[int]:
+    """Return the ids that end the answer.
+
+    Special tokens never show in the text, so a stop text that spells one is such an id.
+    """
+    own = coder.special.eos if request.end is None else request.end
+    spelled = (coder.token_to_id(text) for text in request.stop)
+    return own | {id for id in spelled if id is not None and id in coder.special_ids}
