@@ -31,6 +31,9 @@ EXAMPLES: list[tuple[Step, list[torch.Tensor]]] = [
     (Stack(), [numbered(3, 4), numbered(3, 4) + 50]),
     (Split((2, 3)), [numbered(5, 4)]),
     (Split((1, 3), axis=1), [numbered(5, 4)]),
+    (Split((4, 2, 2), groups=2), [numbered(8, 3)]),
+    (Split((4, 2, 2), axis=-1, groups=2), [numbered(3, 8)]),
+    (Split((4, 2, 2), groups=2), [numbered(8)]),
     (Join((2, 3)), [numbered(2, 4), numbered(3, 4)]),
     (Join((2, 3), axis=-1), [numbered(4, 2), numbered(4, 3)]),
     (Transpose(), [numbered(3, 4)]),
@@ -62,6 +65,13 @@ def test_rotary_pairs_become_halves() -> None:
     paired = torch.tensor([[0.0], [10], [1], [11], [2], [12]])
     (halves,) = forwards([swap_rotary_pairs(heads=1, head_width=6)], [paired])
     assert halves.flatten().tolist() == [0, 1, 2, 10, 11, 12]
+
+
+def test_a_fused_projection_is_cut_head_by_head() -> None:
+    """Rows (q0 k0 v0 q1 k1 v1), one per head, become (q0 q1), (k0 k1) and (v0 v1)."""
+    fused = torch.tensor([0.0, 10, 20, 1, 11, 21])
+    parts = forwards([Split((2, 2, 2), groups=2)], [fused])
+    assert [part.tolist() for part in parts] == [[0, 1], [10, 11], [20, 21]]
 
 
 @given(

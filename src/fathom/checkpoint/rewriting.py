@@ -33,8 +33,8 @@ def _forwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
     match step:
         case Stack():
             return [torch.stack(tensors)]
-        case Split(sizes, axis):
-            return list(torch.split(tensors[0], list(sizes), dim=axis))
+        case Split(sizes, axis, groups):
+            return _cut(tensors[0], sizes, axis, groups)
         case Join(_, axis):
             return [torch.cat(tensors, dim=axis)]
         case Transpose():
@@ -53,8 +53,8 @@ def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
     match step:
         case Stack():
             return list(torch.unbind(tensors[0]))
-        case Split(_, axis):
-            return [torch.cat(tensors, dim=axis)]
+        case Split(_, axis, groups):
+            return [_mended(tensors, axis, groups)]
         case Join(sizes, axis):
             return list(torch.split(tensors[0], list(sizes), dim=axis))
         case Transpose():
@@ -67,6 +67,25 @@ def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
             return [tensor.reshape(theirs) for tensor in tensors]
         case Shift(by):
             return [tensor.float() - by for tensor in tensors]
+
+
+def _cut(tensor: Tensor, sizes: Sequence[int], axis: int, groups: int) -> list[Tensor]:
+    """Cut an axis into `sizes`; each of its `groups` blocks holds a part of every result."""
+    import torch
+
+    axis %= tensor.ndim
+    blocks = tensor.unflatten(axis, (groups, -1))
+    parts = torch.split(blocks, [size // groups for size in sizes], dim=axis + 1)
+    return [part.flatten(axis, axis + 1) for part in parts]
+
+
+def _mended(tensors: Sequence[Tensor], axis: int, groups: int) -> Tensor:
+    """Undo `_cut`."""
+    import torch
+
+    axis %= tensors[0].ndim
+    parts = [tensor.unflatten(axis, (groups, -1)) for tensor in tensors]
+    return torch.cat(parts, dim=axis + 1).flatten(axis, axis + 1)
 
 
 def _transposed(tensor: Tensor) -> Tensor:

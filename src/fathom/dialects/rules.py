@@ -19,10 +19,15 @@ class Stack:
 
 @dataclass(frozen=True)
 class Split:
-    """One tensor becomes several, cut along an axis into `sizes`."""
+    """One tensor becomes several, cut along an axis into `sizes`.
+
+    With `groups`, the axis is so many equal blocks, and each holds a part of every result, as
+    where a fused projection keeps the query, key and value of one head together (GPT-NeoX).
+    """
 
     sizes: tuple[int, ...]
     axis: int = 0
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,9 @@ def stack(theirs: str, ours: str, *steps: Step) -> Rule:
     return Rule((theirs,), (ours,), (*steps, Stack()))
 
 
-def split(theirs: str, ours: dict[str, int], *before: Step, axis: int = 0) -> Rule:
+def split(theirs: str, ours: dict[str, int], *before: Step, axis: int = 0, groups: int = 1) -> Rule:
     """One of theirs is cut into several of ours, given with their sizes; `before` come first."""
-    return Rule((theirs,), tuple(ours), (*before, Split(tuple(ours.values()), axis)))
+    return Rule((theirs,), tuple(ours), (*before, Split(tuple(ours.values()), axis, groups)))
 
 
 def join(theirs: dict[str, int], ours: str, *after: Step, axis: int = 0) -> Rule:
