@@ -9,7 +9,7 @@ for piece in model.generate("Once upon a time"):
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 from fathom.catalog.starters import sources, starters
 from fathom.checkpoint.description import Description
 from fathom.checkpoint.description import describe as _describe
+from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.facts import facts
-from fathom.checkpoint.location import Location
 from fathom.checkpoint.locate import locate as _locate
+from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.errors import DoesNotFitError, RequestError
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import BYTES, Prediction, predict
-from fathom.planning.probe import measured_rates
+from fathom.planning.probe import measured_rates, usable_threads
 from fathom.spec.card import Card
 from fathom.spec.classes import model_class
 from fathom.spec.decoder import Decoder
@@ -34,9 +35,14 @@ from fathom.spec.parts import count
 if TYPE_CHECKING:
     import torch
 
-    from fathom.generation.generate import Generation
+    from fathom.generation.generate import Engine
+    from fathom.generation.request import Sampling
+    from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
+
+ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
+REQUEST_OPTIONS = ("max_tokens", "stop", "logprobs")  # the others say how a token is chosen
 
 __all__ = ["Generation", "Model", "describe", "locate", "open"]
 
@@ -100,6 +106,7 @@ def open(
     from fathom.checkpoint.tensors import Reader
     from fathom.residency.resident import load
 
+    torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
     assert description.contents is not None
     shown = progress or QUIET
     with Reader(description.contents) as reader, working(shown, needed, f"loading {name}"):
@@ -193,6 +200,78 @@ class Model:
         tokens = checked_tokens(token_ids, self.spec)
         with torch.inference_mode():
             return self.module(tokens.to(self.device)).float()
+
+    def generate(self, prompt: str, **options: object) -> Generation:
+        """Continue a text; iterate over the result for pieces of it.
+
+        Options: max_tokens, temperature, top_k, top_p, min_p, repetition_penalty,
+        presence_penalty, frequency_penalty, logit_bias, seed, stop, logprobs. What is not given
+        is as the model's publisher wants it, and greedy where they say nothing.
+
+        Raises:
+            RequestError: for an empty prompt, an unknown option or a value out of range.
+            ContextLengthError: when prompt and answer exceed the context.
+            TokenizerError: for a text that is not Unicode.
+        """
+        return self._generate(self.tokenizer.encode(prompt), options)
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        **options: object,
+    ) -> Generation:
+        """Answer a conversation, rendered by the model's own chat template.
+
+        Args:
+            messages: each with a ``role`` and a ``content``, oldest first.
+            tools: functions that the model may call, as JSON schemas.
+            options: as for `generate`.
+
+        Raises:
+            TokenizerError: when there is no template, or it refuses the messages.
+            RequestError, ContextLengthError: as `generate`.
+        """
+        text = self.tokenizer.chat.render(messages, tools)
+        return self._generate(self.tokenizer.encode(text, add_special=False), options)
+
+    def _generate(self, prompt: Sequence[int], options: Mapping[str, object]) -> Generation:
+        from fathom.generation.request import Request
+
+        chosen = dict(options)
+        shape = {name: chosen.pop(name) for name in REQUEST_OPTIONS if name in chosen}
+        request = Request(prompt, sampling=self._sampling.changed(chosen), **shape)  # type: ignore[arg-type]
+        if request.max_tokens is None:
+            room = max(1, self.spec.context - len(request.prompt))
+            request = replace(request, max_tokens=min(room, ANSWER_TOKENS))
+        generation = self._engine.generate(request)
+        length = len(request.prompt) + (request.max_tokens or 0)
+        generation.predicted = self.fit(context=length).forecast(len(request.prompt))
+        return generation
+
+    @cached_property
+    def _sampling(self) -> Sampling:
+        """How the publisher wants tokens chosen."""
+        from fathom.generation.request import Sampling
+
+        file = self._description.folder / "generation_config.json"
+        return Sampling.published(read_json(file)) if file.is_file() else Sampling()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        import torch
+
+        from fathom.generation.generate import Engine
+
+        return Engine(
+            self.module,
+            self.tokenizer,
+            dtype=getattr(torch, self.dtype),
+            device=self.device,
+            context=self.spec.context,
+            load_seconds=self.load_seconds,
+        )
 
     @property
     def device(self) -> torch.device:

@@ -44,7 +44,7 @@ def save(description: Description, parameters: Mapping[str, Tensor], folder: Pat
         RequestError: when the folder exists already.
         FetchError: when the disk is full; nothing is left behind.
     """
-    from safetensors.torch import save_file
+    from fathom.checkpoint.safetensors_writer import write_safetensors
 
     if folder.exists():
         raise RequestError(f"{folder} exists already; name a new folder")
@@ -62,7 +62,7 @@ def save(description: Description, parameters: Mapping[str, Tensor], folder: Pat
     try:
         with writing(folder.parent, str(folder), needed):
             partial.mkdir(parents=True)
-            save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
+            write_safetensors(partial / "model.safetensors", tensors, {"format": "pt"})
             (partial / "config.json").write_text(json.dumps(_configuration(description), indent=2))
             for name in BESIDE:
                 if (description.folder / name).is_file():

@@ -48,9 +48,31 @@ class Prediction:
         return sum(self.terms.values())
 
     def seconds_to_first_token(self, prompt_tokens: int) -> float | None:
-        """Return the time to read a prompt."""
-        rate = self.prefill_tokens_per_second
-        return None if rate is None else prompt_tokens / rate
+        """Return the time to read a prompt: at the rate of long ones, but never under one step."""
+        reading, writing = self.prefill_tokens_per_second, self.decode_tokens_per_second
+        if reading is None or writing is None:
+            return None
+        return max(prompt_tokens / reading, 1 / writing)
+
+    def forecast(self, prompt_tokens: int) -> Forecast:
+        """Return the figures that a generation will be measured by, before it begins."""
+        seconds = self.seconds_to_first_token(prompt_tokens)
+        return Forecast(
+            seconds_to_first_token=seconds,
+            prefill_tokens_per_second=None if seconds is None else prompt_tokens / seconds,
+            decode_tokens_per_second=self.decode_tokens_per_second,
+            memory_bytes=self.total_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one generation is expected to take, figure by figure as it will be measured."""
+
+    seconds_to_first_token: float | None
+    prefill_tokens_per_second: float | None
+    decode_tokens_per_second: float | None
+    memory_bytes: int
 
 
 def predict(
