@@ -136,7 +136,7 @@ def test_the_context_is_checked_before_any_work(tiny, prompt, asked, context, fi
         answer = finished(engine.generate(asked_for))
         assert len(answer.tokens) == (asked or context - prompt)
         return
-    with pytest.raises(ContextLengthError, match=rf"{prompt} tokens.*context is {context};"):
+    with pytest.raises(ContextLengthError, match=rf"{prompt} tokens .*context of {context};"):
         engine.generate(asked_for)
 
 
@@ -189,6 +189,8 @@ class TestNextTurn:
         # The last token of an answer was chosen but never computed with.
         assert computed[0] == len(b" and then?") + 1
         assert second.usage.prompt_tokens == len(turn)
+        assert second.usage.reused_tokens == len(turn) - computed[0]
+        assert first.usage.reused_tokens == 0
         fresh = finished(tiny.engine().generate(request(turn, None)))
         assert second.tokens == fresh.tokens
 

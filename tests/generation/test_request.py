@@ -129,6 +129,16 @@ def test_requests_that_make_no_sense(options: dict[str, object], complaint: str)
         Request(**{**sound, **options})  # type: ignore[arg-type]
 
 
+def test_options_of_both_kinds_by_name() -> None:
+    options = {"max_tokens": 5, "stop": ["x"], "logprobs": None, "temperature": 0.5}
+    expected = Request([1], max_tokens=5, stop=["x"], sampling=Sampling(temperature=0.5, top_k=3))
+    assert Request.asked([1], Sampling(top_k=3), options) == expected
+    with pytest.raises(RequestError, match=r"'max_token'.*Did you mean max_tokens"):
+        Request.asked([1], Sampling(), {"max_token": 5})
+    with pytest.raises(RequestError, match="no option 'prompt'"):
+        Request.asked([1], Sampling(), {"prompt": [2]})
+
+
 def test_one_stop_text_may_be_a_string() -> None:
     assert Request([1], stop="end").stop == ("end",)
 

@@ -101,9 +101,9 @@ class Engine:
         prompt, asked = len(request.prompt), request.max_tokens
         if prompt + (asked or 1) <= self.context:
             return asked or self.context - prompt
-        wish = "" if asked is None else f" and {asked:,} for the answer"
+        excess = "leaves no room" if asked is None else f"and an answer of {asked:,} do not fit"
         raise ContextLengthError(
-            f"the prompt has {prompt:,} tokens{wish}, but the context is {self.context:,}; "
+            f"a prompt of {prompt:,} tokens {excess} in the context of {self.context:,}; "
             "shorten the prompt, ask for fewer tokens or open the model with a larger context"
         )
 
@@ -126,7 +126,8 @@ class Engine:
     def _written(
         self, sequence: TokenSequence, held: Held, meter: Meter
     ) -> Generator[str, None, None]:
-        rest = sequence.request.prompt[len(held.ids) :]
+        sequence.reused = len(held.ids)
+        rest = sequence.request.prompt[sequence.reused :]
         with meter.reading(len(rest)):
             piece = sequence.take(self._scores(rest, held))
         if piece:

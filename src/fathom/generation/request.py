@@ -182,6 +182,26 @@ class Request:
         if self.logprobs is not None:
             _require(LOGPROBS, "logprobs", self.logprobs)
 
+    @classmethod
+    def asked(
+        cls, prompt: Sequence[int], defaults: Sampling, options: Mapping[str, object]
+    ) -> Request:
+        """Return a request from options by name, its own and those of `Sampling` in one mapping.
+
+        What is not given, or None, is as in `defaults` and in this class.
+
+        Raises:
+            RequestError: for an unknown option, with the nearest names, or a bad value.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        own = {part.name for part in fields(cls)} - {"prompt", "sampling"}
+        known = own | {part.name for part in fields(Sampling)}
+        for name in given.keys() - known:
+            raise RequestError(f"there is no option '{name}'.{nearest(name, sorted(known))}")
+        sampling = defaults.changed({name: given[name] for name in given.keys() - own})
+        stated = {name: given[name] for name in given.keys() & own}
+        return cls(prompt, sampling=sampling, **stated)  # type: ignore[arg-type]  # checked there
+
     def check_vocabulary(self, vocabulary: int) -> None:
         """Raise RequestError unless every id and count exists in a vocabulary of that size."""
         highest = max(self.prompt)

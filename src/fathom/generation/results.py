@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and written. An ending token counts as written; reasoning is part of it."""
+    """Tokens read and written.
+
+    An ending token counts as written, and so does reasoning. Reused tokens are those of the
+    prompt that were known from the turn before and not computed again.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     reasoning_tokens: int = 0
+    reused_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class TokenSequence:
     Attributes:
         tokens: the ids chosen, in order; the one that ended the answer is the last of them.
         finish_reason: "stop" after an end token or a stop text, "length" at `max_tokens`.
+        reused: prompt tokens that an engine knew from before, set by it.
         logprobs: one entry per token, None unless the request asks for them.
     """
 
@@ -42,6 +43,7 @@ class TokenSequence:
         self.request = request
         self.max_tokens = max_tokens
         self.tokens: list[int] = []
+        self.reused = 0
         self.finish_reason: FinishReason | None = None
         self.logprobs: list[TokenLogprob] | None = None if request.logprobs is None else []
         self.sampler = Sampler(request.sampling, request.prompt, vocabulary, device)
@@ -60,7 +62,8 @@ class TokenSequence:
     @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        return Usage(len(self.request.prompt), len(self.tokens), self._reasoning.count)
+        prompt, completion = len(self.request.prompt), len(self.tokens)
+        return Usage(prompt, completion, self._reasoning.count, self.reused)
 
     def take(self, scores: Tensor) -> str:
         """Choose the next token from scores (vocabulary,) and return the text that is certain.
