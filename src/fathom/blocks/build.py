@@ -11,7 +11,7 @@ from importlib import import_module
 
 from torch import nn
 
-from fathom.spec import attention, decoder, feed_forward, parts
+from fathom.spec import attention, decoder, experts, feed_forward, parts
 
 # Spec type → "module:class" of the block that computes it; imported when first built.
 BLOCKS: Mapping[type, str] = {
@@ -21,6 +21,10 @@ BLOCKS: Mapping[type, str] = {
     attention.Attention: "fathom.blocks.attention:Attention",
     feed_forward.GatedMlp: "fathom.blocks.feed_forward:GatedMlp",
     feed_forward.Mlp: "fathom.blocks.feed_forward:Mlp",
+    experts.Router: "fathom.blocks.experts:Router",
+    experts.SparseMixer: "fathom.blocks.experts:SparseMixer",
+    experts.StackedMlp: "fathom.blocks.experts:StackedMlp",
+    experts.Experts: "fathom.blocks.experts:Experts",
     decoder.Residual: "fathom.blocks.layer:Residual",
     decoder.Layer: "fathom.blocks.layer:Layer",
     decoder.Embedding: "fathom.blocks.embedding:Embedding",

@@ -8,6 +8,7 @@ from math import prod
 
 from fathom.planning.probe import Rates
 from fathom.spec.decoder import Decoder
+from fathom.spec.experts import Experts
 from fathom.spec.parts import Linear, Table, leaves, parameters
 from fathom.spec.roles import EXACT
 
@@ -127,11 +128,11 @@ def workspace_bytes(spec: Decoder, dtype: str, tokens: int) -> int:
 def _decode_rate(spec: Decoder, dtype: str, context: int, rates: Rates) -> tuple[float, str]:
     """Return tokens per second of one sequence, and what bounds them.
 
-    Every weight is read once per token, each matrix at the rate of its size; the keys and values
-    of the context are read too; and every operation costs its call.
+    Every weight is read once per token, of experts only the chosen ones, each matrix at the rate
+    of its size; the keys and values of the context are read too; every operation costs its call.
     """
     maps = [leaf for _, leaf in leaves(spec) if isinstance(leaf, Linear)]
-    sizes = [prod(leaf.tensors()["weight"]) for leaf in maps]
+    sizes = [size for leaf in maps for size in _matrices(leaf)]
     if spec.output.tied:
         sizes += [
             prod(leaf.tensors()["weight"])
@@ -140,7 +141,9 @@ def _decode_rate(spec: Decoder, dtype: str, context: int, rates: Rates) -> tuple
         ]
     weights = sum(size * BYTES[dtype] / rates.weights_per_second(dtype, size) for size in sizes)
     state = state_bytes(spec, dtype, context) / rates.memory_read
-    calls = OPERATIONS_PER_LAYER * len(spec.layers) * rates.operation_seconds
+    operations = OPERATIONS_PER_LAYER * len(spec.layers)
+    operations += OPERATIONS_PER_EXPERT * _experts_passed(spec)
+    calls = operations * rates.operation_seconds
     terms = {
         "reading the weights": weights,
         "reading the state": state,
@@ -151,11 +154,27 @@ def _decode_rate(spec: Decoder, dtype: str, context: int, rates: Rates) -> tuple
 
 # Norms, rotations, copies into the state, attention, activation, additions: counted in the blocks.
 OPERATIONS_PER_LAYER = 40
+# Looking up its tokens and weights, three maps, activation, weighing, adding: `ops/experts.py`.
+OPERATIONS_PER_EXPERT = 12
+
+
+def _matrices(leaf: Linear) -> list[int]:
+    """Return the elements of each matrix that one token reads: of experts, the chosen ones."""
+    elements = prod(leaf.tensors()["weight"])
+    if leaf.stack is None or leaf.active is None:
+        return [elements]  # a stack per head is read as one
+    return [elements // leaf.stack] * leaf.active
+
+
+def _experts_passed(spec: Decoder) -> int:
+    """Return how many routed experts a token passes on its way through all layers."""
+    parts = (layer.feed_forward for layer in spec.layers)
+    return sum(part.router.active for part in parts if isinstance(part, Experts))
 
 
 def _prefill_rate(spec: Decoder, dtype: str, rates: Rates) -> float:
     """Return tokens per second of reading a long prompt."""
     maps = [leaf for _, leaf in leaves(spec.layers) if isinstance(leaf, Linear)]
-    operations = sum(2 * prod(leaf.tensors()["weight"]) for leaf in maps)
+    operations = sum(2 * size for leaf in maps for size in _matrices(leaf))
     scores = sum(layer.mixer.operations(PREFILL_CHUNK // 2) for layer in spec.layers)
     return rates.matmul[dtype] / (operations + scores)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fathom.spec.attention import Attention
+from fathom.spec.experts import Experts
 from fathom.spec.feed_forward import GatedMlp, Mlp
-from fathom.spec.parts import Linear, Norm, Part, Table
+from fathom.spec.parts import Bare, Linear, Norm, Part, Table
+from fathom.spec.positions import Sinusoid
 from fathom.spec.roles import Role
+from fathom.spec.state import StateArray
 
 Mixer: TypeAlias = Attention
-FeedForward: TypeAlias = GatedMlp | Mlp
+FeedForward: TypeAlias = GatedMlp | Mlp | Experts
 
 
 @dataclass(frozen=True)
@@ -53,32 +56,48 @@ class Layer:
             "feed_forward_residual": self.feed_forward_residual,
         }
 
+    def state(self, context: int) -> tuple[StateArray, ...]:
+        """What one sequence of `context` tokens leaves behind in this layer."""
+        return self.mixer.state(context)
+
+    def operations(self, context: int) -> int:
+        """Floating-point operations per token beside the linear maps, with `context` in reach."""
+        return self.mixer.operations(context)
+
 
 @dataclass(frozen=True)
 class Embedding:
-    """Token id → hidden state, multiplied by `scale`; some models add learned positions, a norm.
+    """Token id → hidden state, multiplied by `scale`; some models add positions, types, a norm.
 
-    `position_offset` is the row of position 0 (OPT keeps two rows free before it).
+    `position_offset` is the row of position 0 (OPT keeps two rows free before it). `token_types`
+    has a row per kind of text, such as question and passage. A `shared` embedding looks tokens up
+    in the table of another one: a decoder's in its encoder's.
     """
 
     vocabulary: int
     width: int
     scale: float = 1.0
-    positions: Table | None = None
+    positions: Table | Sinusoid | None = None
     position_offset: int = 0
+    token_types: Table | None = None
     norm: Norm | None = None
+    shared: bool = False
 
     def parts(self) -> Mapping[str, Part | None]:
         return {
-            "tokens": Table(self.vocabulary, self.width),
-            "positions": self.positions,
+            "tokens": None if self.shared else Table(self.vocabulary, self.width),
+            "positions": self.positions if isinstance(self.positions, Table) else None,
+            "token_types": self.token_types,
             "norm": self.norm,
         }
 
 
 @dataclass(frozen=True)
 class Output:
-    """Hidden state → a score per token. A `tied` output reads the embedding's own table."""
+    """Hidden state → a score per token. A `tied` output reads the embedding's own table.
+
+    The bias of a tied output is its own.
+    """
 
     width: int
     vocabulary: int
@@ -89,7 +108,8 @@ class Output:
 
     def parts(self) -> Mapping[str, Part | None]:
         head = Linear(self.width, self.vocabulary, Role.HEAD, self.bias)
-        return {"head": None if self.tied else head}
+        bias = Bare((self.vocabulary,), Role.HEAD) if self.tied and self.bias else None
+        return {"head": None if self.tied else head, "bias": bias}
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,22 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Linear:
-    """``x @ weight.T + bias``. With `stack`, that many maps of one shape, one per expert."""
+    """``x @ weight.T + bias``. With `stack`, that many maps of one shape, one per expert or head.
+
+    A token passes all maps of a stack, or the `active` ones that are chosen for it.
+    """
 
     inputs: int
     outputs: int
     role: Role
     bias: bool = False
     stack: int | None = None
+    active: int | None = None
+
+    @property
+    def passed(self) -> int:
+        """Maps that one token passes."""
+        return self.active or self.stack or 1
 
     def tensors(self) -> Mapping[str, tuple[int, ...]]:
         lead = () if self.stack is None else (self.stack,)
@@ -126,3 +135,14 @@ def parameters(part: Part) -> Iterator[Parameter]:
 def count(part: Part) -> int:
     """Return how many numbers a part holds."""
     return sum(parameter.elements for parameter in parameters(part))
+
+
+def active(part: Part) -> int:
+    """Return how many numbers one token passes: of stacked experts, only the chosen ones."""
+    total = 0
+    for _, leaf in leaves(part):
+        held = sum(prod(shape) for shape in leaf.tensors().values())
+        if isinstance(leaf, Linear) and leaf.stack:
+            held = held // leaf.stack * leaf.passed
+        total += held
+    return total

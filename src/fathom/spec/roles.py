@@ -25,4 +25,4 @@ class Role(StrEnum):
 
 
 # Small, and sensitive to rounding: kept in float32 whatever the type of the other weights.
-EXACT = frozenset({Role.NORM, Role.STATE_SPACE})
+EXACT = frozenset({Role.NORM, Role.STATE_SPACE, Role.ROUTER})
