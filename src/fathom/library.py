@@ -30,7 +30,7 @@ from fathom.planning.probe import measured_rates, usable_threads
 from fathom.spec.card import Card
 from fathom.spec.classes import model_class
 from fathom.spec.decoder import Decoder
-from fathom.spec.parts import count
+from fathom.spec.parts import active, count
 
 if TYPE_CHECKING:
     import torch
@@ -360,7 +360,7 @@ def _card(location: Location, description: Description) -> Card:
         architecture=description.dialect.name,
         model_class=model_class(spec)[0],
         parameters=total,
-        active_parameters=total,
+        active_parameters=active(spec),
         context=spec.context,
         vocabulary=spec.vocabulary,
         stored_bytes=contents.size if contents is not None else 0,
