@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fathom.spec.parts import Bare, Linear, Norm, Part
-from fathom.spec.positions import Alibi, Rotary
+from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
 from fathom.spec.roles import Role
 from fathom.spec.state import StateArray
 
@@ -47,7 +47,7 @@ class Attention:
     heads: int
     kv_heads: int
     head_width: int
-    positions: Rotary | Alibi | None = None
+    positions: Rotary | Alibi | RoundedAlibi | None = None
     reach: Reach = Everything()
     causal: bool = True
     scale: float | None = None  # of the scores; head_width ** -0.5 unless said
@@ -74,7 +74,12 @@ class Attention:
         }
 
     def state(self, context: int) -> tuple[StateArray, ...]:
-        """What one sequence of `context` tokens leaves behind: its keys and values."""
+        """What one sequence of `context` tokens leaves behind: its keys and values.
+
+        Attention in both directions leaves nothing: a token more would change all before it.
+        """
+        if not self.causal:
+            return ()
         kept = min(context, self.reach.width) if isinstance(self.reach, Window) else context
         shape = (self.kv_heads, kept, self.head_width)
         return StateArray("key", shape), StateArray("value", shape)

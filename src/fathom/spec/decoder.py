@@ -71,7 +71,8 @@ class Embedding:
 
     `position_offset` is the row of position 0 (OPT keeps two rows free before it). `token_types`
     has a row per kind of text, such as question and passage. A `shared` embedding looks tokens up
-    in the table of another one: a decoder's in its encoder's.
+    in the table of another one: a decoder's in its encoder's. A table narrower than the stream,
+    of `table_width`, is widened by a linear map (OPT 350M).
     """
 
     vocabulary: int
@@ -82,10 +83,13 @@ class Embedding:
     token_types: Table | None = None
     norm: Norm | None = None
     shared: bool = False
+    table_width: int | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
+        narrow = self.table_width
         return {
-            "tokens": None if self.shared else Table(self.vocabulary, self.width),
+            "tokens": None if self.shared else Table(self.vocabulary, narrow or self.width),
+            "widen": Linear(narrow, self.width, Role.DENSE) if narrow else None,
             "positions": self.positions if isinstance(self.positions, Table) else None,
             "token_types": self.token_types,
             "norm": self.norm,
@@ -96,7 +100,8 @@ class Embedding:
 class Output:
     """Hidden state → a score per token. A `tied` output reads the embedding's own table.
 
-    The bias of a tied output is its own.
+    The bias of a tied output is its own. Where the table is narrower than the stream, of
+    `table_width`, a linear map narrows the stream first.
     """
 
     width: int
@@ -105,11 +110,17 @@ class Output:
     bias: bool = False
     scale: float = 1.0  # of the scores
     soft_cap: float | None = None
+    table_width: int | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
-        head = Linear(self.width, self.vocabulary, Role.HEAD, self.bias)
+        narrow = self.table_width
+        head = Linear(narrow or self.width, self.vocabulary, Role.HEAD, self.bias)
         bias = Bare((self.vocabulary,), Role.HEAD) if self.tied and self.bias else None
-        return {"head": None if self.tied else head, "bias": bias}
+        return {
+            "narrow": Linear(self.width, narrow, Role.DENSE) if narrow else None,
+            "head": None if self.tied else head,
+            "bias": bias,
+        }
 
 
 @dataclass(frozen=True)

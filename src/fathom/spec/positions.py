@@ -88,4 +88,28 @@ class Rotary:
 
 @dataclass(frozen=True)
 class Alibi:
-    """A penalty on each score, linear in distance, with a slope per head (Press et al., 2021)."""
+    """A penalty on each score, linear in distance: a slope per head (Press et al., 2021)."""
+
+    slopes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RoundedAlibi:
+    """Alibi as Falcon-RW was trained with it: coarse, and scaled like the scores.
+
+    ``(score + slope · key position) · scale`` with the product in bfloat16, so what a key gains
+    depends on where it stands and not on its distance alone.
+    """
+
+    slopes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Sinusoid:
+    """Fixed waves added to the embedding: sines in the first half, cosines in the second.
+
+    Wavelengths grow from 2π to 10,000 · 2π (Vaswani et al., 2017, arXiv 1706.03762), there with
+    sine and cosine side by side; Marian and Pegasus keep them in halves.
+    """
+
+    width: int

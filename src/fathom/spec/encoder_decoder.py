@@ -1,0 +1,125 @@
+"""Two stacks: one reads a text in both directions, the other writes one and looks at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fathom.spec.attention import Attention
+from fathom.spec.decoder import Embedding, FeedForward, Layer, Output, Residual
+from fathom.spec.parts import Linear, Norm, Part
+from fathom.spec.relative import DistanceScores
+from fathom.spec.roles import Role
+from fathom.spec.state import StateArray
+
+
+@dataclass(frozen=True)
+class CrossAttention:
+    """Attention from the text being written to the text that was read.
+
+    Keys and values come from the encoder's hidden states and are worked out once.
+    """
+
+    width: int
+    heads: int
+    head_width: int
+    scale: float | None = None  # of the scores; head_width ** -0.5 unless said
+    bias: bool = False  # on all four maps
+
+    def parts(self) -> Mapping[str, Part | None]:
+        inner = self.heads * self.head_width
+        into = Linear(self.width, inner, Role.INTO_HEADS, self.bias)
+        out = Linear(inner, self.width, Role.OUT_OF_HEADS, self.bias)
+        return {"query": into, "key": into, "value": into, "output": out}
+
+    def state(self, source: int) -> tuple[StateArray, ...]:
+        """What a text of `source` tokens leaves behind once it was read."""
+        shape = (self.heads, source, self.head_width)
+        return StateArray("cross_key", shape), StateArray("cross_value", shape)
+
+    def operations(self, source: int) -> int:
+        """Floating-point operations per token written, beside the linear maps."""
+        return 4 * self.heads * self.head_width * source
+
+
+@dataclass(frozen=True)
+class CrossLayer:
+    """A layer that also looks at another text: mixer, cross attention, feed-forward."""
+
+    mixer: Attention
+    mixer_residual: Residual
+    cross: CrossAttention
+    cross_residual: Residual
+    feed_forward: FeedForward
+    feed_forward_residual: Residual
+
+    def parts(self) -> Mapping[str, Part | None]:
+        return {
+            "mixer": self.mixer,
+            "mixer_residual": self.mixer_residual,
+            "cross": self.cross,
+            "cross_residual": self.cross_residual,
+            "feed_forward": self.feed_forward,
+            "feed_forward_residual": self.feed_forward_residual,
+        }
+
+    def state(self, context: int) -> tuple[StateArray, ...]:
+        """What `context` tokens written, after as many read, leave behind in this layer."""
+        return *self.mixer.state(context), *self.cross.state(context)
+
+    def operations(self, context: int) -> int:
+        """Floating-point operations per token beside the linear maps, with `context` in reach."""
+        return self.mixer.operations(context) + self.cross.operations(context)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One of the two halves. `distances` are scores that all its layers add to their own."""
+
+    embedding: Embedding
+    layers: tuple[Layer | CrossLayer, ...]
+    norm: Norm | None = None
+    distances: DistanceScores | None = None
+
+    def parts(self) -> Mapping[str, Part | None]:
+        return {
+            "embedding": self.embedding,
+            "distances": self.distances,
+            "layers": self.layers,
+            "norm": self.norm,
+        }
+
+
+@dataclass(frozen=True)
+class EncoderDecoder:
+    """A sequence-to-sequence model. `context` bounds the text read and the text written, each.
+
+    A tied output reads the decoder's table, which may be the encoder's.
+    """
+
+    context: int
+    encoder: Stack
+    decoder: Stack
+    output: Output
+
+    def parts(self) -> Mapping[str, Part | None]:
+        return {"encoder": self.encoder, "decoder": self.decoder, "output": self.output}
+
+    @property
+    def layers(self) -> tuple[Layer | CrossLayer, ...]:
+        """The layers of both halves, the encoder's first."""
+        return *self.encoder.layers, *self.decoder.layers
+
+    @property
+    def embedding(self) -> Embedding:
+        """Where the text that is read comes in."""
+        return self.encoder.embedding
+
+    @property
+    def width(self) -> int:
+        return self.encoder.embedding.width
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that may be written."""
+        return self.decoder.embedding.vocabulary
