@@ -7,56 +7,42 @@ Llama: Touvron et al., 2023 (arXiv 2302.13971); Mistral: Jiang et al., 2023 (arX
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
-from fathom.dialects.rotary import read_rotary, stretched
-from fathom.dialects.rules import Rule, drop, rename, swap_rotary_pairs
-from fathom.spec.attention import Attention, Everything, Window
-from fathom.spec.decoder import Decoder, Embedding, Layer, Output, Residual
+from fathom.dialects.rotary import read_rotary
+from fathom.dialects.rules import Rule, rename, swap_rotary_pairs
+from fathom.dialects.trunk import read_dimensions, trunk_rules
+from fathom.spec.attention import Everything, Window
+from fathom.spec.decoder import Decoder, Layer, Residual
 from fathom.spec.feed_forward import GatedMlp
 from fathom.spec.parts import Norm
 
 
 def read(config: Config) -> Decoder:
     """Return the decoder that a configuration of this family states."""
-    width = config.integer("hidden_size")
-    heads = config.integer("num_attention_heads")
-    kv_heads = config.integer("num_key_value_heads", heads)
-    head_width = config.integer("head_dim", width // heads)
-    context = config.integer("max_position_embeddings", 2048)
-    vocabulary = config.integer("vocab_size")
-    config.require(heads % kv_heads == 0, f"{kv_heads} key heads cannot share {heads} heads evenly")
-
+    sizes = read_dimensions(config)
     # Mistral has a window and no biases; Llama states one flag for all four projections.
     window = config.optional_integer("sliding_window") if _is_mistral(config) else None
     bias = False if _is_mistral(config) else config.flag("attention_bias", False)
-    norm = Norm(width, config.number("rms_norm_eps", 1e-6, positive=True))
-    rotary = read_rotary(config, head_width, context=context)
-    attention = Attention(
-        width=width,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_width=head_width,
-        positions=rotary,
+    norm = Norm(sizes.width, config.number("rms_norm_eps", 1e-6, positive=True))
+    rotary = read_rotary(config, sizes.head_width, context=sizes.context)
+    attention = replace(
+        sizes.attention(rotary),
         reach=Window(window) if window else Everything(),
         input_bias=bias,
         output_bias=bias,
     )
     feed_forward = GatedMlp(
-        width=width,
+        width=sizes.width,
         inner=config.integer("intermediate_size"),
         activation=config.activation("hidden_act", "silu"),
         bias=config.flag("mlp_bias", False),
     )
     layer = Layer(attention, Residual(before=norm), feed_forward, Residual(before=norm))
-    return Decoder(
-        context=stretched(context, rotary),
-        embedding=Embedding(vocabulary, width),
-        layers=(layer,) * config.integer("num_hidden_layers", most=10_000),
-        norm=norm,
-        output=Output(width, vocabulary, tied=config.flag("tie_word_embeddings", False)),
-    )
+    tied = config.flag("tie_word_embeddings", False)
+    return sizes.decoder([layer] * sizes.layers, norm, tied=tied, rotary=rotary)
 
 
 def _is_mistral(config: Config) -> bool:
@@ -65,22 +51,7 @@ def _is_mistral(config: Config) -> bool:
 
 def rules(spec: Decoder) -> Sequence[Rule]:
     """Return the names in a safetensors file, and ours."""
-    theirs, ours = "model.layers.{layer}", "layers.{layer}"
-    return (
-        rename("model.embed_tokens", "embedding.tokens"),
-        rename(f"{theirs}.input_layernorm", f"{ours}.mixer_residual.before"),
-        rename(f"{theirs}.self_attn.q_proj", f"{ours}.mixer.query"),
-        rename(f"{theirs}.self_attn.k_proj", f"{ours}.mixer.key"),
-        rename(f"{theirs}.self_attn.v_proj", f"{ours}.mixer.value"),
-        rename(f"{theirs}.self_attn.o_proj", f"{ours}.mixer.output"),
-        drop(f"{theirs}.self_attn.rotary_emb.inv_freq"),  # computed from the base
-        rename(f"{theirs}.post_attention_layernorm", f"{ours}.feed_forward_residual.before"),
-        rename(f"{theirs}.mlp.gate_proj", f"{ours}.feed_forward.gate"),
-        rename(f"{theirs}.mlp.up_proj", f"{ours}.feed_forward.up"),
-        rename(f"{theirs}.mlp.down_proj", f"{ours}.feed_forward.down"),
-        rename("model.norm", "norm"),
-        drop("lm_head") if spec.output.tied else rename("lm_head", "output.head"),
-    )
+    return trunk_rules(spec)
 
 
 def gguf_rules(spec: Decoder) -> Sequence[Rule]:
