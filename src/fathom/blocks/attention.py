@@ -10,7 +10,7 @@ from fathom.blocks.state import MixerState, Step
 from fathom.ops.attention import Scoring
 from fathom.ops.rotary import rotate
 from fathom.spec import attention as spec
-from fathom.spec.positions import Rotary
+from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
 
 
 class Attention(Block):
@@ -42,7 +42,7 @@ class Attention(Block):
             cosine, sine = step.rotation(self.rotary)
             query = rotate(query, cosine, sine, interleaved=self.rotary.interleaved)
             key = rotate(key, cosine, sine, interleaved=self.rotary.interleaved)
-        mixed = state.attend(query, key, value, step, self._scoring())
+        mixed = state.attend(query, key, value, step, self._scoring(step))
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor, heads: int, norm: Norm | None) -> Tensor:
@@ -56,8 +56,8 @@ class Attention(Block):
             x = norm(x)
         return x.transpose(1, 2)
 
-    def _scoring(self) -> Scoring:
-        reach = self.spec.reach
+    def _scoring(self, step: Step) -> Scoring:
+        reach, positions = self.spec.reach, self.spec.positions
         scale = self.spec.scale
         return Scoring(
             scale=self.spec.head_width**-0.5 if scale is None else scale,
@@ -66,4 +66,6 @@ class Attention(Block):
             chunk=reach.width if isinstance(reach, spec.Chunk) else None,
             soft_cap=self.spec.soft_cap,
             sinks=self.sinks,
+            slopes=step.slopes(positions) if isinstance(positions, Alibi | RoundedAlibi) else None,
+            rounded=isinstance(positions, RoundedAlibi),
         )

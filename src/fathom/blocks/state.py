@@ -15,7 +15,7 @@ from torch import Tensor
 from fathom.blocks.frequencies import frequencies
 from fathom.ops.attention import Scoring, attention, visible
 from fathom.ops.rotary import angles
-from fathom.spec.positions import Rotary
+from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
 
 
 class Step:
@@ -35,6 +35,7 @@ class Step:
         self.start = start  # None unless dense
         self._span = span
         self._rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
+        self._slopes: dict[tuple[float, ...], Tensor] = {}
 
     @classmethod
     def dense(
@@ -58,6 +59,11 @@ class Step:
         return int(self.positions.shape[1])
 
     @property
+    def real(self) -> Tensor | None:
+        """True at tokens, (batch, length); None where there is no padding."""
+        return None if self.start is not None else self.positions >= 0
+
+    @property
     def total(self) -> int:
         """Tokens of the longest sequence once this step is done."""
         if self.start is not None:
@@ -72,6 +78,13 @@ class Step:
                 turns.to(self.positions.device), self.positions, factor
             )
         return self._rotations[rotary]
+
+    def slopes(self, alibi: Alibi | RoundedAlibi) -> Tensor:
+        """Return a penalty's slopes as a tensor, (heads,) float32; layers share it."""
+        if alibi.slopes not in self._slopes:
+            device = self.positions.device
+            self._slopes[alibi.slopes] = torch.tensor(alibi.slopes, device=device)
+        return self._slopes[alibi.slopes]
 
 
 class MixerState(Protocol):
@@ -134,11 +147,18 @@ def attend(
     mask = None if within_reach else visible(step.positions, key_positions, scoring)
     bias = None
     if scoring.slopes is not None:
-        bias = _distance_penalty(scoring.slopes, step.positions, key_positions)
+        bias = _distance_penalty(scoring.slopes, scoring, step.positions, key_positions)
     return attention(query, key, value, scoring, mask, bias)
 
 
-def _distance_penalty(slopes: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
-    """Return −slope · distance, (batch, heads, length, keys) (Press et al., 2021)."""
+def _distance_penalty(slopes: Tensor, scoring: Scoring, queries: Tensor, keys: Tensor) -> Tensor:
+    """Return −slope · distance, (batch, heads, length, keys) (Press et al., 2021).
+
+    The rounded kind rewards late keys instead of penalising early ones, which a softmax takes
+    for the same; its result is (batch, heads, 1, keys).
+    """
+    slopes = slopes[None, :, None, None]
+    if scoring.rounded:
+        return (slopes.bfloat16() * keys[:, None, None, :].bfloat16()).float() * scoring.scale
     distance = queries[:, None, :, None] - keys[:, None, None, :]
-    return -slopes[None, :, None, None] * distance.clamp(min=0)
+    return -slopes * distance.clamp(min=0)

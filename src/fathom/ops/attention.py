@@ -28,6 +28,7 @@ class Scoring:
     soft_cap: float | None = None  # scores are bounded by cap · tanh(score / cap)
     sinks: Tensor | None = None  # (heads,): scores that take their share and contribute nothing
     slopes: Tensor | None = None  # (heads,): of a penalty linear in distance
+    rounded: bool = False  # slope · key position in bfloat16, times scale, instead
 
 
 def visible(query_positions: Tensor, key_positions: Tensor, scoring: Scoring) -> Tensor:
