@@ -93,7 +93,7 @@ def _exchange(
     pieces: list[str] = []
     try:
         question.encode("utf-8")
-        generation = model.chat(messages, **options)
+        generation = model.chat(messages, tools=None, **options)
         with _stoppable() as asked_to_stop:
             for piece in generation:
                 pieces.append(piece)

@@ -159,7 +159,8 @@ def _chats(model: Model, args: argparse.Namespace) -> bool:
 def _begin(model: Model, args: argparse.Namespace, prompt: str) -> Generation:
     if _chats(model, args):
         system = [] if args.system is None else [{"role": "system", "content": args.system}]
-        return model.chat([*system, {"role": "user", "content": prompt}], **options(args))
+        messages = [*system, {"role": "user", "content": prompt}]
+        return model.chat(messages, tools=None, **options(args))
     if not args.raw and not args.quiet:
         print("fathom: note: no chat template here, so the text is continued", file=sys.stderr)
     return model.generate(prompt, **options(args))

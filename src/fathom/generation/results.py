@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from fathom.planning.predict import Forecast
 
 if TYPE_CHECKING:
     from fathom.generation.measuring import Meter
@@ -47,19 +49,6 @@ class Measured:
     load_seconds: float | None = None
 
 
-class Predicted(Protocol):
-    """What was forecast of a generation, figure by figure beside `Measured`."""
-
-    @property
-    def seconds_to_first_token(self) -> float | None: ...
-    @property
-    def prefill_tokens_per_second(self) -> float | None: ...
-    @property
-    def decode_tokens_per_second(self) -> float | None: ...
-    @property
-    def memory_bytes(self) -> int | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
     """A token and the natural logarithm of the probability that the model itself gave it.
@@ -90,7 +79,7 @@ class Generation:
         self._sequence = sequence
         self._pieces = pieces
         self._meter = meter
-        self.predicted: Predicted | None = None
+        self.predicted = Forecast()
 
     def __iter__(self) -> Generation:
         return self

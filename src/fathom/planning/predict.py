@@ -68,12 +68,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one generation is expected to take, figure by figure as it will be measured."""
+    """What one generation is expected to take, figure by figure as it will be measured.
 
-    seconds_to_first_token: float | None
-    prefill_tokens_per_second: float | None
-    decode_tokens_per_second: float | None
-    memory_bytes: int
+    None where nobody forecast it."""
+
+    seconds_to_first_token: float | None = None
+    prefill_tokens_per_second: float | None = None
+    decode_tokens_per_second: float | None = None
+    memory_bytes: int | None = None
 
 
 def predict(
