@@ -11,7 +11,17 @@ from importlib import import_module
 
 from torch import nn
 
-from fathom.spec import attention, decoder, experts, feed_forward, parts
+from fathom.spec import (
+    attention,
+    decoder,
+    encoder_decoder,
+    experts,
+    feed_forward,
+    heads,
+    parts,
+    relative,
+    state_space,
+)
 
 # Spec type → "module:class" of the block that computes it; imported when first built.
 BLOCKS: Mapping[type, str] = {
@@ -25,10 +35,24 @@ BLOCKS: Mapping[type, str] = {
     experts.SparseMixer: "fathom.blocks.experts:SparseMixer",
     experts.StackedMlp: "fathom.blocks.experts:StackedMlp",
     experts.Experts: "fathom.blocks.experts:Experts",
+    state_space.Convolution: "fathom.blocks.state_space:Convolution",
+    state_space.Mamba: "fathom.blocks.state_space:Mamba",
+    state_space.Mamba2: "fathom.blocks.state_space:Mamba2",
+    state_space.DeltaRule: "fathom.blocks.state_space:DeltaRule",
     decoder.Residual: "fathom.blocks.layer:Residual",
     decoder.Layer: "fathom.blocks.layer:Layer",
     decoder.Embedding: "fathom.blocks.embedding:Embedding",
     decoder.Output: "fathom.blocks.embedding:Output",
+    relative.DistanceScores: "fathom.blocks.relative:DistanceScores",
+    encoder_decoder.CrossAttention: "fathom.blocks.cross:CrossAttention",
+    encoder_decoder.CrossLayer: "fathom.blocks.cross:CrossLayer",
+    encoder_decoder.Stack: "fathom.blocks.stack:Stack",
+    heads.Transform: "fathom.blocks.heads:Transform",
+    heads.SummaryHead: "fathom.blocks.heads:SummaryHead",
+    heads.MaskedHead: "fathom.blocks.heads:MaskedHead",
+    heads.SequenceHead: "fathom.blocks.heads:SequenceHead",
+    heads.TokenHead: "fathom.blocks.heads:TokenHead",
+    heads.SpanHead: "fathom.blocks.heads:TokenHead",
 }
 
 

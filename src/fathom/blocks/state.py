@@ -7,6 +7,7 @@ where keys live (nowhere, contiguous, paged, rotating, on disk) is the engine's 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Protocol
 
 import torch
@@ -36,6 +37,8 @@ class Step:
         self._span = span
         self._rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
         self._slopes: dict[tuple[float, ...], Tensor] = {}
+        self._distances: DistanceScores | None = None
+        self._scored: tuple[Tensor, Tensor] | None = None  # positions of keys, and their scores
 
     @classmethod
     def dense(
@@ -85,6 +88,28 @@ class Step:
             device = self.positions.device
             self._slopes[alibi.slopes] = torch.tensor(alibi.slopes, device=device)
         return self._slopes[alibi.slopes]
+
+    def scored(self, distances: DistanceScores) -> Step:
+        """Return this step with scores of distances, for a stack whose layers share them."""
+        step = copy(self)
+        step._distances, step._scored = distances, None
+        return step
+
+    def distance_scores(self, keys: Tensor) -> Tensor | None:
+        """Return what distances to keys at these positions add, (batch, heads, length, keys)."""
+        if self._distances is None:
+            return None
+        if self._scored is None or self._scored[0] is not keys:
+            self._scored = keys, self._distances(self.positions, keys)
+        return self._scored[1]
+
+
+class DistanceScores(Protocol):
+    """Positions of queries (batch, length) and keys (batch, keys) → scores that they add."""
+
+    def __call__(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Return (batch, heads, length, keys)."""
+        ...
 
 
 class MixerState(Protocol):
@@ -145,7 +170,7 @@ def attend(
     ordered = step.start is not None and key.shape[2] == step.total
     within_reach = ordered and reach >= step.total
     mask = None if within_reach else visible(step.positions, key_positions, scoring)
-    bias = None
+    bias = step.distance_scores(key_positions)
     if scoring.slopes is not None:
         bias = _distance_penalty(scoring.slopes, scoring, step.positions, key_positions)
     return attention(query, key, value, scoring, mask, bias)

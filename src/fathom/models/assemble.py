@@ -8,15 +8,18 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from fathom.spec import decoder
+from fathom.spec import decoder, encoder, encoder_decoder
+from fathom.spec.model import Model
 
 # Spec type → "module:class" of the architecture; imported when first assembled.
 ARCHITECTURES: Mapping[type, str] = {
     decoder.Decoder: "fathom.models.decoder:Decoder",
+    encoder.Encoder: "fathom.models.encoder:Encoder",
+    encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
 }
 
 
-def assemble(spec: decoder.Decoder) -> nn.Module:
+def assemble(spec: Model) -> nn.Module:
     """Return the module that a spec describes, without memory for its parameters."""
     module, _, name = ARCHITECTURES[type(spec)].partition(":")
     with torch.device("meta"):

@@ -49,4 +49,4 @@ class Decoder(Block):
 
     def scores(self, hidden: Tensor) -> Tensor:
         """Return a score per token of the vocabulary for hidden states (…, width)."""
-        return self.output(hidden, self.embedding)
+        return self.output(hidden, self.embedding.table())

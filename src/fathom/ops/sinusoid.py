@@ -1,0 +1,20 @@
+"""Fixed waves that tell a token where it stands (Vaswani et al., 2017, arXiv 1706.03762)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LONGEST = 10_000.0  # the longest wave is this many times as long as the shortest
+
+
+def waves(positions: Tensor, width: int) -> Tensor:
+    """Return sines, then cosines: (batch, length) → (batch, length, width) float32.
+
+    Wave i of each half turns by ``position / LONGEST ** (2 i / width)``. An odd `width` has one
+    sine more than cosines. Angles are float64, as in the tables that publishers trained with.
+    """
+    exponents = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width
+    angles = positions[..., None].to(torch.float64) / LONGEST**exponents
+    cosines = angles[..., : width // 2].cos()
+    return torch.cat((angles.sin(), cosines), dim=-1).float()
