@@ -95,7 +95,9 @@ class Model:
         logprobs = [float("-inf")] if "logprobs" in options else None
         return Generation([f"{prompt}…"], Usage(1), logprobs=logprobs)
 
-    def chat(self, messages: list[dict[str, str]], **options: object) -> Generation:
+    def chat(
+        self, messages: list[dict[str, str]], tools: object = None, **options: object
+    ) -> Generation:
         self.calls.append({"messages": messages, **options})
         question = messages[-1]["content"]
         if question == "too long":
