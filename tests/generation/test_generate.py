@@ -288,7 +288,7 @@ def test_figures(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured.peak_memory_bytes is not None
     assert held < measured.peak_memory_bytes < 2**40
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (len(PROMPT), 9)
-    assert generation.predicted == Forecast()  # whoever forecasts sets it
+    assert answer.predicted == Forecast()  # whoever forecasts sets it
 
 
 def test_one_token_has_no_rate(tiny) -> None:
