@@ -20,7 +20,7 @@ from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect, find
 from fathom.dialects.rules import Rule
 from fathom.errors import ConfigError, ModelFileError, NotFoundError
-from fathom.spec.decoder import Decoder
+from fathom.spec.model import Model
 from fathom.spec.parts import parameters
 
 
@@ -30,8 +30,8 @@ class Description:
 
     path: Path
     config: Mapping[str, object]  # the publisher's, or a GGUF file's keys spelled as theirs
-    dialect: Dialect
-    spec: Decoder
+    dialect: Dialect[Model]
+    spec: Model
     contents: Contents | None
 
     @property
@@ -80,7 +80,9 @@ def describe(path: Path, *, allow_pickle: bool = False) -> Description:
     if not isinstance(model_type, str):
         raise ConfigError(f"the configuration of {path} names no 'model_type', so no dialect fits")
     dialect = find(model_type)
-    return Description(path, config, dialect, dialect.read(Config(config)), contents)
+    tensors = None if contents is None else frozenset(contents.tensors)
+    spec = dialect.read(Config(config, tensors=tensors))
+    return Description(path, config, dialect, spec, contents)
 
 
 def _contents(path: Path, allow_pickle: bool) -> Contents | None:

@@ -40,20 +40,49 @@ ACTIVATIONS: Mapping[str, Activation] = {
 class Config:
     """A configuration file as a mapping that answers typed questions.
 
-    A key with the value ``null`` counts as absent, as publishers mean it.
+    A key with the value ``null`` counts as absent, as publishers mean it. `names` says how this
+    publisher spells a usual key; the usual one is understood as well. `tensors` are the names in
+    the file that the configuration came with, None where there is none.
 
     Raises:
         ConfigError: for a missing key, a wrong type or a number out of range.
     """
 
-    def __init__(self, values: Mapping[str, object], where: str = "config.json") -> None:
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        where: str = "config.json",
+        names: Mapping[str, str] | None = None,
+        tensors: frozenset[str] | None = None,
+    ) -> None:
         self.values = values
         self.where = where
+        self.names = names or {}
+        self.tensors = tensors
+
+    def spelled(self, names: Mapping[str, str]) -> Config:
+        """Return this configuration with usual keys mapped to the publisher's own."""
+        return Config(self.values, self.where, names, self.tensors)
+
+    def _key(self, key: str) -> str:
+        """Return the key as the file spells it."""
+        own = self.names.get(key, key)
+        return key if self.values.get(own) is None and key in self.values else own
+
+    def holds(self, tensor: str, unknown: bool = True) -> bool:
+        """Tell whether a tensor's name ends so in the file; `unknown` where there is no file.
+
+        For parts that a configuration does not speak of and files have or lack.
+        """
+        if self.tensors is None:
+            return unknown
+        return any(name == tensor or name.endswith("." + tensor) for name in self.tensors)
 
     def __contains__(self, key: str) -> bool:
-        return self.values.get(key) is not None
+        return self.values.get(self._key(key)) is not None
 
     def _get(self, key: str, default: T | _Required) -> object:
+        key = self._key(key)
         value = self.values.get(key)
         if value is not None:
             return value
@@ -63,6 +92,7 @@ class Config:
         return default
 
     def _refuse(self, key: str, wanted: str) -> ConfigError:
+        key = self._key(key)
         shown = repr(self.values.get(key))
         shown = shown if len(shown) < 60 else shown[:57] + "..."
         return ConfigError(f"{self.where}: '{key}' must be {wanted}, not {shown}")

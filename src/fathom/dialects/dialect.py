@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Generic, TypeVar
 
 from fathom.dialects.config import Config
 from fathom.dialects.rules import Rule
 from fathom.errors import UnknownArchitectureError, nearest
-from fathom.spec.decoder import Decoder
+from fathom.spec.model import Model
+
+S = TypeVar("S", bound=Model)  # what kind of spec a dialect makes, and its rules take
 
 ENTRY_POINTS = "fathom.dialects"  # a package may bring its own: model_type = "module:DIALECT"
 
 
 @dataclass(frozen=True)
-class Dialect:
+class Dialect(Generic[S]):
     """A translation: a publisher's configuration becomes a spec, their tensor names ours.
 
     `prefix` is what the names of a whole model begin with and those of its bare trunk lack.
@@ -25,16 +28,25 @@ class Dialect:
     """
 
     name: str
-    read: Callable[[Config], Decoder]
-    rules: Callable[[Decoder], Sequence[Rule]]
+    read: Callable[[Config], S]
+    rules: Callable[[S], Sequence[Rule]]
     prefix: str = ""
-    gguf_rules: Callable[[Decoder], Sequence[Rule]] | None = None
+    gguf_rules: Callable[[S], Sequence[Rule]] | None = None
 
 
 # A checkpoint's ``model_type`` → the file that translates it. A family shares a file.
 FAMILIES: Mapping[str, str] = {
     "llama": "llama",
     "mistral": "llama",
+    "qwen2": "qwen",
+    "qwen3": "qwen",
+    "mimo": "qwen",
+    "mamba": "mamba",
+    "falcon_mamba": "mamba",
+    "mixtral": "mixtral",
+    "olmoe": "olmoe",
+    "qwen2_moe": "qwen_moe",
+    "qwen3_moe": "qwen_moe",
 }
 
 
@@ -48,7 +60,7 @@ def _extensions() -> Mapping[str, str]:
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
 
 
-def find(model_type: str) -> Dialect:
+def find(model_type: str) -> Dialect[Model]:
     """Return the dialect of a ``model_type``; its file is imported now, not before.
 
     Raises:

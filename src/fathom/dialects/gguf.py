@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fathom.dialects.dialect import Dialect
 from fathom.dialects.rules import Rule, drop, rename
 from fathom.errors import ConfigError, UnknownArchitectureError, nearest
-from fathom.spec.decoder import Decoder
+from fathom.spec.model import Model
 
 # Key after "<architecture>." → the publisher's key, as most decoders spell it.
 COMMON_KEYS: Mapping[str, str] = {
@@ -63,7 +63,7 @@ TENSORS: tuple[Rule, ...] = (
 )
 
 
-def rules(dialect: Dialect, spec: Decoder) -> Sequence[Rule]:
+def rules(dialect: Dialect[Model], spec: Model) -> Sequence[Rule]:
     """Return the rules for a GGUF file of this dialect, its own ones first."""
     own = dialect.gguf_rules(spec) if dialect.gguf_rules else ()
     return (*own, *TENSORS)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from fathom.errors import ContextLengthError, RequestError
-from fathom.spec.decoder import Decoder
+from fathom.spec.model import Model
 
 
-def checked_tokens(token_ids: Sequence[Sequence[int]] | Tensor, spec: Decoder) -> Tensor:
+def checked_tokens(token_ids: Sequence[Sequence[int]] | Tensor, spec: Model) -> Tensor:
     """Return token ids as a tensor (batch, length), after checking them against the spec.
 
     Raises:

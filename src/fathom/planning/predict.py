@@ -8,7 +8,10 @@ from math import prod
 
 from fathom.planning.probe import Rates
 from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
+from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.experts import Experts
+from fathom.spec.model import Model
 from fathom.spec.parts import Linear, Table, leaves, parameters
 from fathom.spec.roles import EXACT
 
@@ -79,7 +82,7 @@ class Forecast:
 
 
 def predict(
-    spec: Decoder, *, dtype: str, context: int, batch: int = 1, rates: Rates | None = None
+    spec: Model, *, dtype: str, context: int, batch: int = 1, rates: Rates | None = None
 ) -> Prediction:
     """Predict memory, and with `rates` speed, of running a spec.
 
@@ -94,12 +97,14 @@ def predict(
     }
     if rates is None:
         return Prediction(dtype, context, batch, terms)
-    decode, limit = _decode_rate(spec, dtype, context // 2, rates)
     prefill = _prefill_rate(spec, dtype, rates)
+    if isinstance(spec, Encoder):  # it reads and does not write
+        return Prediction(dtype, context, batch, terms, prefill_tokens_per_second=prefill)
+    decode, limit = _decode_rate(spec, dtype, context // 2, rates)
     return Prediction(dtype, context, batch, terms, decode, prefill, limit)
 
 
-def weight_bytes(spec: Decoder, dtype: str) -> int:
+def weight_bytes(spec: Model, dtype: str) -> int:
     """Return the bytes of all parameters in memory; those of exact roles stay in float32."""
     return sum(
         parameter.elements * (EXACT_BYTES if parameter.role in EXACT else BYTES[dtype])
@@ -107,16 +112,16 @@ def weight_bytes(spec: Decoder, dtype: str) -> int:
     )
 
 
-def state_bytes(spec: Decoder, dtype: str, context: int, batch: int = 1) -> int:
+def state_bytes(spec: Model, dtype: str, context: int, batch: int = 1) -> int:
     """Return the bytes that `batch` sequences of `context` tokens keep between steps."""
     return batch * sum(
         array.elements * (EXACT_BYTES if array.exact else BYTES[dtype])
         for layer in spec.layers
-        for array in layer.mixer.state(context)
+        for array in layer.state(context)
     )
 
 
-def workspace_bytes(spec: Decoder, dtype: str, tokens: int) -> int:
+def workspace_bytes(spec: Model, dtype: str, tokens: int) -> int:
     """Return the bytes alive at the widest point of a pass over `tokens`, the stream included.
 
     The widest point is inside a feed-forward (its inner activations) or at the output.
@@ -127,13 +132,16 @@ def workspace_bytes(spec: Decoder, dtype: str, tokens: int) -> int:
     return stream + max(inner, spec.vocabulary * (BYTES[dtype] + EXACT_BYTES))
 
 
-def _decode_rate(spec: Decoder, dtype: str, context: int, rates: Rates) -> tuple[float, str]:
+def _decode_rate(
+    spec: Decoder | EncoderDecoder, dtype: str, context: int, rates: Rates
+) -> tuple[float, str]:
     """Return tokens per second of one sequence, and what bounds them.
 
     Every weight is read once per token, of experts only the chosen ones, each matrix at the rate
     of its size; the keys and values of the context are read too; every operation costs its call.
     """
-    maps = [leaf for _, leaf in leaves(spec) if isinstance(leaf, Linear)]
+    writing = (spec.decoder, spec.output) if isinstance(spec, EncoderDecoder) else spec
+    maps = [leaf for _, leaf in leaves(writing) if isinstance(leaf, Linear)]
     sizes = [size for leaf in maps for size in _matrices(leaf)]
     if spec.output.tied:
         sizes += [
@@ -143,7 +151,8 @@ def _decode_rate(spec: Decoder, dtype: str, context: int, rates: Rates) -> tuple
         ]
     weights = sum(size * BYTES[dtype] / rates.weights_per_second(dtype, size) for size in sizes)
     state = state_bytes(spec, dtype, context) / rates.memory_read
-    operations = OPERATIONS_PER_LAYER * len(spec.layers)
+    layers = spec.decoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
+    operations = OPERATIONS_PER_LAYER * len(layers)
     operations += OPERATIONS_PER_EXPERT * _experts_passed(spec)
     calls = operations * rates.operation_seconds
     terms = {
@@ -168,15 +177,15 @@ def _matrices(leaf: Linear) -> list[int]:
     return [elements // leaf.stack] * leaf.active
 
 
-def _experts_passed(spec: Decoder) -> int:
+def _experts_passed(spec: Model) -> int:
     """Return how many routed experts a token passes on its way through all layers."""
     parts = (layer.feed_forward for layer in spec.layers)
     return sum(part.router.active for part in parts if isinstance(part, Experts))
 
 
-def _prefill_rate(spec: Decoder, dtype: str, rates: Rates) -> float:
+def _prefill_rate(spec: Model, dtype: str, rates: Rates) -> float:
     """Return tokens per second of reading a long prompt."""
     maps = [leaf for _, leaf in leaves(spec.layers) if isinstance(leaf, Linear)]
     operations = sum(2 * size for leaf in maps for size in _matrices(leaf))
-    scores = sum(layer.mixer.operations(PREFILL_CHUNK // 2) for layer in spec.layers)
+    scores = sum(layer.operations(PREFILL_CHUNK // 2) for layer in spec.layers)
     return rates.matmul[dtype] / (operations + scores)

@@ -12,7 +12,7 @@ from fathom.checkpoint.naming import Assignment
 from fathom.checkpoint.rewriting import forwards
 from fathom.errors import TensorMismatchError
 from fathom.models.assemble import assemble
-from fathom.spec.decoder import Decoder
+from fathom.spec.model import Model
 from fathom.spec.parts import parameters
 from fathom.spec.roles import EXACT
 
@@ -29,7 +29,7 @@ class Source(Protocol):
 
 
 def load(
-    spec: Decoder,
+    spec: Model,
     source: Source,
     assignments: Sequence[Assignment],
     *,
