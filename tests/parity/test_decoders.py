@@ -17,6 +17,7 @@ from fathom import library
 from fathom.blocks.state import Step
 from fathom.dialects.dialect import FAMILIES
 from fathom.generation.state import ContiguousState
+from fathom.spec.experts import Experts
 from fathom.spec.parts import parameters
 from parity.case import Case
 from parity.conftest import Pair, all_cases
@@ -102,13 +103,23 @@ def test_a_padded_prompt_continues_as_it_would_alone(pair: Pair) -> None:
 def test_bfloat16_stays_within_its_own_error(pair: Pair) -> None:
     exact = pair.reference.logits(pair.tokens)
     half = library.open(str(pair.reference.folder), dtype="bfloat16", device="cpu")
-    ours = (half.logits(pair.tokens) - exact).abs().mean()
+    ours = typical_error(pair, half.logits(pair.tokens), exact)
     model = pair.reference.model.to(torch.bfloat16)
     try:
-        theirs = (pair.reference.logits(pair.tokens).float() - exact).abs().mean()
+        theirs = typical_error(pair, pair.reference.logits(pair.tokens).float(), exact)
     finally:
         model.float()
     assert ours <= 1.3 * theirs + 1e-3 * exact.abs().max()
+
+
+def typical_error(pair: Pair, rounded: Tensor, exact: Tensor) -> Tensor:
+    """Return the mean error; of a mixture of experts, the median token's.
+
+    Rounding may tip a router's choice, and then that token's error says nothing about arithmetic.
+    """
+    by_token = (rounded - exact).abs().mean(dim=-1)
+    routed = any(isinstance(layer.feed_forward, Experts) for layer in pair.ours.spec.layers)
+    return by_token.median() if routed else by_token.mean()
 
 
 def test_what_we_save_the_reference_opens(pair: Pair, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from fathom.blocks.bricks import Linear, Norm
@@ -31,17 +32,22 @@ class Attention(Block):
         self.rotary = rotary if isinstance(rotary, Rotary) else None
 
     def forward(self, x: Tensor, step: Step, state: MixerState) -> Tensor:
-        query, key, value = self.query(x), self.key(x), self.value(x)
+        late = self.spec.norm_after_rotary
+        query = self._heads(self.query(x), self.spec.heads, None if late else self.query_norm)
+        key = self._heads(self.key(x), self.spec.kv_heads, None if late else self.key_norm)
+        value = self._heads(self.value(x), self.spec.kv_heads, None)
         if self.spec.clip is not None:
             bound = self.spec.clip
             query, key, value = (t.clamp(-bound, bound) for t in (query, key, value))
-        query = self._heads(query, self.spec.heads, self.query_norm)
-        key = self._heads(key, self.spec.kv_heads, self.key_norm)
-        value = self._heads(value, self.spec.kv_heads, None)
         if self.rotary is not None:
             cosine, sine = step.rotation(self.rotary)
             query = rotate(query, cosine, sine, interleaved=self.rotary.interleaved)
             key = rotate(key, cosine, sine, interleaved=self.rotary.interleaved)
+        if late:
+            query = query if self.query_norm is None else self.query_norm(query)
+            key = key if self.key_norm is None else self.key_norm(key)
+        if self.spec.temperature is not None:
+            query = self._sharpened(query, step, self.spec.temperature)
         mixed = state.attend(query, key, value, step, self._scoring(step))
         return self.output(mixed.transpose(1, 2).flatten(2))
 
@@ -55,6 +61,12 @@ class Attention(Block):
         if norm is not None and not whole:
             x = norm(x)
         return x.transpose(1, 2)
+
+    def _sharpened(self, query: Tensor, step: Step, temperature: Temperature) -> Tensor:
+        """Scale each query, (batch, heads, length, head_width), by what its position asks for."""
+        passed = (step.positions.clamp(min=0) + 1) // temperature.every
+        factor = 1.0 + temperature.strength * torch.log1p(passed.float())
+        return (query.float() * factor[:, None, :, None]).to(query.dtype)
 
     def _scoring(self, step: Step) -> Scoring:
         reach, positions = self.spec.reach, self.spec.positions

@@ -39,8 +39,8 @@ class Attention:
     """Scaled dot-product attention; `kv_heads` < `heads` shares keys among groups of heads.
 
     `query_norm` and `key_norm` act per head when their width is `head_width`, else on all heads
-    together. `clip` bounds queries, keys and values; `soft_cap` bounds scores by a scaled tanh.
-    `sinks` adds a learned score per head that takes part in the softmax and yields nothing.
+    together; they come before the rotation, or after it. `clip` bounds queries, keys and values;
+    `soft_cap` bounds scores by a scaled tanh. `sinks` adds a learned score per head that takes part in the softmax and yields nothing.
     """
 
     width: int
@@ -55,6 +55,8 @@ class Attention:
     output_bias: bool = False
     query_norm: Norm | None = None
     key_norm: Norm | None = None
+    norm_after_rotary: bool = False
+    temperature: Temperature | None = None
     clip: float | None = None
     soft_cap: float | None = None
     sinks: bool = False

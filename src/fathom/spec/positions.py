@@ -113,3 +113,14 @@ class Sinusoid:
     """
 
     width: int
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Queries grow with position: times ``1 + strength · ln(1 + ⌊(position + 1) / every⌋)``.
+
+    It keeps attention sharp over long contexts (Nakanishi, 2025, arXiv 2501.19399; Llama 4).
+    """
+
+    every: int
+    strength: float
