@@ -6,7 +6,7 @@ a Llama-like model; `dataclasses.replace` turns one into a variant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fathom.dialects.config import Config
@@ -66,6 +66,14 @@ def read_dimensions(config: Config, *, context: int = 2048) -> Dimensions:
         vocabulary=config.integer("vocab_size"),
         context=config.integer("max_position_embeddings", context),
     )
+
+
+def with_defaults(config: Config, defaults: Mapping[str, object]) -> Config:
+    """Return a configuration with `defaults` for the keys that it leaves out.
+
+    A key that is stated as null stays null: publishers switch things off so.
+    """
+    return Config({**defaults, **config.values}, config.where)
 
 
 FULL, SLIDING = "full_attention", "sliding_attention"
