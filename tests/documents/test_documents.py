@@ -1,0 +1,41 @@
+"""What documents show is what the programs print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from documents.outputs import Block, blocks, output_of, shape
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", README, ids=[block.command for block in README])
+def test_the_readme_shows_what_is_printed(block: Block) -> None:
+    """`python tests/documents/outputs.py README.md` renews it."""
+    now = [f"$ {block.command}", *output_of(block.command).splitlines()]
+    if block.varies:  # the figures have the same names; an answer's words may differ
+        labels = {line.split("  ")[0] for line in block.text.splitlines()[-6:-1]}
+        assert labels <= {line.split("  ")[0] for line in now}
+        assert len(labels) >= 4
+    else:
+        assert shape("\n".join(now)) == shape(block.text)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    for target in targets:
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_no_private_place(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert not re.search(r"/(root|home|work)/", text)
