@@ -24,12 +24,13 @@ from fathom.checkpoint.locate import locate as _locate
 from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.errors import DoesNotFitError, RequestError
+from fathom.planning.costs import BYTES
 from fathom.planning.machine import this_machine
-from fathom.planning.predict import BYTES, Prediction, predict
+from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates, usable_threads
 from fathom.spec.card import Card
-from fathom.spec.classes import model_class
-from fathom.spec.decoder import Decoder
+from fathom.spec.classes import model_class, model_outputs
+from fathom.spec.model import Model as Spec
 from fathom.spec.parts import active, count
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Model:
     def __init__(
         self,
         card: Card,
-        spec: Decoder,
+        spec: Spec,
         description: Description,
         module: torch.nn.Module,
         dtype: str,
@@ -289,7 +290,7 @@ class Model:
         save(self._description, dict(self._module.named_parameters()), Path(folder))
 
 
-def _bounded(spec: Decoder, context: int | None) -> Decoder:
+def _bounded(spec: Spec, context: int | None) -> Spec:
     """Return the spec with a smaller context, if one is asked for."""
     if context is None:
         return spec
@@ -369,6 +370,7 @@ def _card(location: Location, description: Description) -> Card:
         licence=stated.licence or (starter.licence if starter else None),
         tokenizer=tokenizer,
         chat_template=templated,
+        outputs=model_outputs(spec),
         lineage=stated.lineage,
         notes=location.notes,
     )

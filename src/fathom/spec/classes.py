@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
+from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
+from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.experts import Experts
+from fathom.spec.heads import Head, MaskedHead, SequenceHead, SpanHead, SummaryHead, TokenHead
+from fathom.spec.model import Model
 from fathom.spec.parts import active, count
 
 SMALL = 10_000_000_000  # parameters; the usual border of "small" among publishers of small models
 
 
-def model_class(spec: Decoder) -> tuple[str, str]:
+def model_class(spec: Model) -> tuple[str, str]:
     """Return the class of a model and the rule that decided it."""
+    if isinstance(spec, Encoder):
+        return _encoder_class(spec.head)
+    if isinstance(spec, EncoderDecoder):
+        return "seq2seq", "an encoder that reads one text and a decoder that writes another"
+    return _decoder_class(spec)
+
+
+def model_outputs(spec: Model) -> tuple[str, ...]:
+    """Return what a model gives for a text."""
+    if not isinstance(spec, Encoder):
+        return ("embeddings",) if _sees_ahead(spec) else ("text",)
+    match spec.head:
+        case MaskedHead():
+            return "tokens for a mask", "embeddings"
+        case SequenceHead() as head:
+            return ("score",) if len(head.labels) == 1 else ("labels",)
+        case TokenHead():
+            return ("labelled spans",)
+        case SpanHead():
+            return ("answer span",)
+        case SummaryHead() | None:
+            return ("embeddings",)
+
+
+def _encoder_class(head: Head | None) -> tuple[str, str]:
+    match head:
+        case MaskedHead():
+            return "MLM", "an encoder whose head scores the tokens that a mask may stand for"
+        case SequenceHead(labels=[_]):
+            return "reranker", "an encoder whose head gives one score for a text or a pair"
+        case SequenceHead() as found:
+            return "classifier", f"an encoder whose head scores {len(found.labels)} labels"
+        case TokenHead() as found:
+            return "tagger", f"an encoder whose head scores {len(found.labels)} labels per token"
+        case SpanHead():
+            return "extractive QA", "an encoder whose head marks where an answer begins and ends"
+        case SummaryHead() | None:
+            return "embedding", "an encoder without a task's head: it gives hidden states"
+
+
+def _decoder_class(spec: Decoder) -> tuple[str, str]:
+    if _sees_ahead(spec):
+        return "embedding", "a decoder's layers in which every token sees every other"
     total = count(spec)
     routed = [layer for layer in spec.layers if isinstance(layer.feed_forward, Experts)]
     if routed:
@@ -19,3 +67,10 @@ def model_class(spec: Decoder) -> tuple[str, str]:
     if total < SMALL:
         return "SLM", f"a decoder of {total / 1e9:.2f} B parameters, under {SMALL // 10**9} B"
     return "LLM", f"a decoder of {total / 1e9:.1f} B parameters, {SMALL // 10**9} B or more"
+
+
+def _sees_ahead(spec: Decoder | EncoderDecoder) -> bool:
+    if isinstance(spec, EncoderDecoder):
+        return False
+    mixers = [layer.mixer for layer in spec.layers]
+    return any(isinstance(mixer, Attention) and not mixer.causal for mixer in mixers)
