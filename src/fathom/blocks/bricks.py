@@ -27,12 +27,12 @@ class Brick(nn.Module):
 
 
 class Linear(Brick):
-    """``x @ weight.T + bias``."""
+    """``x @ weight.T + bias``, in the weight's type, whatever the type of a more exact stream."""
 
     weight: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight, self.bias)
+        return functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
 
 class Norm(Brick):
@@ -42,12 +42,13 @@ class Norm(Brick):
         super().__init__(spec)
         self.width = spec.width
         self.epsilon = spec.epsilon
+        self.groups = spec.groups
         self.centred = spec.kind == "layer"
 
     def forward(self, x: Tensor) -> Tensor:
         if self.centred:
             return layer_norm(x, self.weight, self.bias, self.epsilon)
-        return rms_norm(x, self.weight, self.epsilon)
+        return rms_norm(x, self.weight, self.epsilon, self.groups)
 
 
 class Table(Brick):

@@ -77,7 +77,7 @@ class Output(Block):
         if self.narrow is not None:
             x = self.narrow(x)
         if self.head is None:
-            scores = functional.linear(x, table.weight, self.bias)
+            scores = functional.linear(x.to(table.weight.dtype), table.weight, self.bias)
         else:
             scores = self.head(x)
         if self.spec.scale != 1.0:

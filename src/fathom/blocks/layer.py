@@ -20,12 +20,14 @@ class Residual(Block):
     def __init__(self, described: spec.Residual) -> None:
         super().__init__(described)
         self.scale = described.scale
+        self.exact = described.exact
 
     def enter(self, x: Tensor) -> Tensor:
         return x if self.before is None else self.before(x)
 
     def join(self, x: Tensor, part: Tensor) -> Tensor:
         part = part if self.after is None else self.after(part)
+        x = x.float() if self.exact else x
         joined = x + (part if self.scale == 1.0 else part * self.scale)
         return joined if self.closing is None else self.closing(joined)
 

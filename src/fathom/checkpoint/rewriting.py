@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fathom.dialects.rules import Join, Regroup, Reshape, Shift, Split, Stack, Step, Transpose
+from fathom.dialects.rules import (
+    Join,
+    NegativeLogarithm,
+    Regroup,
+    Reshape,
+    Shift,
+    Split,
+    Stack,
+    Step,
+    Transpose,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +55,8 @@ def _forwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
             return [tensor.reshape(ours) for tensor in tensors]
         case Shift(by):
             return [tensor.float() + by for tensor in tensors]
+        case NegativeLogarithm():
+            return [torch.log(-tensor.float()) for tensor in tensors]
 
 
 def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
@@ -67,6 +79,8 @@ def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
             return [tensor.reshape(theirs) for tensor in tensors]
         case Shift(by):
             return [tensor.float() - by for tensor in tensors]
+        case NegativeLogarithm():
+            return [-torch.exp(tensor.float()) for tensor in tensors]
 
 
 def _cut(tensor: Tensor, sizes: Sequence[int], axis: int, groups: int) -> list[Tensor]:

@@ -15,6 +15,7 @@ from fathom.dialects.rotary import read_rotary
 from fathom.dialects.rules import Rule, rename, swap_rotary_pairs
 from fathom.dialects.trunk import read_dimensions, trunk_rules
 from fathom.spec.attention import Everything, Window
+from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder, Layer, Residual
 from fathom.spec.feed_forward import GatedMlp
 from fathom.spec.parts import Norm
@@ -56,7 +57,7 @@ def rules(spec: Decoder) -> Sequence[Rule]:
 
 def gguf_rules(spec: Decoder) -> Sequence[Rule]:
     """GGUF keeps Llama's query and key rows in pairs (2i, 2i + 1), as Meta's own files do."""
-    attention = spec.layers[0].mixer
+    attention = spec.mixer(Attention)
     query = swap_rotary_pairs(attention.heads, attention.head_width)
     key = swap_rotary_pairs(attention.kv_heads, attention.head_width)
     return (

@@ -66,7 +66,12 @@ class Shift:
     by: float
 
 
-Step: TypeAlias = Stack | Split | Join | Transpose | Regroup | Reshape | Shift
+@dataclass(frozen=True)
+class NegativeLogarithm:
+    """Ours is log(−theirs), in float32: GGUF stores decay rates as −exp of the publisher's."""
+
+
+Step: TypeAlias = Stack | Split | Join | Transpose | Regroup | Reshape | Shift | NegativeLogarithm
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class ContiguousState:
         for places in self._places.values():
             places.reset()
         for layer in self.layers:
-            layer.started = False
+            layer.remembered.clear()
 
     @property
     def nbytes(self) -> int:
@@ -118,6 +118,8 @@ class Places:
 
     def advance(self, used: int, step: Step) -> None:
         """Work out, once for all layers, where the keys of a step go and which ones it sees."""
+        if self.width == 0:  # of recurrences, which keep no keys
+            return
         self.start, self.length = used, step.length
         self.wraps = used + step.length > self.width
         self.before = min(used, self.width)
@@ -143,7 +145,7 @@ class LayerState:
     def __init__(self, arrays: Mapping[str, Tensor], places: Places) -> None:
         self.arrays = arrays
         self.places = places
-        self.started = False
+        self.remembered: set[str] = set()  # arrays that hold something of this sequence
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, step: Step, scoring: Scoring
@@ -166,9 +168,9 @@ class LayerState:
 
     def recall(self, name: str) -> Tensor | None:
         """Return a remembered array, or None at the start of a sequence."""
-        return self.arrays[name] if self.started else None
+        return self.arrays[name] if name in self.remembered else None
 
     def remember(self, name: str, value: Tensor) -> None:
         """Keep an array for the next step."""
         self.arrays[name].copy_(value)
-        self.started = True
+        self.remembered.add(name)

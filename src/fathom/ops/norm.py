@@ -6,8 +6,14 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def rms_norm(x: Tensor, weight: Tensor | None, epsilon: float) -> Tensor:
-    """``x / sqrt(mean(x²) + epsilon) · weight`` over the last axis (Zhang & Sennrich, 2019)."""
+def rms_norm(x: Tensor, weight: Tensor | None, epsilon: float, groups: int = 1) -> Tensor:
+    """``x / sqrt(mean(x²) + epsilon) · weight`` over the last axis (Zhang & Sennrich, 2019).
+
+    With `groups`, the mean is taken over each of that many equal parts of the axis.
+    """
+    if groups > 1:
+        parts = rms_norm(x.float().unflatten(-1, (groups, -1)), None, epsilon).flatten(-2)
+        return (parts if weight is None else parts * weight).to(x.dtype)
     return functional.rms_norm(x.float(), x.shape[-1:], weight, epsilon).to(x.dtype)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from fathom.spec.attention import Attention
 from fathom.spec.experts import Experts
@@ -13,8 +13,10 @@ from fathom.spec.parts import Bare, Linear, Norm, Part, Table
 from fathom.spec.positions import Sinusoid
 from fathom.spec.roles import Role
 from fathom.spec.state import StateArray
+from fathom.spec.state_space import Recurrence
 
-Mixer: TypeAlias = Attention
+Mixer: TypeAlias = Attention | Recurrence
+M = TypeVar("M", bound=Mixer)
 FeedForward: TypeAlias = GatedMlp | Mlp | Experts
 
 
@@ -24,12 +26,14 @@ class Residual:
 
     ``x ← closing(x + scale · after(part(before(x))))``, each norm only where there is one:
     `before` is the usual pre-norm, `after` OLMo 2's, both together Gemma 2's, `closing` BERT's.
+    An `exact` stream is kept in float32, whatever the type of the weights.
     """
 
     before: Norm | None = None
     after: Norm | None = None
     closing: Norm | None = None
     scale: float = 1.0
+    exact: bool = False
 
     def parts(self) -> Mapping[str, Part | None]:
         return {"before": self.before, "after": self.after, "closing": self.closing}
@@ -148,3 +152,14 @@ class Decoder:
     @property
     def vocabulary(self) -> int:
         return self.embedding.vocabulary
+
+    def mixer(self, kind: type[M]) -> M:
+        """Return the first mixer of one kind, which a dialect made and its rules ask about.
+
+        Raises:
+            LookupError: when no layer has one.
+        """
+        for layer in self.layers:
+            if isinstance(layer.mixer, kind):
+                return layer.mixer
+        raise LookupError(f"no layer of this decoder mixes by {kind.__name__}")

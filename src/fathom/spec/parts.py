@@ -58,7 +58,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class Norm:
-    """Root-mean-square norm (Zhang & Sennrich, 2019) or layer norm (Ba et al., 2016)."""
+    """Root-mean-square norm (Zhang & Sennrich, 2019) or layer norm (Ba et al., 2016).
+
+    A root-mean-square norm may take its mean over each of `groups` equal parts by itself.
+    """
 
     width: int
     epsilon: float
@@ -66,6 +69,7 @@ class Norm:
     weight: bool = True
     bias: bool = False
     role: Role = Role.NORM
+    groups: int = 1
 
     def tensors(self) -> Mapping[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.width,)} if self.weight else {}
