@@ -11,7 +11,7 @@ from fathom.blocks.state import MixerState, Step
 from fathom.ops.attention import Scoring
 from fathom.ops.rotary import rotate
 from fathom.spec import attention as spec
-from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
+from fathom.spec.positions import Alibi, Rotary, RoundedAlibi, Temperature
 
 
 class Attention(Block):

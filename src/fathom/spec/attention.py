@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fathom.spec.parts import Bare, Linear, Norm, Part
-from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
+from fathom.spec.positions import Alibi, Rotary, RoundedAlibi, Temperature
 from fathom.spec.roles import Role
 from fathom.spec.state import StateArray
 
@@ -40,7 +40,8 @@ class Attention:
 
     `query_norm` and `key_norm` act per head when their width is `head_width`, else on all heads
     together; they come before the rotation, or after it. `clip` bounds queries, keys and values;
-    `soft_cap` bounds scores by a scaled tanh. `sinks` adds a learned score per head that takes part in the softmax and yields nothing.
+    `soft_cap` bounds scores by a scaled tanh. `sinks` adds a learned score per head that takes
+    part in the softmax and yields nothing.
     """
 
     width: int
