@@ -14,8 +14,7 @@ from fathom.dialects.dialect import Dialect
 from fathom.dialects.rotary import read_rotary
 from fathom.dialects.rules import Rule, rename, swap_rotary_pairs
 from fathom.dialects.trunk import read_dimensions, trunk_rules
-from fathom.spec.attention import Everything, Window
-from fathom.spec.attention import Attention
+from fathom.spec.attention import Attention, Everything, Window
 from fathom.spec.decoder import Decoder, Layer, Residual
 from fathom.spec.feed_forward import GatedMlp
 from fathom.spec.parts import Norm
