@@ -33,9 +33,8 @@ def frequencies(rotary: Rotary, total: int) -> tuple[Tensor, float]:
             return plain / torch.tensor(factors, dtype=torch.float32), 1.0
         case DynamicScaling(factor, original):
             return _plain(_dynamic_base(rotary, factor, original, total), rotary.width), 1.0
-        case LongRopeScaling(short, long, original, attention):
-            chosen = torch.tensor(long if total > original else short, dtype=torch.float32)
-            return 1.0 / (chosen * rotary.base ** _exponents(rotary.width)), attention
+        case LongRopeScaling() as scaling:
+            return _long(rotary, scaling, beyond=total > scaling.original)
         case Llama3Scaling() as scaling:
             return _llama3(plain, scaling), 1.0
         case YarnScaling() as scaling:
@@ -53,6 +52,14 @@ def _plain(base: float, width: int) -> Tensor:
 def _dynamic_base(rotary: Rotary, factor: float, original: int, total: int) -> float:
     stretch = factor * max(total, original) / original - (factor - 1)
     return rotary.base * float(stretch ** (rotary.width / (rotary.width - 2)))
+
+
+def _long(rotary: Rotary, scaling: LongRopeScaling, *, beyond: bool) -> tuple[Tensor, float]:
+    """Divide each frequency by its own factor, of the list for sequences of this length."""
+    factors = torch.tensor(scaling.long if beyond else scaling.short, dtype=torch.float32)
+    other = scaling.attention_beyond if beyond else None
+    attention = scaling.attention if other is None else other
+    return 1.0 / (factors * rotary.base ** _exponents(rotary.width)), attention
 
 
 def _llama3(plain: Tensor, scaling: Llama3Scaling) -> Tensor:

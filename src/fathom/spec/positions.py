@@ -51,13 +51,15 @@ class YarnScaling:
 class LongRopeScaling:
     """A factor per dimension: one list up to `original` positions, another beyond.
 
-    Ding et al., 2024, arXiv 2402.13753. `attention` multiplies cosine and sine.
+    Ding et al., 2024, arXiv 2402.13753. `attention` multiplies cosine and sine; a publisher may
+    state another factor for what lies beyond.
     """
 
     short: tuple[float, ...]
     long: tuple[float, ...]
     original: int
     attention: float
+    attention_beyond: float | None = None
 
 
 @dataclass(frozen=True)
