@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
+from fathom.planning import costs
+from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
 from fathom.planning.probe import Rates
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.experts import Experts
 from fathom.spec.model import Model
-from fathom.spec.parts import Linear, Table, leaves, parameters
-from fathom.spec.roles import EXACT
+from fathom.spec.parts import Linear, leaves
 
-BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-EXACT_BYTES = 4
 PREFILL_CHUNK = 512  # tokens that one pass reads of a long prompt
 
 # An idle interpreter with torch imported, its allocator and thread pool: measured, not modelled.
@@ -90,8 +88,8 @@ def predict(
     that grows from nothing.
     """
     terms = {
-        "weights": weight_bytes(spec, dtype),
-        "state": state_bytes(spec, dtype, context, batch),
+        "weights": costs.weight_bytes(spec, computed_in(dtype)),
+        "state": batch * costs.state_bytes(spec, dtype, context),
         "workspace": workspace_bytes(spec, dtype, min(context, PREFILL_CHUNK) * batch),
         "runtime": RUNTIME_BYTES,
     }
@@ -102,23 +100,6 @@ def predict(
         return Prediction(dtype, context, batch, terms, prefill_tokens_per_second=prefill)
     decode, limit = _decode_rate(spec, dtype, context // 2, rates)
     return Prediction(dtype, context, batch, terms, decode, prefill, limit)
-
-
-def weight_bytes(spec: Model, dtype: str) -> int:
-    """Return the bytes of all parameters in memory; those of exact roles stay in float32."""
-    return sum(
-        parameter.elements * (EXACT_BYTES if parameter.role in EXACT else BYTES[dtype])
-        for parameter in parameters(spec)
-    )
-
-
-def state_bytes(spec: Model, dtype: str, context: int, batch: int = 1) -> int:
-    """Return the bytes that `batch` sequences of `context` tokens keep between steps."""
-    return batch * sum(
-        array.elements * (EXACT_BYTES if array.exact else BYTES[dtype])
-        for layer in spec.layers
-        for array in layer.state(context)
-    )
 
 
 def workspace_bytes(spec: Model, dtype: str, tokens: int) -> int:
@@ -141,16 +122,9 @@ def _decode_rate(
     of its size; the keys and values of the context are read too; every operation costs its call.
     """
     writing = (spec.decoder, spec.output) if isinstance(spec, EncoderDecoder) else spec
-    maps = [leaf for _, leaf in leaves(writing) if isinstance(leaf, Linear)]
-    sizes = [size for leaf in maps for size in _matrices(leaf)]
-    if spec.output.tied:
-        sizes += [
-            prod(leaf.tensors()["weight"])
-            for _, leaf in leaves(spec.embedding)
-            if isinstance(leaf, Table) and leaf.rows == spec.vocabulary
-        ]
+    sizes = list(costs.matrices(writing))
     weights = sum(size * BYTES[dtype] / rates.weights_per_second(dtype, size) for size in sizes)
-    state = state_bytes(spec, dtype, context) / rates.memory_read
+    state = costs.state_bytes(spec, dtype, context) / rates.memory_read
     layers = spec.decoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
     operations = OPERATIONS_PER_LAYER * len(layers)
     operations += OPERATIONS_PER_EXPERT * _experts_passed(spec)
@@ -169,14 +143,6 @@ OPERATIONS_PER_LAYER = 40
 OPERATIONS_PER_EXPERT = 12
 
 
-def _matrices(leaf: Linear) -> list[int]:
-    """Return the elements of each matrix that one token reads: of experts, the chosen ones."""
-    elements = prod(leaf.tensors()["weight"])
-    if leaf.stack is None or leaf.active is None:
-        return [elements]  # a stack per head is read as one
-    return [elements // leaf.stack] * leaf.active
-
-
 def _experts_passed(spec: Model) -> int:
     """Return how many routed experts a token passes on its way through all layers."""
     parts = (layer.feed_forward for layer in spec.layers)
@@ -185,7 +151,6 @@ def _experts_passed(spec: Model) -> int:
 
 def _prefill_rate(spec: Model, dtype: str, rates: Rates) -> float:
     """Return tokens per second of reading a long prompt."""
-    maps = [leaf for _, leaf in leaves(spec.layers) if isinstance(leaf, Linear)]
-    operations = sum(2 * size for leaf in maps for size in _matrices(leaf))
-    scores = sum(layer.operations(PREFILL_CHUNK // 2) for layer in spec.layers)
+    operations = costs.map_operations(spec.layers)
+    scores = costs.mixing_operations(spec.layers, PREFILL_CHUNK // 2)
     return rates.matmul[dtype] / (operations + scores)

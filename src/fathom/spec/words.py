@@ -1,0 +1,229 @@
+"""Parts of a spec in words: what a reader's page says of each.
+
+Types that publishers use often have a phrase of their own below. Every other type is described
+by its name and by the fields that differ from their defaults, so a new one is never mute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import singledispatch
+from re import sub
+
+from fathom.spec.attention import Attention, Chunk, Everything, Reach, Window
+from fathom.spec.decoder import Embedding, Output, Residual
+from fathom.spec.experts import Experts, Router
+from fathom.spec.feed_forward import GatedMlp, Mlp
+from fathom.spec.parts import Linear, Norm, Table
+from fathom.spec.positions import (
+    DynamicScaling,
+    LinearScaling,
+    Llama3Scaling,
+    LongRopeScaling,
+    Rotary,
+    YarnScaling,
+)
+
+NORMS = {"rms": "RMS norm", "layer": "layer norm"}
+LISTED = 4  # items of a tuple that are written out; longer ones are counted
+
+
+def words(part: object) -> str:
+    """Return what a part is, in one line; empty where there is nothing to say."""
+    return "; ".join(phrases(part))
+
+
+@singledispatch
+def phrases(part: object) -> Sequence[str]:
+    """Return what a part is as short phrases: here, its name and what is not as usual in it."""
+    if not is_dataclass(part):
+        return (str(part),)
+    name = spaced(type(part).__name__)
+    said = [_field(field, getattr(part, field.name)) for field in fields(part)]
+    told = ", ".join(phrase for phrase in said if phrase)
+    return (f"{name} of {told}" if told else name,)
+
+
+def spaced(name: str) -> str:
+    """Return a type's name as words: ``LatentAttention`` is "latent attention"."""
+    return sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+
+
+def _field(field: Field[object], value: object) -> str:
+    """Return a field and its value, or nothing where it is as it would be unsaid."""
+    unsaid = field.default_factory() if callable(field.default_factory) else field.default
+    if value is None or value is False or (unsaid is not MISSING and value == unsaid):
+        return ""
+    label = field.name.replace("_", " ")
+    if value is True:
+        return label
+    if isinstance(value, tuple) and len(value) > LISTED:
+        return f"{len(value):,} {label}"
+    if is_dataclass(value):
+        return f"{label} ({words(value)})"
+    return f"{label} {number(value)}"
+
+
+def number(value: object) -> str:
+    """Return a number with separators, floats short; anything else as it prints."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.6g}"
+    return f"{value:,.0f}"
+
+
+@phrases.register
+def _norm(part: Norm) -> Sequence[str]:
+    bare = "" if part.weight else ", without weights"
+    groups = f" in {part.groups} groups" if part.groups > 1 else ""
+    return (f"{NORMS[part.kind]} of {part.width:,}{groups}, epsilon {part.epsilon:g}{bare}",)
+
+
+@phrases.register
+def _linear(part: Linear) -> Sequence[str]:
+    stacked = "" if part.stack is None else f"{part.stack:,} maps "
+    biased = ", with bias" if part.bias else ""
+    return (f"{stacked}{part.inputs:,} → {part.outputs:,}{biased}",)
+
+
+@phrases.register
+def _table(part: Table) -> Sequence[str]:
+    return (f"{part.rows:,} rows of {part.width:,}",)
+
+
+@phrases.register
+def _residual(part: Residual) -> Sequence[str]:
+    norms = {"before it": part.before, "on its result": part.after, "after adding": part.closing}
+    said = [f"{NORMS[norm.kind]} {place}" for place, norm in norms.items() if norm is not None]
+    scaled = [] if part.scale == 1.0 else [f"added × {part.scale:g}"]
+    return (*said, *scaled)
+
+
+@phrases.register
+def _attention(part: Attention) -> Sequence[str]:
+    said = [
+        _heads(part),
+        "no positions" if part.positions is None else words(part.positions),
+        _reach(part.reach, part.causal),
+    ]
+    norms = [name for name in ("query", "key") if getattr(part, f"{name}_norm") is not None]
+    sides = {
+        "query, key and value": part.input_bias,
+        "output": part.output_bias,
+    }
+    biased = [side for side, has in sides.items() if has]
+    said += [f"{' and '.join(norms)} normed"] if norms else []
+    said += [f"bias on {' and '.join(biased)}"] if biased else []
+    said += [] if part.scale is None else [f"scores × {part.scale:.4g}"]
+    said += [] if part.clip is None else [f"clipped at ± {part.clip:g}"]
+    said += [] if part.soft_cap is None else [f"scores capped at ± {part.soft_cap:g}"]
+    said += ["a learned sink per head"] if part.sinks else []
+    return said
+
+
+def _heads(part: Attention) -> str:
+    heads = f"attention of {part.heads:,} heads × {part.head_width:,}"
+    if part.kv_heads == part.heads:
+        return heads
+    shared = "one key head" if part.kv_heads == 1 else f"{part.kv_heads:,} key heads"
+    return f"{heads} on {shared}"
+
+
+def _reach(reach: Reach, causal: bool) -> str:
+    if isinstance(reach, Everything):
+        return "sees all before" if causal else "sees the whole text"
+    around = "the last" if causal else "those within a window of"
+    if isinstance(reach, Window):
+        return f"sees {around} {reach.width:,} tokens"
+    if isinstance(reach, Chunk):
+        return f"sees its own block of {reach.width:,} tokens"
+    return f"sees {words(reach)}"
+
+
+@phrases.register
+def _rotary(part: Rotary) -> Sequence[str]:
+    pairs = ", neighbours paired" if part.interleaved else ""
+    scaled = "" if part.scaling is None else f", {words(part.scaling)}"
+    return (
+        f"rotary positions on {part.width:,} dimensions, base {number(part.base)}{pairs}{scaled}",
+    )
+
+
+@phrases.register(LinearScaling)
+@phrases.register(DynamicScaling)
+@phrases.register(Llama3Scaling)
+@phrases.register(YarnScaling)
+@phrases.register(LongRopeScaling)
+def _scaling(
+    part: LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling | LongRopeScaling,
+) -> Sequence[str]:
+    law = {Llama3Scaling: "Llama 3's law", YarnScaling: "YaRN", LongRopeScaling: "LongRoPE"}
+    name = law.get(type(part), spaced(type(part).__name__).removesuffix(" scaling") + " law")
+    factor = "" if isinstance(part, LongRopeScaling) else f" {part.factor:g}×"
+    origin = "" if isinstance(part, LinearScaling) else f" from {part.original:,}"
+    return (f"stretched{factor}{origin} by {name}",)
+
+
+@phrases.register
+def _gated(part: GatedMlp) -> Sequence[str]:
+    biased = ("with biases",) if part.bias else ()
+    return (f"gated by {part.activation}, {_there_and_back(part.width, part.inner)}", *biased)
+
+
+@phrases.register
+def _mlp(part: Mlp) -> Sequence[str]:
+    biased = ("with biases",) if part.bias else ()
+    return (f"{part.activation}, {_there_and_back(part.width, part.inner)}", *biased)
+
+
+def _there_and_back(width: int, inner: int) -> str:
+    return f"{width:,} → {inner:,} → {width:,}"
+
+
+@phrases.register
+def _experts(part: Experts) -> Sequence[str]:
+    router = part.router
+    sizes = _there_and_back(part.width, part.inner)
+    activation = part.activation if isinstance(part.activation, str) else words(part.activation)
+    said = [
+        f"{router.active} of {router.experts:,} experts, each {activation} gated, {sizes}",
+        words(router),
+    ]
+    said += [f"a shared one: {words(part.shared)}"] if part.shared is not None else []
+    said += ["the shared one gated"] if part.shared_gate else []
+    said += ["weighted on entering"] if part.weighted == "input" else []
+    return said
+
+
+@phrases.register
+def _router(part: Router) -> Sequence[str]:
+    said = [f"chosen by {part.scoring}"]
+    said += ["weights renormalised"] if part.renormalise else []
+    said += ["a correction per expert"] if part.correction else []
+    if part.groups is not None:
+        said.append(f"from the {part.groups.active} best of {part.groups.count} groups")
+    said += [] if part.scale == 1.0 else [f"weights × {part.scale:g}"]
+    return (", ".join(said),)
+
+
+@phrases.register
+def _embedding(part: Embedding) -> Sequence[str]:
+    rows = f"{part.vocabulary:,} tokens × {part.width:,}"
+    said = [f"{rows}, the table of the encoder" if part.shared else rows]
+    said += [] if part.positions is None else [f"positions added: {words(part.positions)}"]
+    said += [] if part.token_types is None else [f"{part.token_types.rows} kinds of text"]
+    said += [] if part.scale == 1.0 else [f"× {part.scale:.6g}"]
+    said += [] if part.norm is None else [words(part.norm)]
+    return said
+
+
+@phrases.register
+def _output(part: Output) -> Sequence[str]:
+    source = "the embedding's own table" if part.tied else "a table of its own"
+    said = [f"{part.width:,} → {part.vocabulary:,} scores, {source}"]
+    said += ["with bias"] if part.bias else []
+    said += [] if part.scale == 1.0 else [f"scores × {part.scale:.4g}"]
+    said += [] if part.soft_cap is None else [f"scores capped at ± {part.soft_cap:g}"]
+    return said
