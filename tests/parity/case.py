@@ -25,6 +25,7 @@ class Case:
     tolerance: float = 1e-4  # of logits, relative to the largest one
     batches: bool = True  # left- and right-padded rows equal single runs
     saves: bool = True  # the reference opens what we save
+    attention: str = "eager"  # the reference's implementation
     # Where transformers has no class: builds and saves a reference written in the tests.
     build: Callable[[Path], Reference] | None = None
     notes: str = ""
@@ -59,7 +60,7 @@ def build_reference(case: Case, folder: Path) -> Reference:
     torch.manual_seed(len(case.id))
     config = AutoConfig.for_model(case.model_type, **case.config)
     model = AutoModelForCausalLM.from_config(
-        config, attn_implementation="eager", dtype=torch.float32
+        config, attn_implementation=case.attention, dtype=torch.float32
     )
     randomise(model)
     model.eval().save_pretrained(folder)
@@ -69,7 +70,8 @@ def build_reference(case: Case, folder: Path) -> Reference:
 def randomise(model: nn.Module) -> None:
     """Give every parameter a value that shows when it is left out or misplaced.
 
-    A fresh model's biases are zero and its norms one, which hides both.
+    A fresh model's biases are zero and its norms one, which hides both. Vectors lie on a grid of
+    2⁻¹⁰, as real weights in bfloat16 lie on theirs, so that adding one to a norm loses no bit.
     """
     generator = torch.Generator().manual_seed(20)
     for tensor in model.state_dict(keep_vars=True).values():
@@ -77,6 +79,6 @@ def randomise(model: nn.Module) -> None:
             continue
         noise = torch.randn(tensor.shape, generator=generator)
         if tensor.ndim < 2:
-            tensor.data = tensor.data + 0.3 * noise
+            tensor.data = ((tensor.data + 0.3 * noise) * 1024).round() / 1024
         else:
             tensor.data = noise * 1.2 / tensor.shape[-1] ** 0.5

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from fathom.dialects.config import Config
 from fathom.dialects.rotary import stretched
-from fathom.dialects.rules import Rule, Step, drop, rename
+from fathom.dialects.rules import Rule, Step, drop, rename, split
 from fathom.spec.attention import Attention, Everything, Reach, Window
 from fathom.spec.decoder import Decoder, Embedding, Layer, Output
+from fathom.spec.feed_forward import GatedMlp
 from fathom.spec.parts import Norm
 from fathom.spec.positions import Alibi, Rotary
 
@@ -142,3 +143,23 @@ def norm_rules(theirs: str, ours: str, steps: Sequence[Step] = ()) -> tuple[Rule
         rename(f"{theirs}.weight", f"{ours}.weight", *steps),
         rename(f"{theirs}.bias", f"{ours}.bias"),
     )
+
+
+def fused_attention(theirs: str, spec: Decoder) -> Rule:
+    """Return the rule of one map that holds query, key and value, in this order."""
+    mixer = next(layer.mixer for layer in spec.layers if isinstance(layer.mixer, Attention))
+    ours = "layers.{layer}.mixer"
+    sizes = {
+        f"{ours}.query": mixer.heads * mixer.head_width,
+        f"{ours}.key": mixer.kv_heads * mixer.head_width,
+        f"{ours}.value": mixer.kv_heads * mixer.head_width,
+    }
+    return split(theirs, sizes)
+
+
+def fused_gate(theirs: str, spec: Decoder) -> Rule:
+    """Return the rule of one map that holds gate and up, in this order."""
+    parts = (layer.feed_forward for layer in spec.layers)
+    inner = next(part.inner for part in parts if isinstance(part, GatedMlp))
+    ours = "layers.{layer}.feed_forward"
+    return split(theirs, {f"{ours}.gate": inner, f"{ours}.up": inner})
