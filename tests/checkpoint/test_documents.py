@@ -84,3 +84,15 @@ def test_a_hundred_thousand_keys_with_one_twice_are_refused_at_once(tmp_path: Pa
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         read_json(tmp_path / "config.json")
+
+
+def test_a_configuration_may_be_boundless_where_its_reader_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"time_step_limit": [0.0, Infinity]}')
+    assert read_json(path, infinities=True) == {"time_step_limit": [0.0, float("inf")]}
+    with pytest.raises(ModelFileError, match="E_NONFINITE"):
+        read_json(path)
+    for literal in ("NaN", "1e400"):
+        path.write_text(f'{{"time_step_limit": [0.0, {literal}]}}')
+        with pytest.raises(ModelFileError, match="E_NONFINITE"):
+            read_json(path, infinities=True)

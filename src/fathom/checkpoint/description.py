@@ -39,6 +39,13 @@ class Description:
         """The folder that holds the checkpoint and the files beside it."""
         return self.path if self.path.is_dir() else self.path.parent
 
+    @property
+    def bare(self) -> bool:
+        """Whether the file holds a trunk alone, whose names lack the dialect's prefix."""
+        if self.contents is None or self.contents.format == "gguf" or not self.dialect.prefix:
+            return False
+        return not any(name.startswith(self.dialect.prefix) for name in self.contents.tensors)
+
     def rules(self) -> Sequence[Rule]:
         """Return the rules between this file's names and ours."""
         if self.contents is not None and self.contents.format == "gguf":
@@ -105,7 +112,7 @@ def _published_configuration(path: Path) -> dict[str, object]:
             f"{folder} has no config.json beside the weights, so nobody can know what they are;"
             " copy it from where the weights come from"
         )
-    return read_json(file)
+    return read_json(file, infinities=True)
 
 
 def _gguf_configuration(contents: Contents) -> dict[str, object]:

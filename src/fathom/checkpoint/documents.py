@@ -18,8 +18,12 @@ from fathom.errors import ModelFileError, NotFoundError
 __all__ = ["parse_json", "read_json"]
 
 
-def read_json(path: Path, *, limit: Limit = JSON_BYTES) -> dict[str, object]:
+def read_json(
+    path: Path, *, limit: Limit = JSON_BYTES, infinities: bool = False
+) -> dict[str, object]:
     """Read a JSON object from a file such as ``config.json``.
+
+    `infinities` are what Python's writer, and so many a ``config.json``, spells ``Infinity``.
 
     Raises:
         NotFoundError: there is no such file.
@@ -37,17 +41,17 @@ def read_json(path: Path, *, limit: Limit = JSON_BYTES) -> dict[str, object]:
     if raw.startswith(b"\xef\xbb\xbf") or b"\0" in raw:
         detail = "not plain UTF-8 (byte order mark or UTF-16); save it again as UTF-8"
         raise ModelFileError("E_HEADER_ENCODING", detail, file=path)
-    return parse_json(raw, file=path)
+    return parse_json(raw, file=path, infinities=infinities)
 
 
-def parse_json(raw: bytes, *, file: Path) -> dict[str, object]:
+def parse_json(raw: bytes, *, file: Path, infinities: bool = False) -> dict[str, object]:
     """Parse UTF-8 JSON whose outermost value is an object; `file` is for the error only."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         detail = "not valid UTF-8; fetch the file again"
         raise ModelFileError("E_HEADER_ENCODING", detail, file=file, offset=error.start) from None
-    value = _load(text, file)
+    value = _load(text, file, infinities)
     if not isinstance(value, dict):
         detail = f"expected a JSON object, found {type(value).__name__}"
         raise ModelFileError("E_HEADER_SYNTAX", detail, file=file)
@@ -57,7 +61,7 @@ def parse_json(raw: bytes, *, file: Path) -> dict[str, object]:
     return value
 
 
-def _load(text: str, file: Path) -> object:
+def _load(text: str, file: Path, infinities: bool) -> object:
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         result = dict(pairs)
         if len(result) != len(pairs):
@@ -70,12 +74,17 @@ def _load(text: str, file: Path) -> object:
         number = float(literal)
         return number if math.isfinite(number) else reject(literal)
 
+    def constant(literal: str) -> float:
+        return float(literal) if infinities and literal != "NaN" else reject(literal)
+
     def reject(literal: str) -> NoReturn:
         detail = f"{literal[:40]} is not a finite number; JSON has none such"
         raise ModelFileError("E_NONFINITE", detail, file=file)
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_float=finite, parse_constant=reject)
+        return json.loads(
+            text, object_pairs_hook=unique, parse_float=finite, parse_constant=constant
+        )
     except RecursionError:
         raise _too_deep(file) from None
     except ValueError as error:  # JSONDecodeError, or an integer of thousands of digits
