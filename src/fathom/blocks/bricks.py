@@ -47,7 +47,7 @@ class Norm(Brick):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.centred:
-            return layer_norm(x, self.weight, self.bias, self.epsilon)
+            return layer_norm(x, self.weight, self.bias, self.epsilon, self.groups)
         return rms_norm(x, self.weight, self.epsilon, self.groups)
 
 

@@ -17,6 +17,15 @@ def rms_norm(x: Tensor, weight: Tensor | None, epsilon: float, groups: int = 1) 
     return functional.rms_norm(x.float(), x.shape[-1:], weight, epsilon).to(x.dtype)
 
 
-def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float) -> Tensor:
-    """``(x - mean) / sqrt(variance + epsilon) · weight + bias`` (Ba et al., 2016)."""
+def layer_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float, groups: int = 1
+) -> Tensor:
+    """``(x - mean) / sqrt(variance + epsilon) · weight + bias`` (Ba et al., 2016).
+
+    With `groups`, mean and variance are taken over each of that many equal parts of the axis.
+    """
+    if groups > 1:
+        parts = layer_norm(x.float().unflatten(-1, (groups, -1)), None, None, epsilon).flatten(-2)
+        parts = parts if weight is None else parts * weight
+        return (parts if bias is None else parts + bias).to(x.dtype)
     return functional.layer_norm(x.float(), x.shape[-1:], weight, bias, epsilon).to(x.dtype)

@@ -60,7 +60,7 @@ class Linear:
 class Norm:
     """Root-mean-square norm (Zhang & Sennrich, 2019) or layer norm (Ba et al., 2016).
 
-    A root-mean-square norm may take its mean over each of `groups` equal parts by itself.
+    Either may take its mean over each of `groups` equal parts by itself.
     """
 
     width: int

@@ -1,0 +1,15 @@
+"""Nemotron and Minitron."""
+
+from parity.case import Case
+from parity.cases.llama import SMALL
+
+CASES = [
+    Case("nemotron", "half-turned", SMALL),
+    Case("nemotron", "wide-heads", {**SMALL, "head_dim": 20}),
+    Case("nemotron", "all-turned", {**SMALL, "rope_parameters": {"partial_rotary_factor": 1.0}}),
+    Case(
+        "nemotron",
+        "biases-tied",
+        {**SMALL, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+    ),
+]
