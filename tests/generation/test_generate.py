@@ -195,15 +195,25 @@ class TestNextTurn:
         fresh = finished(tiny.engine().generate(request(turn, None)))
         assert second.tokens == fresh.tokens
 
-    @pytest.mark.parametrize("change", ["same", "other", "shorter"])
+    @pytest.mark.parametrize("change", ["same", "other", "shorter", "all", "longer"])
     def test_any_other_prompt_is_computed_afresh(self, tiny, computed: list[int], change) -> None:
         engine = tiny.engine()
-        finished(engine.generate(request()))
-        prompt = {"same": PROMPT, "other": tuple(b"Twice upon a day"), "shorter": PROMPT[:-1]}
+        first = engine.generate(request(new=None))
+        while len(first.tokens) < 10:
+            next(first)
+        first.close()
+        held = PROMPT + tuple(first.tokens[:-1])
+        prompt = {
+            "same": PROMPT,
+            "other": tuple(b"Twice upon a day"),
+            "shorter": PROMPT[:-1],
+            "all": held,  # nothing would be left to compute scores from
+            "longer": (*held[:5], 99, *held[6:], 1, 2, 3),
+        }[change]
         computed.clear()
-        answer = finished(engine.generate(request(prompt[change])))
-        assert computed[0] == len(prompt[change])
-        assert answer.tokens == finished(tiny.engine().generate(request(prompt[change]))).tokens
+        answer = finished(engine.generate(request(prompt, None)))
+        assert computed[0] == len(prompt)
+        assert answer.tokens == finished(tiny.engine().generate(request(prompt, None))).tokens
 
     def test_an_answer_closed_early_can_be_taken_up(self, tiny, computed: list[int]) -> None:
         engine = tiny.engine()

@@ -59,6 +59,10 @@ def test_it_ends_at_max_tokens_with_what_was_held_back(tokenizer: Tokenizer) -> 
 
 
 def test_an_end_at_the_last_token_is_no_cut(tokenizer: Tokenizer) -> None:
+    half = "é".encode()[:1]
+    assert run(tokenizer, half, max_tokens=1)[0].finish_reason == "length"
+    spelled = run(tokenizer, half, max_tokens=1, stop="\N{REPLACEMENT CHARACTER}")[0]
+    assert (spelled.text, spelled.finish_reason) == ("", "stop")
     assert run(tokenizer, [*b"Hi", END], max_tokens=3)[0].finish_reason == "stop"
     assert run(tokenizer, b"one two", max_tokens=7, stop="two")[0].finish_reason == "stop"
 
@@ -115,6 +119,14 @@ def test_reasoning_is_counted_between_its_markers(
     assert usage.reasoning_tokens == reasoning
     assert usage.prompt_tokens == len(prompt)
     assert usage.completion_tokens == len(answer)
+
+
+def test_markers_of_several_tokens(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer, "reasoning", ("<a>", "</a>"))
+    sequence, _ = run(tokenizer, [*b"x<a>hm</a>yes", END])
+    assert sequence.text == "x<a>hm</a>yes"  # plain text, so it shows
+    # What begins the closing marker counts until the marker is complete.
+    assert sequence.usage.reasoning_tokens == len("hm</a")
 
 
 def test_log_probabilities_are_of_the_model_itself(tokenizer: Tokenizer) -> None:
