@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -14,17 +15,28 @@ from torch import Tensor
 
 from fathom import library
 from fathom.library import Model
-from parity import cases
 from parity.case import Case, Reference, build_reference
+
+# The argument of a test → the folder whose cases it is run over.
+TABLES = {
+    "case": "cases",
+    "encoder_case": "cases_encoders",
+    "seq2seq_case": "cases_seq2seq",
+}
 
 
 def all_cases() -> list[Case]:
-    """Return the cases of every family file."""
-    modules = [m.name for m in pkgutil.iter_modules(cases.__path__)]
+    """Return the cases of every family of decoders."""
+    return cases_of("cases")
+
+
+def cases_of(table: str) -> list[Any]:
+    """Return the cases of every file in a table: a folder beside this file."""
+    folder = importlib.import_module(f"parity.{table}")
     return [
         case
-        for name in sorted(modules)
-        for case in importlib.import_module(f"parity.cases.{name}").CASES
+        for name in sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+        for case in importlib.import_module(f"parity.{table}.{name}").CASES
     ]
 
 
@@ -56,9 +68,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Pair]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        found = all_cases()
-        metafunc.parametrize("case", found, ids=[case.id for case in found])
+    for argument, table in TABLES.items():
+        if argument in metafunc.fixturenames:
+            found = cases_of(table)
+            metafunc.parametrize(argument, found, ids=[case.id for case in found])
 
 
 @pytest.fixture

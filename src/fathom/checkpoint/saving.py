@@ -54,7 +54,8 @@ def save(description: Description, parameters: Mapping[str, Tensor], folder: Pat
         ours = [parameters[name] for name in assignment.ours]
         theirs = backwards(assignment.steps, ours)
         for name, tensor in zip(assignment.theirs, theirs, strict=True):
-            tensors[name] = tensor.detach().contiguous()
+            spelled = name.removeprefix(description.dialect.prefix) if description.bare else name
+            tensors[spelled] = tensor.detach().contiguous()
     needed = sum(tensor.nbytes for tensor in tensors.values())
 
     partial = folder.with_name(folder.name + ".partial")

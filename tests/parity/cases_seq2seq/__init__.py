@@ -1,0 +1,1 @@
+"""Every case of every family: a file here per file in `fathom.dialects`."""
