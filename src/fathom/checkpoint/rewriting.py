@@ -88,7 +88,7 @@ def _cut(tensor: Tensor, sizes: Sequence[int], axis: int, groups: int) -> list[T
     import torch
 
     axis %= tensor.ndim
-    blocks = tensor.unflatten(axis, (groups, -1))
+    blocks = _in_blocks(tensor, axis, groups)
     parts = torch.split(blocks, [size // groups for size in sizes], dim=axis + 1)
     return [part.flatten(axis, axis + 1) for part in parts]
 
@@ -98,8 +98,14 @@ def _mended(tensors: Sequence[Tensor], axis: int, groups: int) -> Tensor:
     import torch
 
     axis %= tensors[0].ndim
-    parts = [tensor.unflatten(axis, (groups, -1)) for tensor in tensors]
+    parts = [_in_blocks(tensor, axis, groups) for tensor in tensors]
     return torch.cat(parts, dim=axis + 1).flatten(axis, axis + 1)
+
+
+def _in_blocks(tensor: Tensor, axis: int, groups: int) -> Tensor:
+    """See an axis as `groups` blocks: (…, groups, size / groups, …)."""
+    shape = tensor.shape
+    return tensor.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
 
 
 def _transposed(tensor: Tensor) -> Tensor:

@@ -145,16 +145,25 @@ def norm_rules(theirs: str, ours: str, steps: Sequence[Step] = ()) -> tuple[Rule
     )
 
 
-def fused_attention(theirs: str, spec: Decoder) -> Rule:
-    """Return the rule of one map that holds query, key and value, in this order."""
-    mixer = next(layer.mixer for layer in spec.layers if isinstance(layer.mixer, Attention))
+def fused_attention(theirs: str, spec: Decoder, *before: Step, groups: int = 1) -> Rule:
+    """Return the rule of one map that holds query, key and value, in this order.
+
+    With `groups` its rows are so many blocks, each with a share of all three: one block per head
+    in GPT-NeoX and BLOOM, per key head in Falcon.
+    """
+    mixer = spec.mixer(Attention)
     ours = "layers.{layer}.mixer"
     sizes = {
         f"{ours}.query": mixer.heads * mixer.head_width,
         f"{ours}.key": mixer.kv_heads * mixer.head_width,
         f"{ours}.value": mixer.kv_heads * mixer.head_width,
     }
-    return split(theirs, sizes)
+    return split(theirs, sizes, *before, groups=groups)
+
+
+def fused_gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """GGUF stores all query rows, then all key rows, then all value rows, whoever published."""
+    return (fused_attention("blk.{layer}.attn_qkv", spec),)
 
 
 def fused_gate(theirs: str, spec: Decoder) -> Rule:
