@@ -110,3 +110,28 @@ def test_unknown_names_files_and_encodings(tmp_path: Path) -> None:
     info.file.unlink()
     with pytest.raises(NotFoundError):
         read_tensor(info)
+
+
+def test_a_view_is_told_from_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": torch.arange(1024.0), "b": torch.arange(8.0)})
+    with Reader(read_header(path)) as reader:
+        tensor = reader.tensor("a")
+        assert reader.maps(tensor)
+        assert reader.maps(tensor[1000:])
+        assert not reader.maps(tensor.clone())
+        assert not reader.maps(reader.tensor("a", torch.bfloat16))
+
+
+def test_released_pages_are_read_again_and_neighbours_stay(tmp_path: Path) -> None:
+    """Copy-on-write changes are lost with the pages, which shows that they really went."""
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": torch.zeros(4 * 4096), "b": torch.ones(3)})
+    with Reader(read_header(path)) as reader:
+        a, b = reader.tensor("a"), reader.tensor("b")
+        a[2 * 4096] = b[0] = 7
+        reader.release("a")
+        assert a[2 * 4096] == 0
+        assert b[0] == 7
+        reader.release("b")  # less than a page: nothing to let go
+        assert b[0] == 7

@@ -74,6 +74,27 @@ class Reader:
         """The stored bytes as (size,) uint8, without a copy."""
         return self._raw(self.info(name))
 
+    def maps(self, tensor: Tensor) -> bool:
+        """Whether a tensor looks into a file rather than into memory of its own."""
+        address = tensor.data_ptr()
+        return any(
+            start <= address < start + len(mapping)
+            for mapping in self._maps.values()
+            for start in (_bytes_at(mapping).data_ptr(),)
+        )
+
+    def release(self, name: str) -> None:
+        """Let the pages of a stored tensor go: it has been copied, and will be read afresh."""
+        info = self.info(name)
+        mapping = self._maps.get(info.file)
+        if mapping is None or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        # Whole pages only: its neighbours' first and last bytes stay.
+        start = -(-info.offset // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = (info.offset + info.size) // mmap.PAGESIZE * mmap.PAGESIZE - start
+        if length > 0:
+            mapping.madvise(mmap.MADV_DONTNEED, start, length)
+
     def _raw(self, info: TensorInfo) -> Tensor:
         if info.file not in self._maps:
             self._maps[info.file] = _map(info.file, self._needed[info.file])
@@ -123,6 +144,10 @@ def _map(path: Path, needed: int) -> mmap.mmap:
             return mmap.mmap(stream.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
     except OSError as error:
         raise NotFoundError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _bytes_at(mapping: mmap.mmap) -> Tensor:
+    return torch.frombuffer(mapping, dtype=torch.uint8, count=1)
 
 
 def _bytes(mapping: mmap.mmap, info: TensorInfo) -> Tensor:

@@ -24,7 +24,15 @@ class Source(Protocol):
     """Where named tensors come from."""
 
     def tensor(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
-        """Return one tensor, decoded, in `dtype` if it is given and the stored one is a float."""
+        """Return one tensor, decoded, in `dtype` if it is given."""
+        ...
+
+    def maps(self, tensor: Tensor) -> bool:
+        """Return whether a tensor looks into a file rather than into memory of its own."""
+        ...
+
+    def release(self, name: str) -> None:
+        """Let go of what was read of a tensor; nobody looks into it any more."""
         ...
 
 
@@ -59,12 +67,20 @@ def load(
                     f"'{assignment.theirs[0]}' gives '{name}' the shape {list(tensor.shape)},"
                     f" but the configuration says {list(wanted[name].shape)}"
                 )
-            # A copy, so that nothing of ours depends on a file that may change under us.
-            owned = tensor.to(device=device, dtype=target, copy=True).contiguous()
+            owned = _owned(tensor.to(device=device, dtype=target), source)
             _place(model, name, owned)
             if progress is not None:
                 progress.advance(owned.nbytes)
+        del tensors
+        for name in assignment.theirs:
+            source.release(name)
     return model.eval()
+
+
+def _owned(tensor: Tensor, source: Source) -> Tensor:
+    """Return a tensor with memory of its own: not that of a file, nor of a larger tensor."""
+    shares = source.maps(tensor) or tensor.untyped_storage().nbytes() > tensor.nbytes
+    return tensor.clone(memory_format=torch.contiguous_format) if shares else tensor.contiguous()
 
 
 def _place(model: nn.Module, name: str, tensor: Tensor) -> None:
