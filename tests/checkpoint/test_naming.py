@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fathom.checkpoint.naming import assign, spell
+from fathom.checkpoint.naming import assign, belonging, spell
 from fathom.dialects.rules import Rule, drop, join, rename, split, stack
 from fathom.errors import TensorMismatchError
 
@@ -90,3 +90,14 @@ def test_a_tensor_whose_parameter_does_not_exist_is_left_over() -> None:
 def test_a_parameter_that_no_rule_spells_is_named() -> None:
     with pytest.raises(TensorMismatchError, match=r"'layers\.0\.gate\.weight'"):
         spell(RULES, {**SHAPES, "layers.0.gate.weight": (1,)})
+
+
+def test_any_tensor_of_a_file_tells_what_it_takes_part_in() -> None:
+    """As assigning says, from one name alone; an expert's brings all the others along."""
+    there = assign(RULES, THEIRS, SHAPES, prefix="model.")
+    for assignment in there:
+        for name in assignment.theirs:
+            assert belonging(RULES, name, SHAPES) == assignment
+    assert belonging(RULES, "model.layers.0.inv_freq", SHAPES) is None  # dropped
+    assert belonging(RULES, "model.layers.7.qkv.weight", SHAPES) is None  # no such layer
+    assert belonging(RULES, "model.other.weight", SHAPES) is None

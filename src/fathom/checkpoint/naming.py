@@ -140,18 +140,46 @@ def _spell_one(
 ) -> Assignment | None:
     for rule in rules:
         for template in rule.ours:
-            numbers = _bindings(template, name)
-            if numbers is None:
-                continue
-            ours = tuple(_fill(t, numbers) for t in rule.ours)
-            if not all(target in shapes for target in ours):
-                continue
-            copies = shapes[name][0] if any(isinstance(s, Stack) for s in rule.steps) else 1
-            theirs = tuple(
-                _fill(t, {**numbers, "expert": str(i)}) for t in rule.theirs for i in range(copies)
-            )
-            return Assignment(theirs, ours, rule.steps)
+            found = _whole(rule, _bindings(template, name), shapes)
+            if found is not None:
+                return found
     return None
+
+
+def belonging(
+    rules: Sequence[Rule], name: str, shapes: Mapping[str, tuple[int, ...]]
+) -> Assignment | None:
+    """Return the assignment that a tensor of the file takes part in, with all others in it.
+
+    `shapes` are those of our parameters. None for a tensor that no rule names, or one drops.
+    """
+    for rule in rules:
+        for template in rule.theirs:
+            numbers = _bindings(template, name)
+            if numbers is not None and not rule.ours:
+                return None
+            found = _whole(rule, numbers, shapes)
+            if found is not None:
+                return found
+    return None
+
+
+def _whole(
+    rule: Rule, numbers: Mapping[str, str] | None, shapes: Mapping[str, tuple[int, ...]]
+) -> Assignment | None:
+    """Return what a rule assigns where its placeholders stand for `numbers`."""
+    if numbers is None:
+        return None
+    ours = tuple(_fill(template, numbers) for template in rule.ours)
+    if not ours or not all(name in shapes for name in ours):
+        return None
+    copies = shapes[ours[0]][0] if any(isinstance(step, Stack) for step in rule.steps) else 1
+    theirs = tuple(
+        _fill(template, {**numbers, "expert": str(index)})
+        for template in rule.theirs
+        for index in range(copies)
+    )
+    return Assignment(theirs, ours, rule.steps)
 
 
 def _complaint(left_over: Sequence[str], missing: Sequence[str], rules: Sequence[Rule]) -> str:
