@@ -121,6 +121,13 @@ class MixerState(Protocol):
         """Add keys and values, and attend over all there are; shapes as in `ops.attention`."""
         ...
 
+    def extend(self, name: str, new: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Add an array per token, (batch, heads, length, width), to those kept under a name.
+
+        Return all that are in reach, in that shape, and their positions, (batch, tokens).
+        """
+        ...
+
     def recall(self, name: str) -> Tensor | None:
         """Return what was remembered, (batch, …), or None at the start of a sequence."""
         ...
@@ -147,11 +154,25 @@ class Passing:
     ) -> Tensor:
         return attend(query, key, value, step, step.positions, scoring)
 
+    def extend(self, name: str, new: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        return new, step.positions
+
     def recall(self, name: str) -> Tensor | None:
         return None
 
     def remember(self, name: str, value: Tensor) -> None:
         pass
+
+
+def sight(step: Step, key_positions: Tensor, scoring: Scoring) -> Tensor | None:
+    """Return which keys each query may see, as `ops.attention.visible`, or None for all before it.
+
+    A dense step over keys in order, with nothing out of reach, needs no mask.
+    """
+    reach = min(scoring.window or step.total, scoring.chunk or step.total)
+    ordered = step.start is not None and key_positions.shape[1] == step.total
+    within_reach = ordered and reach >= step.total
+    return None if within_reach else visible(step.positions, key_positions, scoring)
 
 
 def attend(
@@ -162,14 +183,8 @@ def attend(
     key_positions: Tensor,
     scoring: Scoring,
 ) -> Tensor:
-    """Attend from this step's queries to keys that stand at `key_positions` (batch, keys).
-
-    A dense step over keys in order, with nothing out of reach, needs no mask.
-    """
-    reach = min(scoring.window or step.total, scoring.chunk or step.total)
-    ordered = step.start is not None and key.shape[2] == step.total
-    within_reach = ordered and reach >= step.total
-    mask = None if within_reach else visible(step.positions, key_positions, scoring)
+    """Attend from this step's queries to keys that stand at `key_positions` (batch, keys)."""
+    mask = sight(step, key_positions, scoring)
     bias = step.distance_scores(key_positions)
     if scoring.slopes is not None:
         bias = _distance_penalty(scoring.slopes, scoring, step.positions, key_positions)

@@ -29,8 +29,9 @@ class Assignment:
 
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
-    """Compile a template: placeholders are numbers, a weight or bias may follow."""
+    """Compile a template: placeholders are numbers, ``**`` is anything, a leaf may follow."""
     escaped = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
+    escaped = escaped.replace(r"\*\*", ".+")
     named = re.sub(r"\{(\w+)\}", r"(?P<\1>\\d+)", escaped)
     return re.compile(rf"{named}(?P<leaf>\.weight|\.bias)?")
 

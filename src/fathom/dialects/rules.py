@@ -89,7 +89,10 @@ def rename(theirs: str, ours: str, *steps: Step) -> Rule:
 
 
 def drop(theirs: str) -> Rule:
-    """A tensor of the file that is not needed, because it can be computed or is never read."""
+    """A tensor of the file that is not needed, because it can be computed or is never read.
+
+    ``**`` in the name stands for anything: whole modules can be left out.
+    """
     return Rule((theirs,), ())
 
 

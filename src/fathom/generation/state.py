@@ -154,6 +154,10 @@ class LayerState:
         keys, values = self._extend("key", key), self._extend("value", value)
         return attend(query, keys, values, step, self.places.seen, scoring)
 
+    def extend(self, name: str, new: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Keep an array per token of the step; return all within reach and their positions."""
+        return self._extend(name, new).to(new.dtype), self.places.seen
+
     def _extend(self, name: str, new: Tensor) -> Tensor:
         """Write `new` (batch, kv_heads, length, head_width); return all keys that are seen."""
         kept, places = self.arrays[name], self.places

@@ -9,13 +9,14 @@ from typing import TypeAlias, TypeVar
 from fathom.spec.attention import Attention
 from fathom.spec.experts import Experts
 from fathom.spec.feed_forward import GatedMlp, Mlp
+from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.parts import Bare, Linear, Norm, Part, Table
 from fathom.spec.positions import Sinusoid
 from fathom.spec.roles import Role
 from fathom.spec.state import StateArray
 from fathom.spec.state_space import Recurrence
 
-Mixer: TypeAlias = Attention | Recurrence
+Mixer: TypeAlias = Attention | LatentAttention | Recurrence
 M = TypeVar("M", bound=Mixer)
 FeedForward: TypeAlias = GatedMlp | Mlp | Experts
 
