@@ -73,13 +73,13 @@ def stack_of(mixer: Mamba | Mamba2, config: Config, *, tied: bool) -> Decoder:
     )
 
 
+OURS = "layers.{layer}.mixer"
+
+
 def rules(spec: Decoder) -> Sequence[Rule]:
     """Return the names in a safetensors file, and ours."""
-    mixer = spec.mixer(Mamba)
-    return (
-        *mixer_rules(mixer, "backbone.layers.{layer}.mixer"),
-        *stack_rules(spec),
-    )
+    theirs = "backbone.layers.{layer}.mixer"
+    return (*mixer_rules(spec.mixer(Mamba), theirs, OURS), *stack_rules(spec))
 
 
 def stack_rules(spec: Decoder) -> Sequence[Rule]:
@@ -93,46 +93,59 @@ def stack_rules(spec: Decoder) -> Sequence[Rule]:
     )
 
 
-def mixer_rules(mixer: Mamba, theirs: str) -> Sequence[Rule]:
-    """Return the names of one mixer, below `theirs`, and ours."""
-    ours = "layers.{layer}.mixer"
+def mixer_rules(mixer: Mamba, theirs: str, ours: str) -> Sequence[Rule]:
+    """Return the names of a mixer, below `theirs` and below `ours`."""
     return (
-        *fused_rules(mixer, f"{theirs}.in_proj", f"{theirs}.x_proj"),
-        convolution_rule(mixer.convolution, f"{theirs}.conv1d.weight"),
-        rename(f"{theirs}.conv1d.bias", f"{ours}.convolution.bias"),
+        *fused_rules(mixer, f"{theirs}.in_proj", f"{theirs}.x_proj", ours),
+        *convolution_rules(mixer.convolution, f"{theirs}.conv1d", ours),
         rename(f"{theirs}.dt_proj.weight", f"{ours}.time_step.weight"),
         rename(f"{theirs}.dt_proj.bias", f"{ours}.time_step_bias"),
         rename(f"{theirs}.A_log", f"{ours}.decay"),
         rename(f"{theirs}.D", f"{ours}.skip"),
+        rename(f"{theirs}.dt_layernorm", f"{ours}.rank_norm"),
+        rename(f"{theirs}.b_layernorm", f"{ours}.write_norm"),
+        rename(f"{theirs}.c_layernorm", f"{ours}.read_norm"),
         rename(f"{theirs}.out_proj", f"{ours}.output"),
     )
 
 
-def fused_rules(mixer: Mamba, into: str, chosen: str) -> Sequence[Rule]:
+def fused_rules(mixer: Mamba, into: str, chosen: str, ours: str) -> Sequence[Rule]:
     """Return how the two fused projections are cut, given their names."""
-    ours, inner, state = "layers.{layer}.mixer", mixer.inner, mixer.state_width
+    inner, state = mixer.inner, mixer.state_width
     return (
         split(into, {f"{ours}.value": inner, f"{ours}.gate": inner}),
         split(chosen, {f"{ours}.rank": mixer.rank, f"{ours}.write": state, f"{ours}.read": state}),
     )
 
 
-def convolution_rule(convolution: Convolution, theirs: str) -> Rule:
-    """Return the rule for a convolution's weight, which files give an axis of one more."""
+def convolution_rules(convolution: Convolution, theirs: str, ours: str) -> Sequence[Rule]:
+    """Return the rules for a convolution, whose weight has an axis of one in files."""
     channels, kernel = convolution.channels, convolution.kernel
     seen = Reshape((channels, 1, kernel), (channels, kernel))
-    return rename(theirs, "layers.{layer}.mixer.convolution.weight", seen)
+    return (
+        rename(f"{theirs}.weight", f"{ours}.convolution.weight", seen),
+        rename(f"{theirs}.bias", f"{ours}.convolution.bias"),
+    )
 
 
 def gguf_rules(spec: Decoder) -> Sequence[Rule]:
-    """GGUF keeps the decay itself, not its logarithm."""
-    mixer = spec.mixer(Mamba)
-    ours = "layers.{layer}.mixer"
+    """Return the names in a GGUF file, and ours."""
+    return mixer_gguf_rules(spec.mixer(Mamba), "blk.{layer}", OURS)
+
+
+def mixer_gguf_rules(mixer: Mamba, theirs: str, ours: str) -> Sequence[Rule]:
+    """Return GGUF's names of a mixer; it keeps the decay itself, not its logarithm."""
     return (
-        *fused_rules(mixer, "blk.{layer}.ssm_in", "blk.{layer}.ssm_x"),
-        rename("blk.{layer}.ssm_conv1d.weight", f"{ours}.convolution.weight"),
-        rename("blk.{layer}.ssm_dt.weight", f"{ours}.time_step.weight"),
-        rename("blk.{layer}.ssm_a", f"{ours}.decay", NegativeLogarithm()),
+        *fused_rules(mixer, f"{theirs}.ssm_in", f"{theirs}.ssm_x", ours),
+        rename(f"{theirs}.ssm_conv1d", f"{ours}.convolution"),
+        rename(f"{theirs}.ssm_dt.weight", f"{ours}.time_step.weight"),
+        rename(f"{theirs}.ssm_dt.bias", f"{ours}.time_step_bias"),
+        rename(f"{theirs}.ssm_a", f"{ours}.decay", NegativeLogarithm()),
+        rename(f"{theirs}.ssm_d", f"{ours}.skip"),
+        rename(f"{theirs}.ssm_dt_norm", f"{ours}.rank_norm"),
+        rename(f"{theirs}.ssm_b_norm", f"{ours}.write_norm"),
+        rename(f"{theirs}.ssm_c_norm", f"{ours}.read_norm"),
+        rename(f"{theirs}.ssm_out", f"{ours}.output"),
     )
 
 

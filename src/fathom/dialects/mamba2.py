@@ -5,11 +5,11 @@ Dao & Gu, 2024 (arXiv 2405.21060).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
-from fathom.dialects.mamba import convolution_rule, stack_of, stack_rules
+from fathom.dialects.mamba import OURS, convolution_rules, stack_of, stack_rules
 from fathom.dialects.rules import NegativeLogarithm, Reshape, Rule, rename, split
 from fathom.spec.decoder import Decoder
 from fathom.spec.parts import Norm
@@ -65,51 +65,44 @@ def read_limit(config: Config, key: str) -> tuple[float, float | None]:
 def rules(spec: Decoder) -> Sequence[Rule]:
     """Return the names in a safetensors file, and ours."""
     mixer, theirs = spec.mixer(Mamba2), "backbone.layers.{layer}.mixer"
-    return (*mixer_rules(mixer, theirs), *stack_rules(spec))
-
-
-def mixer_rules(mixer: Mamba2, theirs: str) -> Sequence[Rule]:
-    """Return the names of one mixer, below `theirs`, and ours."""
-    ours = "layers.{layer}.mixer"
     return (
         split(f"{theirs}.in_proj", fused(mixer)),
-        convolution_rule(mixer.convolution, f"{theirs}.conv1d.weight"),
-        rename(f"{theirs}.conv1d.bias", f"{ours}.convolution.bias"),
-        rename(f"{theirs}.dt_bias", f"{ours}.time_step_bias"),
-        rename(f"{theirs}.A_log", f"{ours}.decay"),
-        rename(f"{theirs}.D", f"{ours}.skip"),
-        rename(f"{theirs}.norm", f"{ours}.norm"),
-        rename(f"{theirs}.out_proj", f"{ours}.output"),
+        *convolution_rules(mixer.convolution, f"{theirs}.conv1d", OURS),
+        rename(f"{theirs}.dt_bias", f"{OURS}.time_step_bias"),
+        rename(f"{theirs}.A_log", f"{OURS}.decay"),
+        rename(f"{theirs}.D", f"{OURS}.skip"),
+        rename(f"{theirs}.norm", f"{OURS}.norm"),
+        rename(f"{theirs}.out_proj", f"{OURS}.output"),
+        *stack_rules(spec),
     )
 
 
 def fused(mixer: Mamba2) -> dict[str, int]:
     """Return what one projection of theirs holds, in order, and how many rows of each."""
     shared = mixer.groups * mixer.state_width
-    rows: Mapping[str, int] = {
-        "gate": mixer.inner,
-        "value": mixer.inner,
-        "write": shared,
-        "read": shared,
-        "time_step": mixer.heads,
+    return {
+        f"{OURS}.gate": mixer.inner,
+        f"{OURS}.value": mixer.inner,
+        f"{OURS}.write": shared,
+        f"{OURS}.read": shared,
+        f"{OURS}.time_step": mixer.heads,
     }
-    return {f"layers.{{layer}}.mixer.{name}": count for name, count in rows.items()}
 
 
 def gguf_rules(spec: Decoder) -> Sequence[Rule]:
     """GGUF keeps the decay itself, and gives vectors the shapes that ggml broadcasts."""
-    mixer, ours = spec.mixer(Mamba2), "layers.{layer}.mixer"
+    mixer, theirs = spec.mixer(Mamba2), "blk.{layer}"
     heads, inner, groups = mixer.heads, mixer.inner, mixer.groups
     column = Reshape((heads, 1), (heads,))
+    grouped = Reshape((groups, inner // groups), (inner,))
     return (
-        split("blk.{layer}.ssm_in", fused(mixer)),
-        rename("blk.{layer}.ssm_a", f"{ours}.decay", column, NegativeLogarithm()),
-        rename("blk.{layer}.ssm_d", f"{ours}.skip", column),
-        rename(
-            "blk.{layer}.ssm_norm.weight",
-            f"{ours}.norm.weight",
-            Reshape((groups, inner // groups), (inner,)),
-        ),
+        split(f"{theirs}.ssm_in", fused(mixer)),
+        rename(f"{theirs}.ssm_conv1d", f"{OURS}.convolution"),
+        rename(f"{theirs}.ssm_dt.bias", f"{OURS}.time_step_bias"),
+        rename(f"{theirs}.ssm_a", f"{OURS}.decay", column, NegativeLogarithm()),
+        rename(f"{theirs}.ssm_d", f"{OURS}.skip", column),
+        rename(f"{theirs}.ssm_norm.weight", f"{OURS}.norm.weight", grouped),
+        rename(f"{theirs}.ssm_out", f"{OURS}.output"),
     )
 
 
