@@ -25,6 +25,7 @@ class Case:
     tolerance: float = 1e-4  # of logits, relative to the largest one
     batches: bool = True  # left- and right-padded rows equal single runs
     saves: bool = True  # the reference opens what we save
+    gguf: str = ""  # "ours": GGUF can hold this variant; "transformers": and it reads it too
     attention: str = "eager"  # the reference's implementation
     # Where transformers has no class: builds and saves a reference written in the tests.
     build: Callable[[Path], Reference] | None = None

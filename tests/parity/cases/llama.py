@@ -20,14 +20,14 @@ def _scaled(**scaling: object) -> dict[str, object]:
 
 
 CASES = [
-    Case("llama", "grouped", SMALL),
-    Case("llama", "one-key-head", {**SMALL, "num_key_value_heads": 1}),
+    Case("llama", "grouped", SMALL, gguf="transformers"),
+    Case("llama", "one-key-head", {**SMALL, "num_key_value_heads": 1}, gguf="transformers"),
     Case("llama", "all-heads", {**SMALL, "num_key_value_heads": 4}),
-    Case("llama", "tied", {**SMALL, "tie_word_embeddings": True}),
-    Case("llama", "biases", {**SMALL, "attention_bias": True, "mlp_bias": True}),
-    Case("llama", "wide-heads", {**SMALL, "head_dim": 20}),
+    Case("llama", "tied", {**SMALL, "tie_word_embeddings": True}, gguf="transformers"),
+    Case("llama", "biases", {**SMALL, "attention_bias": True, "mlp_bias": True}, gguf="ours"),
+    Case("llama", "wide-heads", {**SMALL, "head_dim": 20}, gguf="ours"),
     Case("llama", "gelu", {**SMALL, "hidden_act": "gelu"}),
-    Case("llama", "base", {**SMALL, "rope_parameters": {"rope_theta": 500.0}}),
+    Case("llama", "base", {**SMALL, "rope_parameters": {"rope_theta": 500.0}}, gguf="transformers"),
     Case("llama", "linear", _scaled(rope_type="linear", factor=4.0)),
     Case(
         "llama",

@@ -1,0 +1,73 @@
+"""GGUF files of tiny checkpoints: our names read backwards, written by ggml's own package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import gguf as ggml
+import torch
+
+from fathom.checkpoint.naming import spell
+from fathom.checkpoint.rewriting import backwards
+from fathom.dialects import gguf
+from fathom.dialects.dialect import find
+from fathom.library import Model
+
+
+def architecture_of(config: Mapping[str, object]) -> str | None:
+    """Return GGUF's name for a published configuration, or None where it has none."""
+    for name, spelling in gguf.ARCHITECTURES.items():
+        constants = dict(spelling.constants)
+        if spelling.model_type == config["model_type"] and all(
+            config.get(key, value) == value for key, value in constants.items()
+        ):
+            return name
+    return None
+
+
+def write_gguf(model: Model, config: Mapping[str, object], path: Path) -> None:
+    """Write a model as GGUF in float32; keys from its published configuration."""
+    architecture = architecture_of(config)
+    assert architecture is not None
+    writer = ggml.GGUFWriter(path, architecture)
+    for key, value in _keys(architecture, config).items():
+        _add(writer, f"{architecture}.{key}", value)
+    parameters = dict(model.module.named_parameters())
+    shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
+    rules = gguf.rules(find(str(config["model_type"])), model.spec)
+    for assignment in spell(rules, shapes):
+        ours = [parameters[name].detach() for name in assignment.ours]
+        for name, tensor in zip(assignment.theirs, backwards(assignment.steps, ours), strict=True):
+            writer.add_tensor(name, tensor.to(torch.float32).contiguous().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _keys(architecture: str, config: Mapping[str, object]) -> dict[str, object]:
+    """Return the keys that a converter would write, without the architecture before them."""
+    flat = {**config, **_mapping(config.get("rope_parameters"))}
+    spelling = gguf.ARCHITECTURES[architecture]
+    keys = {**gguf.COMMON_KEYS, **spelling.keys}
+    return {key: flat[theirs] for key, theirs in keys.items() if flat.get(theirs) is not None}
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _add(writer: ggml.GGUFWriter, key: str, value: object) -> None:
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
+    elif isinstance(value, list):
+        writer.add_array(key, value)
+    else:
+        raise TypeError(f"{key} has the value {value!r}, which GGUF cannot hold")

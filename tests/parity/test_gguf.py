@@ -1,0 +1,72 @@
+"""GGUF: the same model from either kind of file, and as transformers reads ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from fathom import library
+from fathom.dialects import gguf
+from fathom.dialects.dialect import FAMILIES
+from parity.case import Case
+from parity.conftest import Pair, all_cases
+from parity.gguf_files import architecture_of, write_gguf
+from parity.test_decoders import relative_error
+
+
+def test_every_spelling_leads_to_a_dialect() -> None:
+    assert {spelling.model_type for spelling in gguf.ARCHITECTURES.values()} <= set(FAMILIES)
+
+
+def test_every_architecture_is_one_of_ggmls() -> None:
+    import gguf as ggml
+
+    assert set(gguf.ARCHITECTURES) <= set(ggml.MODEL_ARCH_NAMES.values())
+
+
+def test_every_tensor_name_is_one_of_ggmls() -> None:
+    """Templates of the shared table, against the names in ggml's own package."""
+    import gguf as ggml
+
+    known = {name.format(bid="{layer}") for name in ggml.TENSOR_NAMES.values()}
+    spelled = {theirs for rule in gguf.TENSORS for theirs in rule.theirs}
+    bare = {name.removesuffix(".weight").removesuffix(".bias") for name in spelled}
+    assert bare <= known
+
+
+CASES = [case for case in all_cases() if case.gguf]
+
+
+def test_every_architecture_has_a_case() -> None:
+    found = {architecture_of({"model_type": c.model_type, **c.config}) for c in CASES}
+    assert found == set(gguf.ARCHITECTURES)
+
+
+@pytest.mark.parametrize("held", CASES, ids=[case.id for case in CASES])
+def test_gguf_gives_the_same_logits(
+    held: Case, pairs: Callable[[Case], Pair], tmp_path: Path
+) -> None:
+    pair = pairs(held)
+    config = json.loads((pair.reference.folder / "config.json").read_text())
+    path = tmp_path / "model.gguf"
+    write_gguf(pair.ours, config, path)
+    ours = library.open(str(path), dtype="float32", device="cpu").logits(pair.tokens)
+    assert relative_error(ours, pair.ours.logits(pair.tokens)) < 1e-5
+    if held.gguf == "transformers":
+        assert relative_error(ours, as_transformers_reads(path, pair.tokens)) < held.tolerance
+
+
+def as_transformers_reads(path: Path, tokens: Tensor) -> Tensor:
+    """Return the logits of transformers over a GGUF file, by its own table of names."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    with torch.inference_mode():
+        return model(input_ids=tokens, use_cache=False).logits
