@@ -98,9 +98,7 @@ def gguf_rules(spec: Decoder) -> Sequence[Rule]:
 
 def _head_norms(spec: Decoder, theirs: str) -> list[Rule]:
     """Return the rules of head norms, stored a row per head; ours is one vector."""
-    attention = spec.layers[0].mixer
-    if not isinstance(attention, Attention):
-        return []
+    attention = spec.mixer(Attention)
     heads = {"query": attention.heads, "key": attention.kv_heads}
     width = attention.head_width
     return [

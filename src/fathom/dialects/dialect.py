@@ -54,6 +54,7 @@ FAMILIES: Mapping[str, str] = {
     "nemotron": "nemotron",
     "ernie4_5": "ernie",
     "smollm3": "smollm",
+    "stablelm": "stablelm",
     "mamba": "mamba",
     "falcon_mamba": "mamba",
     "mamba2": "mamba2",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from fathom.dialects.dialect import Dialect
 from fathom.dialects.rules import Rule, drop, rename
@@ -31,17 +32,91 @@ COMMON_KEYS: Mapping[str, str] = {
 }
 
 
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]  # of a file's tensors, by name
+Derive: TypeAlias = Callable[[Mapping[str, object], Shapes], Mapping[str, object]]
+
+
 @dataclass(frozen=True)
 class Spelling:
-    """How GGUF writes one ``model_type``: key names that differ from most, and constants."""
+    """How GGUF writes one ``model_type``: key names that differ from most, and constants.
+
+    `derive` works out what a file says in neither keys nor constants, from the configuration so
+    far and the shapes of its tensors.
+    """
 
     model_type: str
     keys: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, object] = field(default_factory=dict)
+    derive: Derive | None = None
+
+
+_LAYER_NORM = {"attention.layer_norm_epsilon": "layer_norm_eps"}
+_PARTLY_TURNED = {"rope.dimension_count": "rotary_dim"}
+_CAPPED = {
+    "attn_logit_softcapping": "attn_logit_softcapping",
+    "final_logit_softcapping": "final_logit_softcapping",
+}
+
+
+def _gemma_scale(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    """Return Gemma's ``query_pre_attn_scalar``, which GGUF leaves to the reader.
+
+    It is the width of a head, but for the 27B models that of a head sharing the whole width; as
+    in ggml, they are known by their 46 and 62 layers.
+    """
+    width, heads = config.get("hidden_size"), config.get("num_attention_heads")
+    large = config.get("num_hidden_layers") in (46, 62)
+    if large and isinstance(width, int) and isinstance(heads, int):
+        return {"query_pre_attn_scalar": width // heads}
+    return {"query_pre_attn_scalar": config["head_dim"]} if "head_dim" in config else {}
+
+
+def _cohere_norms(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    return {"use_qk_norm": "blk.0.attn_q_norm.weight" in shapes}
+
+
+def _stablelm_layout(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    return {
+        "use_qkv_bias": "blk.0.attn_q.bias" in shapes,
+        "qk_layernorm": "blk.0.attn_q_norm.weight" in shapes,
+        "use_parallel_residual": "blk.0.ffn_norm.weight" not in shapes,
+    }
 
 
 ARCHITECTURES: Mapping[str, Spelling] = {
     "llama": Spelling("llama"),
+    "qwen2": Spelling("qwen2"),
+    "qwen3": Spelling("qwen3"),
+    "gemma": Spelling("gemma"),
+    "gemma2": Spelling("gemma2", _CAPPED, derive=_gemma_scale),
+    "gemma3": Spelling(
+        "gemma3_text",
+        {**_CAPPED, "rope.freq_base_swa": "rope_local_base_freq"},
+        derive=_gemma_scale,
+    ),
+    "phi2": Spelling("phi", {**_LAYER_NORM, **_PARTLY_TURNED}),
+    "phi3": Spelling("phi3", _PARTLY_TURNED),
+    "olmo": Spelling("olmo", {"attention.clamp_kqv": "clip_qkv"}),
+    "olmo2": Spelling("olmo2"),
+    "command-r": Spelling(
+        "cohere", {**_LAYER_NORM, "logit_scale": "logit_scale"}, derive=_cohere_norms
+    ),
+    "cohere2": Spelling("cohere2", {**_LAYER_NORM, "logit_scale": "logit_scale"}),
+    "granite": Spelling(
+        "granite",
+        {
+            "attention.scale": "attention_multiplier",
+            "embedding_scale": "embedding_multiplier",
+            "residual_scale": "residual_multiplier",
+            "logit_scale": "logits_scaling",
+        },
+    ),
+    "nemotron": Spelling(
+        "nemotron", {"attention.layer_norm_epsilon": "norm_eps", **_PARTLY_TURNED}
+    ),
+    "ernie4_5": Spelling("ernie4_5"),
+    "smollm3": Spelling("smollm3"),
+    "stablelm": Spelling("stablelm", {**_LAYER_NORM, **_PARTLY_TURNED}, derive=_stablelm_layout),
 }
 
 # Their names → ours. Only the rows whose own side exists in a spec apply to it.
@@ -51,13 +126,19 @@ TENSORS: tuple[Rule, ...] = (
     rename("blk.{layer}.attn_q", "layers.{layer}.mixer.query"),
     rename("blk.{layer}.attn_k", "layers.{layer}.mixer.key"),
     rename("blk.{layer}.attn_v", "layers.{layer}.mixer.value"),
+    rename("blk.{layer}.attn_q_norm", "layers.{layer}.mixer.query_norm"),
+    rename("blk.{layer}.attn_k_norm", "layers.{layer}.mixer.key_norm"),
     rename("blk.{layer}.attn_output", "layers.{layer}.mixer.output"),
+    rename("blk.{layer}.post_attention_norm", "layers.{layer}.mixer_residual.after"),
     rename("blk.{layer}.ffn_norm", "layers.{layer}.feed_forward_residual.before"),
     rename("blk.{layer}.ffn_gate", "layers.{layer}.feed_forward.gate"),
     rename("blk.{layer}.ffn_up", "layers.{layer}.feed_forward.up"),
     rename("blk.{layer}.ffn_down", "layers.{layer}.feed_forward.down"),
+    rename("blk.{layer}.post_ffw_norm", "layers.{layer}.feed_forward_residual.after"),
     drop("blk.{layer}.attn_rot_embd"),
-    drop("rope_freqs"),  # became part of the configuration
+    drop("rope_freqs"),  # these three became part of the configuration
+    drop("rope_factors_long"),
+    drop("rope_factors_short"),
     rename("output_norm", "norm"),
     rename("output", "output.head"),
 )
@@ -105,6 +186,8 @@ def configuration(
         value = metadata.get(f"{name}.{key}")
         if value is not None:
             config[theirs] = value
+    if config.get("sliding_window") == 0:
+        del config["sliding_window"]  # GGUF's way to say that there is none
     tokens = tensors.get("token_embd.weight")
     if tokens:
         config["vocab_size"] = tokens[0]  # the table, not the key, is what runs
@@ -114,7 +197,7 @@ def configuration(
     scaling = _rotary_scaling(metadata, name, tensors, floats)
     if scaling:
         config["rope_scaling"] = scaling
-    return config
+    return config if spelling.derive is None else config | spelling.derive(config, tensors)
 
 
 def _rotary_scaling(
@@ -133,5 +216,13 @@ def _rotary_scaling(
         "yarn_beta_fast": "beta_fast",
         "yarn_beta_slow": "beta_slow",
     }
-    found = {ours: metadata.get(prefix + key) for key, ours in keys.items()}
-    return {key: value for key, value in found.items() if value is not None}
+    stated = {ours: metadata.get(prefix + key) for key, ours in keys.items()}
+    found = {key: value for key, value in stated.items() if value is not None}
+    if "rope_factors_long.weight" not in tensors:
+        return found
+    return found | {
+        "rope_type": "longrope",
+        "attention_factor": metadata.get(prefix + "attn_factor"),
+        "short_factor": list(floats("rope_factors_short.weight")),
+        "long_factor": list(floats("rope_factors_long.weight")),
+    }

@@ -25,6 +25,7 @@ from fathom.spec.parts import Norm
 def read(config: Config) -> Decoder:
     """Return the decoder that a configuration of this family states."""
     second = config.choice("model_type", ("olmo", "olmo2"), "olmo") == "olmo2"
+    config.require("sliding_window" not in config, "'sliding_window' makes this an OLMo 3")
     sizes = read_dimensions(config)
     rotary = read_rotary(config, sizes.head_width, context=sizes.context)
     bias = config.flag("attention_bias", False)

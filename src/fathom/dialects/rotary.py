@@ -45,18 +45,42 @@ def read_rotary(
         "partial_rotary_factor", config.number("partial_rotary_factor", fraction)
     )
     config.require(0 < fraction <= 1, "'partial_rotary_factor' must lie between 0 and 1")
-    width = int(head_width * fraction)
+    # A few publishers, and GGUF, state the dimensions instead of their fraction.
+    width = config.integer("rotary_dim", int(head_width * fraction), most=head_width)
     config.require(width % 2 == 0, f"a rotary width of {width} is odd; pairs need an even one")
-    return Rotary(base, width, interleaved, _read_scaling(scaling, config, context))
+    law = _read_scaling(scaling, config, context)
+    _require_factors(law, width, scaling)
+    return Rotary(base, width, interleaved, law)
+
+
+def _require_factors(law: RotaryScaling | None, width: int, scaling: Config) -> None:
+    """Refuse a law whose factors are not one per pair of dimensions."""
+    match law:
+        case LongRopeScaling(short, long):
+            stated = [len(short), len(long)]
+        case GivenScaling(factors):
+            stated = [len(factors)]
+        case _:
+            return
+    for count in stated:
+        scaling.require(
+            count == width // 2, f"{count} factors cannot scale {width // 2} pairs of dimensions"
+        )
 
 
 def stretched(context: int, rotary: Rotary) -> int:
     """Return the positions that a model takes once its scaling law has stretched its own.
 
-    Only the dynamic law counts from the original context; the others state the stretched one.
+    The dynamic law counts from the original context, and so may YaRN, where a user switched it
+    on without touching the rest of the file; the others state the stretched one.
     """
-    scaling = rotary.scaling
-    return int(context * scaling.factor) if isinstance(scaling, DynamicScaling) else context
+    match rotary.scaling:
+        case DynamicScaling(factor):
+            return int(context * factor)
+        case YarnScaling(factor, original):
+            return max(context, int(original * factor))
+        case _:
+            return context
 
 
 def _read_scaling(scaling: Config, config: Config, context: int) -> RotaryScaling | None:
