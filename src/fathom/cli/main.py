@@ -31,6 +31,9 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "run": Verb("fathom.cli.run", "ask a model: one answer, or a chat when no prompt is given"),
     "inspect": Verb("fathom.cli.inspect", "say what a checkpoint is, from its headers alone"),
+    "explain": Verb(
+        "fathom.cli.explain", "what it is made of and what a token costs, from the configuration"
+    ),
     "pull": Verb("fathom.cli.pull", "fetch a checkpoint and say where it lies"),
 }
 HOME = Verb("fathom.cli.home", "this machine, its measured rates, what is cached")
@@ -39,6 +42,7 @@ EXAMPLES = """\
   fathom                                   this machine and one command to try
   fathom run smollm2:135m "Why is the sky blue?"
   fathom inspect smollm2:135m
+  fathom explain ./config.json
   fathom inspect ./model.gguf --tensors
 """
 

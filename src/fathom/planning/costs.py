@@ -6,6 +6,7 @@ ask here, so what is explained is what is planned with.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -84,7 +85,7 @@ def total(costs: Iterable[Cost]) -> Cost:
     )
 
 
-def cost(part: Part, *, storage: Storage, dtype: str, context: int, path: str = "") -> Cost:
+def cost(part: Part, storage: Storage, *, dtype: str, context: int, path: str = "") -> Cost:
     """Return what a token costs in a part, with `context` tokens of its sequence before it.
 
     `storage` says how weights lie in memory, `dtype` is that of the state. `path` is the part's
@@ -122,6 +123,14 @@ def weight_bytes_read(part: Part, storage: Storage, path: str = "") -> float:
         for held in _held(place, leaf)
     )
     return own + sum(_table_bytes(output, storage) for output in tied_outputs(part))
+
+
+def active_by_role(part: Part) -> Mapping[Role, int]:
+    """Return how many numbers of each role one token passes."""
+    passed: Counter[Role] = Counter()
+    for _, leaf in leaves(part):
+        passed[leaf.role] += active(leaf)
+    return passed
 
 
 def _held(place: str, leaf: Leaf) -> Iterator[Parameter]:

@@ -146,6 +146,11 @@ class Decoder:
             "output": self.output,
         }
 
+    def __str__(self) -> str:
+        from fathom.spec.outline import show
+
+        return show(self)
+
     @property
     def width(self) -> int:
         return self.embedding.width

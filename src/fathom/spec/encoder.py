@@ -31,6 +31,11 @@ class Encoder:
             "head": self.head,
         }
 
+    def __str__(self) -> str:
+        from fathom.spec.outline import show
+
+        return show(self)
+
     @property
     def width(self) -> int:
         return self.embedding.width

@@ -105,6 +105,11 @@ class EncoderDecoder:
     def parts(self) -> Mapping[str, Part | None]:
         return {"encoder": self.encoder, "decoder": self.decoder, "output": self.output}
 
+    def __str__(self) -> str:
+        from fathom.spec.outline import show
+
+        return show(self)
+
     @property
     def layers(self) -> tuple[Layer | CrossLayer, ...]:
         """The layers of both halves, the encoder's first."""

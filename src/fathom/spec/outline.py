@@ -23,9 +23,10 @@ LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class Entry:
     """A part that occurs once: an embedding, a norm, an output, a head."""
 
-    path: str  # in the spec, such as "encoder.embedding"
+    path: str  # in the spec, such as "encoder.embedding"; in a layer, such as "mixer"
     part: Part
     words: str
+    residual: Residual | None = None  # how a part of a layer joins the stream
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,10 @@ def _rows(layer: Part) -> Iterator[Entry]:
         if isinstance(part, Residual):
             continue
         joins = named.get(f"{name}_residual")
-        around = phrases(joins) if isinstance(joins, Residual) else ()
+        residual = joins if isinstance(joins, Residual) else None
+        around = phrases(residual) if residual is not None else ()
         placed = beside if name == "feed_forward" else ()
-        yield Entry(name, part, "; ".join((*phrases(part), *around, *placed)))
+        yield Entry(name, part, "; ".join((*phrases(part), *around, *placed)), residual)
 
 
 def _folded(one: Fold[str]) -> str:
@@ -118,26 +120,27 @@ def _folded(one: Fold[str]) -> str:
 
 def show(model: Compound) -> str:
     """Return a model as a page of text: what it is made of, in order, with repeats folded."""
-    lines = [f"{spaced(type(model).__name__).capitalize()} of {_parameters(model)}"]
-    for section in outline(model):
+    title = f"{spaced(type(model).__name__).capitalize()} of {_parameters(model)}"
+    return "\n".join((title, *page(outline(model))))
+
+
+def page(sections: Sequence[Section]) -> Iterator[str]:
+    """Yield the lines of an outline."""
+    for section in sections:
         if isinstance(section, Entry):
-            lines.append(_line(section.path, section.words))
+            yield _line(section.path, section.words)
             continue
-        lines.append(f"{section.path} {section.order}")
+        yield f"{section.path} {section.order}"
         for kind in section.kinds:
-            lines += [heading] if (heading := _heading(kind)) else []
-            lines += [_line(f"  {row.path}", row.words) for row in kind.rows]
-    return "\n".join(lines)
+            if kind.label:
+                yield f"  {kind.label}: {len(kind.layers)} layers ({spans(kind.layers)})"
+            yield from (_line(f"  {row.path}", row.words) for row in kind.rows)
 
 
 def _parameters(model: Compound) -> str:
     total, passed = count(model), active(model)
-    through = "" if passed == total else f", of which a token passes {passed:,}"
+    through = "" if passed == total else f", {passed:,} of them active"
     return f"{total:,} parameters{through}"
-
-
-def _heading(kind: Kind) -> str:
-    return kind.label and f"  {kind.label}: {len(kind.layers)} layers ({spans(kind.layers)})"
 
 
 def _line(label: str, text: str) -> str:

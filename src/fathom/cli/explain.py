@@ -1,0 +1,151 @@
+"""`fathom explain`: what a model is made of and what a token costs in it, without its weights."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fathom.cli.output import byte_text, print_columns, print_facts, print_json
+from fathom.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from fathom.checkpoint.location import Location
+    from fathom.planning.costs import Cost
+    from fathom.planning.explanation import Explanation, Layers, Named
+
+EXAMPLES = """\
+  fathom explain smollm2:135m
+  fathom explain ./config.json --context 4096 --dtype bfloat16
+  fathom explain ./model --names --json
+"""
+_COUNTS = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `explain`."""
+    parser.add_argument(
+        "name", metavar="NAME", help="catalogue name, folder, file, hub id or a config.json alone"
+    )
+    parser.add_argument("--context", type=int, help="tokens before the one whose cost is told")
+    parser.add_argument("--dtype", help="count weights as if in this type (default: as stored)")
+    parser.add_argument("--names", action="store_true", help="list the publisher's tensor names")
+    parser.add_argument(
+        "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the page."""
+    from fathom.checkpoint.description import describe
+    from fathom.planning.explanation import explain
+    from fathom.spec.outline import outline, page
+
+    location = find(args.name, allow_pickle=args.allow_pickle, quiet=args.json)
+    description = describe(location.path, allow_pickle=args.allow_pickle)
+    found = explain(description, dtype=args.dtype, context=args.context, names=args.names)
+    if args.json:
+        print_json({"name": location.name, **vars(found)})
+        return 0
+    print_facts([("name", location.name), *_facts(found)])
+    print("\n" + "\n".join(page(outline(description.spec))) + "\n")
+    print_columns([_HEAD, *_cost_rows(found)], right=frozenset(range(1, len(_HEAD))))
+    print()
+    print_columns(list(_role_rows(found)), right=frozenset({1, 2, 3}))
+    print()
+    print_columns([("code that runs", ""), *((code.part, code.place) for code in found.code)])
+    if found.names:
+        print()
+        print_columns([("our name", "the publisher's"), *map(_name_row, found.names)])
+    return 0
+
+
+def find(name: str, *, allow_pickle: bool, quiet: bool) -> Location:
+    """Return where a model lies; of one on the hub that is not here only what is beside weights.
+
+    Raises:
+        NotFoundError: nothing has this name.
+        FetchError: it exists and could not be brought here.
+    """
+    from fathom.catalog.starters import sources
+    from fathom.checkpoint.locate import locate
+    from fathom.checkpoint.names import HubName, parse
+    from fathom.errors import NotFoundError
+
+    catalog, progress = sources(), shown_progress(quiet)
+    try:
+        return locate(name, catalog=catalog, allow_pickle=allow_pickle, offline=True)
+    except NotFoundError:
+        parsed = parse(name, catalog)
+        if isinstance(parsed, HubName) and parsed.file is None:
+            name = f"{name}:config.json"
+        return locate(name, catalog=catalog, allow_pickle=allow_pickle, progress=progress)
+
+
+def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
+    cost = found.cost
+    yield "class", f"{found.model_class}: {found.rule}"
+    yield "architecture", found.architecture
+    yield "parameters", f"{cost.parameters:,} ({count_text(cost.parameters)})"
+    if cost.active != cost.parameters:
+        yield "active", f"{cost.active:,} ({count_text(cost.active)}) per token"
+    yield "context", f"{found.limit:,} positions"
+    weights = found.weights if found.weights == "as stored" else f"in {found.weights}"
+    several = sum(bool(section.kinds) for section in found.sections) > 1
+    token = "one token read and one written, each after" if several else "one token after"
+    yield (
+        "counted for",
+        f"{token} {found.context:,} others; weights {weights}, state in {found.state}",
+    )
+    yield from (("note", note) for note in found.notes)
+
+
+_HEAD = ("cost of one token", "weights read", "FLOPs", "state kept", "each adds", "parameters")
+
+
+def _cost_rows(found: Explanation) -> Iterator[tuple[str, ...]]:
+    for section in found.sections:
+        layers = sum(len(kind.layers) for kind in section.kinds)
+        yield _cost_row(f"{section.path} ×{layers}" if layers else section.path, section.cost)
+        for kind in section.kinds:
+            yield from _kind_rows(kind)
+    yield _cost_row("all", found.cost)
+
+
+def _kind_rows(kind: Layers) -> Iterator[tuple[str, ...]]:
+    name = f"one layer {kind.label}".rstrip()
+    yield _cost_row(f"  {name}", kind.cost)
+    yield from (_cost_row(f"    {row.path}", row.cost) for row in kind.rows)
+
+
+def _cost_row(label: str, cost: Cost) -> tuple[str, ...]:
+    return (
+        label,
+        byte_text(cost.weight_bytes),
+        count_text(cost.operations),
+        byte_text(cost.state_bytes) if cost.state_bytes else "",
+        byte_text(cost.state_bytes_per_token) if cost.state_bytes_per_token else "",
+        f"{cost.parameters:,}",
+    )
+
+
+def _role_rows(found: Explanation) -> Iterator[tuple[str, ...]]:
+    yield "role", "parameters", "share", "active"
+    for role in found.roles:
+        share = f"{role.parameters / found.cost.parameters:.1%}"
+        yield role.role, f"{role.parameters:,}", share, f"{role.active:,}"
+
+
+def _name_row(named: Named) -> tuple[str, str]:
+    """Return our name and theirs; of many tensors, such as experts, the first and the last."""
+    if len(named.theirs) <= 2:
+        return named.ours, ", ".join(named.theirs)
+    return named.ours, f"{named.theirs[0]} … {named.theirs[-1]} ({len(named.theirs)} tensors)"
+
+
+def count_text(number: float) -> str:
+    """Return '46.70 B': parameters or operations in the field's own short form."""
+    for size, unit in _COUNTS:
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number:,.0f}"
