@@ -348,7 +348,7 @@ def _card(location: Location, description: Description) -> Card:
     tensors = contents.tensors.values() if contents is not None else ()
     by_encoding: dict[str, int] = {}
     for tensor in tensors:
-        by_encoding[tensor.encoding] = by_encoding.get(tensor.encoding, 0) + tensor.size
+        by_encoding[tensor.encoding] = by_encoding.get(tensor.encoding, 0) + tensor.stored
     spec = description.spec
     total = count(spec)
     tokenizer, templated = _tokenizer_facts(description)

@@ -56,7 +56,8 @@ class LatentAttention(Block):
 
     def _queries(self, x: Tensor) -> Tensor:
         """(batch, length, width) → (batch, length, heads × key width)."""
-        if self.query is not None:
+        if self.query_down is None or self.query_norm is None or self.query_up is None:
+            assert self.query is not None  # a spec has the one or the other
             return self.query(x)
         return self.query_up(self.query_norm(self.query_down(x)))
 

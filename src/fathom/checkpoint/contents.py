@@ -14,7 +14,8 @@ class TensorInfo:
 
     `shape` is row-major, outermost dimension first, as PyTorch prints it (GGUF stores the
     reverse). `encoding` is a key of `encodings.ENCODINGS`, such as ``BF16`` or ``Q4_K``.
-    `offset` counts bytes from the start of `file`; `size` is the stored length in bytes.
+    `offset` counts bytes from the start of `file`; `size` is the stored length in bytes. Where
+    `scales` lie in another tensor, `checkpoint/scaled.py` says what the two together mean.
     """
 
     name: str
@@ -23,10 +24,24 @@ class TensorInfo:
     file: Path
     offset: int
     size: int
+    scales: Scales | None = None
 
     @property
     def elements(self) -> int:
         return prod(self.shape)
+
+    @property
+    def stored(self) -> int:
+        """Stored bytes, those of its scales included."""
+        return self.size + (self.scales.tensor.size if self.scales else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """Factors of a tensor's values that are stored apart: one per `block` of rows × columns."""
+
+    tensor: TensorInfo
+    block: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -44,4 +59,4 @@ class Contents:
     @property
     def size(self) -> int:
         """Stored bytes of all tensors."""
-        return sum(tensor.size for tensor in self.tensors.values())
+        return sum(tensor.stored for tensor in self.tensors.values())

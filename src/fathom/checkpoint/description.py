@@ -15,6 +15,7 @@ from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.headers import read_headers
 from fathom.checkpoint.naming import Assignment, assign
+from fathom.checkpoint.scaled import join_scales
 from fathom.dialects import gguf
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect, find
@@ -83,6 +84,7 @@ def describe(path: Path, *, allow_pickle: bool = False) -> Description:
         config = _gguf_configuration(contents)
     else:
         config = _published_configuration(path)
+        contents = contents and join_scales(contents, Config(config))
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise ConfigError(f"the configuration of {path} names no 'model_type', so no dialect fits")

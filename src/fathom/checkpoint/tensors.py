@@ -18,6 +18,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from fathom.checkpoint import scaled
 from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.encodings import Encoding, encoding
 from fathom.checkpoint.encodings.native import view
@@ -68,6 +69,8 @@ class Reader:
     def tensor(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         """The tensor in the shape of its header, in `dtype` or as `read_tensor` says."""
         info = self.info(name)
+        if info.scales is not None:
+            return scaled.decode(self._raw(info), self._raw(info.scales.tensor), info, dtype)
         return _decode(self._raw(info), info, dtype)
 
     def raw(self, name: str) -> Tensor:
@@ -124,8 +127,9 @@ def _lengths(tensors: Iterable[TensorInfo]) -> dict[Path, int]:
     """The least length of each file, in bytes."""
     lengths: dict[Path, int] = {}
     for tensor in tensors:
-        end = tensor.offset + tensor.size
-        lengths[tensor.file] = max(end, lengths.get(tensor.file, 0))
+        for part in (tensor, tensor.scales.tensor) if tensor.scales else (tensor,):
+            end = part.offset + part.size
+            lengths[part.file] = max(end, lengths.get(part.file, 0))
     return lengths
 
 
