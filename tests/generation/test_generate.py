@@ -240,6 +240,14 @@ class TestNextTurn:
         assert first.tokens == finished(tiny.engine().generate(request(new=None))).tokens
         assert second.tokens == finished(tiny.engine().generate(request(turn, None))).tokens
 
+    def test_a_kept_state_of_another_size_is_not_taken(self, tiny) -> None:
+        engine = tiny.engine()
+        for new, capacity in ((1, 64), (100, 128), (1, 64)):
+            answer = finished(engine.generate(request(new=new)))
+            assert len(answer.tokens) == new
+            assert engine._kept is not None
+            assert engine._kept.state.capacity == capacity
+
     def test_forgetting_frees_the_state(self, tiny) -> None:
         engine = tiny.engine()
         finished(engine.generate(request()))
