@@ -49,7 +49,11 @@ class Attention(Block):
         if self.spec.temperature is not None:
             query = self._sharpened(query, step, self.spec.temperature)
         mixed = state.attend(query, key, value, step, self._scoring(step))
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        return self._leave(mixed.transpose(1, 2).flatten(2), x)
+
+    def _leave(self, mixed: Tensor, x: Tensor) -> Tensor:
+        """Project back what the heads found, (batch, length, heads × head_width)."""
+        return self.output(mixed)
 
     def _heads(self, x: Tensor, heads: int, norm: Norm | None) -> Tensor:
         """(batch, length, heads × head_width) → (batch, heads, length, head_width), normed."""
@@ -81,3 +85,12 @@ class Attention(Block):
             slopes=step.slopes(positions) if isinstance(positions, Alibi | RoundedAlibi) else None,
             rounded=isinstance(positions, RoundedAlibi),
         )
+
+
+class GatedAttention(Attention):
+    """Attention whose result is gated by what came in, number by number."""
+
+    gate: Linear
+
+    def _leave(self, mixed: Tensor, x: Tensor) -> Tensor:
+        return self.output(mixed * self.gate(x).sigmoid())

@@ -30,6 +30,7 @@ BLOCKS: Mapping[type, str] = {
     parts.Norm: "fathom.blocks.bricks:Norm",
     parts.Table: "fathom.blocks.bricks:Table",
     attention.Attention: "fathom.blocks.attention:Attention",
+    attention.GatedAttention: "fathom.blocks.attention:GatedAttention",
     latent_attention.LatentAttention: "fathom.blocks.latent_attention:LatentAttention",
     feed_forward.GatedMlp: "fathom.blocks.feed_forward:GatedMlp",
     feed_forward.Mlp: "fathom.blocks.feed_forward:Mlp",

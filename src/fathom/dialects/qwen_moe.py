@@ -32,7 +32,7 @@ def read(config: Config) -> Decoder:
     activation = config.activation("hidden_act", "silu")
     dense = GatedMlp(sizes.width, config.integer("intermediate_size"), activation)
     experts = _experts(config, sizes.width)
-    sparse = _sparse_layers(config, sizes.layers)
+    sparse = sparse_layers(config, sizes.layers)
     norm = Norm(sizes.width, epsilon)
     layers = (
         pre_norm(replace(attention, reach=reach), experts if index in sparse else dense, norm)
@@ -72,7 +72,7 @@ def _experts(config: Config, width: int) -> Experts:
     )
 
 
-def _sparse_layers(config: Config, layers: int) -> frozenset[int]:
+def sparse_layers(config: Config, layers: int) -> frozenset[int]:
     """Return the layers with experts: every n-th one, but for those named as plain."""
     step = config.integer("decoder_sparse_step", 1)
     plain = config.items("mlp_only_layers", ())

@@ -91,3 +91,18 @@ class Attention:
         """Floating-point operations per token beside the linear maps, with `context` in reach."""
         seen = context if isinstance(self.reach, Everything) else min(context, self.reach.width)
         return 4 * self.heads * self.head_width * seen
+
+
+@dataclass(frozen=True)
+class GatedAttention(Attention):
+    """Attention whose result is multiplied by the sigmoid of a map of what came in.
+
+    Qiu et al., 2025 (arXiv 2505.06708).
+    """
+
+    def parts(self) -> Mapping[str, Part | None]:
+        plain = dict(super().parts())
+        inner = self.heads * self.head_width
+        gate = Linear(self.width, inner, Role.INTO_HEADS, self.input_bias)
+        output = plain.pop("output")
+        return {**plain, "gate": gate, "output": output}
