@@ -10,6 +10,7 @@ from fathom.spec.experts import Experts
 from fathom.spec.heads import Head, MaskedHead, SequenceHead, SpanHead, SummaryHead, TokenHead
 from fathom.spec.model import Model
 from fathom.spec.parts import active, count
+from fathom.spec.state_space import Recurrence
 
 SMALL = 10_000_000_000  # parameters; the usual border of "small" among publishers of small models
 
@@ -59,6 +60,10 @@ def _encoder_class(head: Head | None) -> tuple[str, str]:
 def _decoder_class(spec: Decoder) -> tuple[str, str]:
     if _sees_ahead(spec):
         return "embedding", "a decoder's layers in which every token sees every other"
+    recurrent = sum(isinstance(layer.mixer, Recurrence) for layer in spec.layers)
+    if recurrent:
+        among = "all" if recurrent == len(spec.layers) else f"{recurrent} of {len(spec.layers)}"
+        return "SSM", f"{among} layers remember by a recurrence, in a state of one size"
     total = count(spec)
     routed = [layer for layer in spec.layers if isinstance(layer.feed_forward, Experts)]
     if routed:
