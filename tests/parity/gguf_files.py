@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import gguf as ggml
 import torch
@@ -40,18 +41,38 @@ def write_gguf(model: Model, config: Mapping[str, object], path: Path) -> None:
         ours = [parameters[name].detach() for name in assignment.ours]
         for name, tensor in zip(assignment.theirs, backwards(assignment.steps, ours), strict=True):
             writer.add_tensor(name, tensor.to(torch.float32).contiguous().numpy())
+    for name, factors in _factors(config).items():
+        writer.add_tensor(name, torch.tensor(factors, dtype=torch.float32).numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _keys(architecture: str, config: Mapping[str, object]) -> dict[str, object]:
+def _keys(architecture: str, config: Mapping[str, Any]) -> dict[str, object]:
     """Return the keys that a converter would write, without the architecture before them."""
     flat = {**config, **_mapping(config.get("rope_parameters"))}
+    if "partial_rotary_factor" in flat:
+        heads, width = flat["num_attention_heads"], flat["hidden_size"]
+        flat["rotary_dim"] = int(
+            flat.get("head_dim", width // heads) * flat["partial_rotary_factor"]
+        )
     spelling = gguf.ARCHITECTURES[architecture]
     keys = {**gguf.COMMON_KEYS, **spelling.keys}
-    return {key: flat[theirs] for key, theirs in keys.items() if flat.get(theirs) is not None}
+    keys = {key: flat[theirs] for key, theirs in keys.items() if flat.get(theirs) is not None}
+    if flat.get("rope_type") == "longrope":
+        names = {"original_context_length": "original_max_position_embeddings"}
+        names |= {"attn_factor": "attention_factor"}
+        stated = {key: flat[name] for key, name in names.items() if flat.get(name) is not None}
+        keys |= {f"rope.scaling.{key}": value for key, value in stated.items()}
+    return keys
+
+
+def _factors(config: Mapping[str, object]) -> dict[str, object]:
+    """Return LongRoPE's factors, which GGUF holds as tensors."""
+    rotary = _mapping(config.get("rope_parameters"))
+    kinds = [kind for kind in ("short", "long") if f"{kind}_factor" in rotary]
+    return {f"rope_factors_{kind}.weight": rotary[f"{kind}_factor"] for kind in kinds}
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -83,6 +83,45 @@ def _stablelm_layout(config: Mapping[str, object], shapes: Shapes) -> Mapping[st
     }
 
 
+_GPT2 = {
+    "context_length": "n_positions",
+    "embedding_length": "n_embd",
+    "block_count": "n_layer",
+    "feed_forward_length": "n_inner",
+    "attention.head_count": "n_head",
+    "attention.layer_norm_epsilon": "layer_norm_epsilon",
+}
+
+
+def _falcon_layout(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    """Return Falcon's layout: the grouped one, of which one key head is the simplest case."""
+    return {
+        "new_decoder_architecture": True,
+        "num_ln_in_parallel_attn": 2 if "blk.0.attn_norm_2.weight" in shapes else 1,
+        "bias": "blk.0.attn_qkv.bias" in shapes,
+    }
+
+
+def _mpt_attention(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    """Return MPT's section for attention; a steepest slope of zero means no linear biases."""
+    inside = {key: config[key] for key in ("clip_qkv", "alibi_bias_max") if key in config}
+    if inside.get("alibi_bias_max") == 0:
+        inside = {**inside, "alibi": False, "alibi_bias_max": None}
+    return {"attn_config": inside}
+
+
+def _starcoder2_biases(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    return {"use_bias": "blk.0.attn_q.bias" in shapes}
+
+
+def _openelm_factors(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
+    """Return feed-forward widths as OpenELM states them: multiples of the stream's width."""
+    inner, width = config.get("intermediate_size"), config.get("model_dim")
+    if not isinstance(inner, list) or not isinstance(width, int) or width < 1:
+        raise ConfigError("GGUF's openelm.feed_forward_length must be a list, a number per layer")
+    return {"ffn_multipliers": [size / width for size in inner], "ffn_dim_divisor": 1}
+
+
 ARCHITECTURES: Mapping[str, Spelling] = {
     "llama": Spelling("llama"),
     "qwen2": Spelling("qwen2"),
@@ -117,11 +156,68 @@ ARCHITECTURES: Mapping[str, Spelling] = {
     "ernie4_5": Spelling("ernie4_5"),
     "smollm3": Spelling("smollm3"),
     "stablelm": Spelling("stablelm", {**_LAYER_NORM, **_PARTLY_TURNED}, derive=_stablelm_layout),
+    "gpt2": Spelling("gpt2", _GPT2),
+    "starcoder": Spelling("gpt_bigcode", _GPT2),
+    "starcoder2": Spelling(
+        "starcoder2",
+        {"attention.layer_norm_epsilon": "norm_epsilon"},
+        derive=_starcoder2_biases,
+    ),
+    "gptneox": Spelling(
+        "gpt_neox",
+        {**_LAYER_NORM, **_PARTLY_TURNED, "use_parallel_residual": "use_parallel_residual"},
+    ),
+    "bloom": Spelling(
+        "bloom",
+        {
+            "context_length": "seq_length",
+            "block_count": "n_layer",
+            "attention.head_count": "n_head",
+            "attention.layer_norm_epsilon": "layer_norm_epsilon",
+        },
+    ),
+    "falcon": Spelling(
+        "falcon",
+        {
+            "attention.head_count_kv": "num_kv_heads",
+            "attention.layer_norm_epsilon": "layer_norm_epsilon",
+            "feed_forward_length": "ffn_hidden_size",
+        },
+        derive=_falcon_layout,
+    ),
+    "mpt": Spelling(
+        "mpt",
+        {
+            "context_length": "max_seq_len",
+            "embedding_length": "d_model",
+            "block_count": "n_layers",
+            "attention.head_count": "n_heads",
+            "attention.layer_norm_epsilon": "layer_norm_epsilon",
+            "attention.clamp_kqv": "clip_qkv",
+            "attention.max_alibi_bias": "alibi_bias_max",
+        },
+        derive=_mpt_attention,
+    ),
+    "openelm": Spelling(
+        "openelm",
+        {
+            "context_length": "max_context_length",
+            "embedding_length": "model_dim",
+            "block_count": "num_transformer_layers",
+            "attention.head_count": "num_query_heads",
+            "attention.head_count_kv": "num_kv_heads",
+            "rope.freq_base": "rope_freq_constant",
+        },
+        constants={"normalize_qk_projections": True},
+        derive=_openelm_factors,
+    ),
 }
 
 # Their names → ours. Only the rows whose own side exists in a spec apply to it.
 TENSORS: tuple[Rule, ...] = (
     rename("token_embd", "embedding.tokens"),
+    rename("token_embd_norm", "embedding.norm"),
+    rename("position_embd", "embedding.positions"),
     rename("blk.{layer}.attn_norm", "layers.{layer}.mixer_residual.before"),
     rename("blk.{layer}.attn_q", "layers.{layer}.mixer.query"),
     rename("blk.{layer}.attn_k", "layers.{layer}.mixer.key"),
@@ -192,12 +288,12 @@ def configuration(
     if tokens:
         config["vocab_size"] = tokens[0]  # the table, not the key, is what runs
     config["tie_word_embeddings"] = "output.weight" not in tensors
-    config["attention_bias"] = "blk.0.attn_q.bias" in tensors
+    config["attention_bias"] = "blk.0.attn_q.bias" in tensors or "blk.0.attn_qkv.bias" in tensors
     config["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
     scaling = _rotary_scaling(metadata, name, tensors, floats)
     if scaling:
         config["rope_scaling"] = scaling
-    return config if spelling.derive is None else config | spelling.derive(config, tensors)
+    return config if spelling.derive is None else {**config, **spelling.derive(config, tensors)}
 
 
 def _rotary_scaling(

@@ -4,7 +4,9 @@ from parity.case import Case
 from parity.cases.llama import SMALL
 
 CASES = [
-    Case("ernie4_5", "tied", {**SMALL, "head_dim": 16}),
-    Case("ernie4_5", "untied", {**SMALL, "head_dim": 12, "tie_word_embeddings": False}),
+    Case("ernie4_5", "tied", {**SMALL, "head_dim": 16}, gguf="ours"),
+    Case(
+        "ernie4_5", "untied", {**SMALL, "head_dim": 12, "tie_word_embeddings": False}, gguf="ours"
+    ),
     Case("ernie4_5", "biases", {**SMALL, "head_dim": 16, "use_bias": True}),
 ]

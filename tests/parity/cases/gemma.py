@@ -11,8 +11,16 @@ TWO_BASES = {
     "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
 }
 
+# The scale of scores that GGUF does not state, and that transformers takes for granted there.
+PUBLISHED = {
+    "head_dim": 256,
+    "query_pre_attn_scalar": 256,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+
 CASES = [
-    Case("gemma", "grouped", HEADS),
+    Case("gemma", "grouped", HEADS, gguf="ours"),
     Case("gemma", "gelu-means-tanh", {**HEADS, "hidden_act": "gelu"}),
     Case("gemma", "untied-biases", {**HEADS, "tie_word_embeddings": False, "attention_bias": True}),
     Case("gemma2", "caps-and-windows", SECOND),
@@ -40,4 +48,12 @@ CASES = [
     Case("gemma3_text", "default-bases", {**THIRD, "attention_bias": True}),
     Case("gemma3_text", "capped-output", {**THIRD, "final_logit_softcapping": 1.5}),
     Case("gemma3_text", "untied", {**THIRD, "tie_word_embeddings": False}),
+    Case("gemma2", "published-scale", {**SECOND, **PUBLISHED}, gguf="transformers"),
+    Case("gemma2", "own-scale", {**SECOND, "query_pre_attn_scalar": 16}, gguf="ours"),
+    Case(
+        "gemma3_text",
+        "published-scale",
+        {**HEADS, **PUBLISHED, "sliding_window": 7, "num_hidden_layers": 6},
+        gguf="transformers",
+    ),
 ]

@@ -12,8 +12,8 @@ SCALED = {
 }
 
 CASES = [
-    Case("granite", "multipliers", SCALED),
+    Case("granite", "multipliers", SCALED, gguf="ours"),
     Case("granite", "no-multipliers", SMALL),
-    Case("granite", "tied", {**SCALED, "tie_word_embeddings": True}),
+    Case("granite", "tied", {**SCALED, "tie_word_embeddings": True}, gguf="ours"),
     Case("granite", "biases", {**SCALED, "attention_bias": True, "mlp_bias": True}),
 ]

@@ -19,18 +19,29 @@ def _long(**more: object) -> dict[str, object]:
 
 
 CASES = [
-    Case("phi", "half-turned", {**SMALL, "partial_rotary_factor": 0.5}),
+    Case("phi", "half-turned", {**SMALL, "partial_rotary_factor": 0.5}, gguf="ours"),
     Case(
         "phi",
         "third-turned",
         {**SMALL, "rope_parameters": {"partial_rotary_factor": 0.34}, "hidden_act": "relu"},
     ),
     Case("phi", "head-norms", {**SMALL, "qk_layernorm": True}),
-    Case("phi3", "fused", THIRD),
-    Case("phi3", "window-tied", {**THIRD, "sliding_window": 7, "tie_word_embeddings": True}),
+    Case("phi3", "fused", THIRD, gguf="ours"),
+    Case(
+        "phi3",
+        "window-tied",
+        {**THIRD, "sliding_window": 7, "tie_word_embeddings": True},
+        gguf="ours",
+    ),
     Case("phi3", "longrope-short", _long(), length=16),
     Case(
-        "phi3", "longrope-long", _long(), length=40, batches=False, notes="follows the longest row"
+        "phi3",
+        "longrope-long",
+        _long(),
+        length=40,
+        batches=False,
+        notes="follows the longest row",
+        gguf="ours",
     ),
     Case(
         "phi3",
@@ -41,6 +52,8 @@ CASES = [
             "num_key_value_heads": 1,
         },
         length=40,
-        batches=False,  # follows the longest row
+        batches=False,
+        notes="follows the longest row",
+        gguf="ours",
     ),
 ]

@@ -38,8 +38,8 @@ def _mimo(folder: Path) -> Reference:
 
 
 CASES = [
-    Case("qwen2", "grouped", SMALL),
-    Case("qwen2", "tied", {**SMALL, "tie_word_embeddings": True}),
+    Case("qwen2", "grouped", SMALL, gguf="transformers"),
+    Case("qwen2", "tied", {**SMALL, "tie_word_embeddings": True}, gguf="transformers"),
     Case("qwen2", "window-unused", {**SMALL, "sliding_window": 7}),
     Case("qwen2", "windows-late", WINDOWS),
     Case(
@@ -48,8 +48,13 @@ CASES = [
         {**WINDOWS, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]},
     ),
     Case("qwen2", "yarn", {**SMALL, "rope_parameters": YARN}, length=40),
-    Case("qwen3", "grouped", {**SMALL, "head_dim": 12}),
-    Case("qwen3", "wide-heads-tied", {**SMALL, "head_dim": 20, "tie_word_embeddings": True}),
+    Case("qwen3", "grouped", {**SMALL, "head_dim": 12}, gguf="ours"),
+    Case(
+        "qwen3",
+        "wide-heads-tied",
+        {**SMALL, "head_dim": 20, "tie_word_embeddings": True},
+        gguf="ours",
+    ),
     Case("qwen3", "biases", {**SMALL, "head_dim": 16, "attention_bias": True}),
     Case("qwen3", "windows-late", {**WINDOWS, "head_dim": 16}),
     Case("qwen3", "yarn", {**SMALL, "head_dim": 16, "rope_parameters": YARN}, length=40),

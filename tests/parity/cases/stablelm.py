@@ -7,12 +7,18 @@ from parity.cases.llama import SMALL
 WIDE = {**SMALL, "num_attention_heads": 3, "num_key_value_heads": 1}
 
 CASES = [
-    Case("stablelm", "quarter-turned", WIDE),
-    Case("stablelm", "biases-tied", {**WIDE, "use_qkv_bias": True, "tie_word_embeddings": True}),
-    Case("stablelm", "parallel", {**WIDE, "use_parallel_residual": True}),
+    Case("stablelm", "quarter-turned", WIDE, gguf="transformers"),
+    Case(
+        "stablelm",
+        "biases-tied",
+        {**WIDE, "use_qkv_bias": True, "tie_word_embeddings": True},
+        gguf="transformers",
+    ),
+    Case("stablelm", "parallel", {**WIDE, "use_parallel_residual": True}, gguf="transformers"),
     Case(
         "stablelm",
         "head-norms",
         {**SMALL, "qk_layernorm": True, "rope_parameters": {"partial_rotary_factor": 0.5}},
+        gguf="ours",
     ),
 ]
