@@ -59,6 +59,7 @@ FAMILIES: Mapping[str, str] = {
     "falcon_mamba": "mamba",
     "mamba2": "mamba2",
     "jamba": "jamba",
+    "qwen3_next": "qwen3_next",
     "gpt2": "gpt2",
     "gpt_bigcode": "gpt_bigcode",
     "gpt_neo": "gpt_neo",
@@ -70,6 +71,7 @@ FAMILIES: Mapping[str, str] = {
     "falcon": "falcon",
     "mpt": "mpt",
     "opt": "opt",
+    "openelm": "openelm",
     "biogpt": "biogpt",
     "mixtral": "mixtral",
     "olmoe": "olmoe",
@@ -90,6 +92,12 @@ FAMILIES: Mapping[str, str] = {
     "xlm-roberta": "roberta",
     "distilbert": "distilbert",
     "modernbert": "modernbert",
+    "t5": "t5",
+    "mt5": "t5",
+    "bart": "bart",
+    "mbart": "bart",
+    "pegasus": "bart",
+    "marian": "bart",
 }
 
 

@@ -15,6 +15,7 @@ from fathom.blocks.state import Step, attend
 from fathom.errors import ContextLengthError
 from fathom.ops.attention import Scoring
 from fathom.spec.decoder import Decoder, Mixer
+from fathom.spec.encoder_decoder import Stack
 
 
 class ContiguousState:
@@ -29,7 +30,7 @@ class ContiguousState:
 
     def __init__(
         self,
-        spec: Decoder,
+        spec: Decoder | Stack,
         *,
         batch: int,
         capacity: int,

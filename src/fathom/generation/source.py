@@ -1,0 +1,91 @@
+"""The state of a model that reads one text and writes another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from fathom.blocks.state import Step
+from fathom.generation.state import ContiguousState, LayerState
+from fathom.ops.attention import Scoring
+from fathom.spec.encoder_decoder import CrossLayer, EncoderDecoder
+
+
+class PairState:
+    """The decoder's own keys, which grow, and those of the text that was read, made once.
+
+    Room for both is just what the spec states: `capacity` tokens to be written, `source` read.
+    """
+
+    def __init__(
+        self,
+        spec: EncoderDecoder,
+        *,
+        batch: int,
+        capacity: int,
+        source: int,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._own = ContiguousState(
+            spec.decoder, batch=batch, capacity=capacity, dtype=dtype, device=device
+        )
+        looking = [layer for layer in spec.decoder.layers if isinstance(layer, CrossLayer)]
+        self.layers = [
+            LookingState(
+                own,
+                {
+                    array.name: torch.zeros(batch, *array.shape, dtype=dtype, device=device)
+                    for array in layer.cross.state(source)
+                },
+            )
+            for own, layer in zip(self._own.layers, looking, strict=True)
+        ]
+
+    def advance(self, length: int) -> Step:
+        """Reserve places for the next `length` tokens written, and return their step."""
+        return self._own.advance(length)
+
+    def reset(self) -> None:
+        """Forget both texts, keeping the memory."""
+        self._own.reset()
+        for layer in self.layers:
+            layer.read.clear()
+
+    def choose(self, rows: Tensor) -> None:
+        """Let each row go on from another one's tokens: `rows` (batch,) are indices."""
+        for layer in self.layers:
+            for array in (*layer.own.arrays.values(), *layer.arrays.values()):
+                array.copy_(array[rows])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        kept = sum(array.nbytes for layer in self.layers for array in layer.arrays.values())
+        return self._own.nbytes + kept
+
+
+class LookingState:
+    """One layer's own keys and values, and those of the text that was read."""
+
+    def __init__(self, own: LayerState, arrays: Mapping[str, Tensor]) -> None:
+        self.own = own
+        self.arrays = arrays
+        self.read: set[str] = set()  # arrays that hold something
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, scoring: Scoring
+    ) -> Tensor:
+        """Keep the step's keys and values, and attend over all that are within reach."""
+        return self.own.attend(query, key, value, step, scoring)
+
+    def recall(self, name: str) -> Tensor | None:
+        """Return an array made from the text that was read, or None before it was."""
+        return self.arrays[name] if name in self.read else None
+
+    def remember(self, name: str, value: Tensor) -> None:
+        """Keep an array for as long as this text is written about."""
+        self.arrays[name].copy_(value)
+        self.read.add(name)
