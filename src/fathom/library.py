@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from fathom.models.decoder import Decoder as DecoderModel
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
-REQUEST_OPTIONS = ("max_tokens", "stop", "logprobs")  # the others say how a token is chosen
 
 __all__ = ["Generation", "Model", "describe", "locate", "open"]
 
@@ -200,7 +199,8 @@ class Model:
 
         tokens = checked_tokens(token_ids, self.spec)
         with torch.inference_mode():
-            return self.module(tokens.to(self.device)).float()
+            scores: torch.Tensor = self.module(tokens.to(self.device))
+        return scores.float()
 
     def generate(self, prompt: str, **options: object) -> Generation:
         """Continue a text; iterate over the result for pieces of it.
@@ -240,15 +240,13 @@ class Model:
     def _generate(self, prompt: Sequence[int], options: Mapping[str, object]) -> Generation:
         from fathom.generation.request import Request
 
-        chosen = dict(options)
-        shape = {name: chosen.pop(name) for name in REQUEST_OPTIONS if name in chosen}
-        request = Request(prompt, sampling=self._sampling.changed(chosen), **shape)  # type: ignore[arg-type]
+        request = Request.asked(prompt, self._sampling, options)
         if request.max_tokens is None:
             room = max(1, self.spec.context - len(request.prompt))
             request = replace(request, max_tokens=min(room, ANSWER_TOKENS))
         generation = self._engine.generate(request)
-        length = len(request.prompt) + (request.max_tokens or 0)
-        generation.predicted = self.fit(context=length).forecast(len(request.prompt))
+        capacity = self._engine.capacity(len(request.prompt), request.max_tokens or 1)
+        generation.predicted = self.fit(context=capacity).forecast(len(request.prompt))
         return generation
 
     @cached_property

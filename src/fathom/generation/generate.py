@@ -24,7 +24,8 @@ from fathom.generation.state import ContiguousState
 from fathom.models.decoder import Decoder
 
 CHUNK = 512  # prompt tokens per forward pass: bounds the workspace, and is enough to fill a GPU
-ROUNDING = 64  # the capacity of a state is a multiple of this, within the context
+ROUNDING = 64  # the capacity of a small state is a multiple of this, within the context
+DOUBLING = 1024  # beyond it, a power of two: the next turns of a chat fit in the same state
 
 
 @dataclass
@@ -91,6 +92,13 @@ class Engine:
         meter = Meter(self.device, self.load_seconds)
         return Generation(sequence, self._pieces(sequence, meter), meter)
 
+    def capacity(self, prompt_tokens: int, max_tokens: int) -> int:
+        """Return the positions of the state that a request gets."""
+        needed = prompt_tokens + max_tokens
+        small = -(-needed // ROUNDING) * ROUNDING
+        rounded = small if needed <= DOUBLING else 1 << (needed - 1).bit_length()
+        return min(rounded, self.context)
+
     def forget(self) -> None:
         """Free the state that is kept for a next turn."""
         with self._lock:
@@ -156,8 +164,7 @@ class Engine:
         depend on it and answers must not depend on what was asked before.
         """
         prompt = sequence.request.prompt
-        needed = len(prompt) + sequence.max_tokens
-        capacity = min(-(-needed // ROUNDING) * ROUNDING, self.context)
+        capacity = self.capacity(len(prompt), sequence.max_tokens)
         with self._lock:
             held, self._kept = self._kept, None
         if held is not None and held.state.capacity == capacity:
