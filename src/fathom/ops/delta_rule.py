@@ -46,16 +46,14 @@ def _chunked(
     for begin in range(0, query.shape[2], CHUNK):
         span = slice(begin, begin + CHUNK)
         q, k, v, s = query[:, :, span], key[:, :, span], value[:, :, span], share[:, :, span, None]
-        passed = rate[:, :, span].cumsum(dim=-1)  # logarithm of the decay since the chunk began
-        decayed, pairs = passed.exp()[..., None], between(passed)
-        system = s * (k @ k.transpose(-1, -2)) * pairs  # its diagonal is read as ones
-        wanted = s * (v - decayed * (k @ memory))
+        decays, decayed = between(rate[:, :, span]), rate[:, :, span].cumsum(dim=-1).exp()
+        system = s * (k @ k.transpose(-1, -2)) * decays  # its diagonal is read as ones
+        wanted = s * (v - decayed[..., None] * (k @ memory))
         corrections = torch.linalg.solve_triangular(system, wanted, upper=False, unitriangular=True)
-        seen = (q @ k.transpose(-1, -2)) * pairs
-        result.append(decayed * (q @ memory) + seen @ corrections)
-        left = (passed[..., -1:] - passed).exp()[..., None]  # what remains at the chunk's end
-        memory = passed[..., -1, None, None].exp() * memory
-        memory = memory + (k * left).transpose(-1, -2) @ corrections
+        seen = (q @ k.transpose(-1, -2)) * decays
+        result.append(decayed[..., None] * (q @ memory) + seen @ corrections)
+        left = k * decays[..., -1, :, None]  # what remains at the chunk's end
+        memory = decayed[..., -1, None, None] * memory + left.transpose(-1, -2) @ corrections
     return torch.cat(result, dim=2), memory
 
 

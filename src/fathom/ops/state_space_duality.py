@@ -41,26 +41,24 @@ def _chunked(
     for begin in range(0, x.shape[1], CHUNK):
         span = slice(begin, begin + CHUNK)
         new, (writes, reads) = scaled[:, :, span], [t[:, :, span] for t in heads_first]
-        passed = rates[:, :, span].cumsum(dim=-1)  # logarithm of the decay since the chunk began
-        scores = (reads @ writes.transpose(-1, -2)) * between(passed)
-        recalled = passed.exp()[..., None] * (reads @ memory.transpose(-1, -2))
+        decays, decayed = between(rates[:, :, span]), rates[:, :, span].cumsum(dim=-1).exp()
+        scores = (reads @ writes.transpose(-1, -2)) * decays
+        recalled = decayed[..., None] * (reads @ memory.transpose(-1, -2))
         result.append(scores @ new + recalled)
-        left = (passed[..., -1:] - passed).exp()[..., None]  # what remains at the chunk's end
-        memory = (
-            passed[..., -1, None, None].exp() * memory + (new * left).transpose(-1, -2) @ writes
-        )
+        left = new * decays[..., -1, :, None]  # what remains at the chunk's end
+        memory = decayed[..., -1, None, None] * memory + left.transpose(-1, -2) @ writes
     return torch.cat(result, dim=2).transpose(1, 2), memory
 
 
-def between(passed: Tensor) -> Tensor:
+def between(rates: Tensor) -> Tensor:
     """Return the decay from each token j to each token i ≥ j, and zero where j is the later.
 
-    `passed` (…, length) is the logarithm of the decay up to each token; the result (…, i, j).
+    `rates` (…, length) are the logarithms of the tokens' own decays; the result is (…, i, j).
+    Each is summed from its own j on: a difference of sums from the start would lose digits.
     """
-    difference = passed[..., :, None] - passed[..., None, :]
-    length = passed.shape[-1]
-    later = torch.ones(length, length, dtype=torch.bool, device=passed.device).triu(1)
-    return difference.masked_fill(later, -torch.inf).exp()
+    length = rates.shape[-1]
+    after = rates[..., None].expand(*rates.shape, length).tril(-1)  # of t, where t comes after j
+    return after.cumsum(dim=-2).exp().tril()
 
 
 def _per_head(shared: Tensor, x: Tensor) -> Tensor:
