@@ -26,6 +26,8 @@ class Case:
     batches: bool = True  # left- and right-padded rows equal single runs
     saves: bool = True  # the reference opens what we save
     gguf: str = ""  # "ours": GGUF can hold this variant; "transformers": and it reads it too
+    # Keys that a converter works out, beyond those that are the configuration's own.
+    gguf_keys: Mapping[str, object] = field(default_factory=dict)
     attention: str = "eager"  # the reference's implementation
     # Where transformers has no class: builds and saves a reference written in the tests.
     build: Callable[[Path], Reference] | None = None

@@ -27,12 +27,17 @@ def architecture_of(config: Mapping[str, object]) -> str | None:
     return None
 
 
-def write_gguf(model: Model, config: Mapping[str, object], path: Path) -> None:
-    """Write a model as GGUF in float32; keys from its published configuration."""
+def write_gguf(
+    model: Model,
+    config: Mapping[str, object],
+    path: Path,
+    more: Mapping[str, object] | None = None,
+) -> None:
+    """Write a model as GGUF in float32; keys from its published configuration, and `more`."""
     architecture = architecture_of(config)
     assert architecture is not None
     writer = ggml.GGUFWriter(path, architecture)
-    for key, value in _keys(architecture, config).items():
+    for key, value in {**_keys(architecture, config), **(more or {})}.items():
         _add(writer, f"{architecture}.{key}", value)
     parameters = dict(model.module.named_parameters())
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}

@@ -54,7 +54,7 @@ def test_gguf_gives_the_same_logits(
     pair = pairs(held)
     config = json.loads((pair.reference.folder / "config.json").read_text())
     path = tmp_path / "model.gguf"
-    write_gguf(pair.ours, config, path)
+    write_gguf(pair.ours, config, path, held.gguf_keys)
     ours = library.open(str(path), dtype="float32", device="cpu").logits(pair.tokens)
     assert relative_error(ours, pair.ours.logits(pair.tokens)) < 1e-5
     if held.gguf == "transformers":

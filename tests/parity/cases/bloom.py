@@ -7,13 +7,18 @@ MPT = {"vocab_size": 99, "d_model": 48, "n_layers": 2, "n_heads": 4, "max_seq_le
 
 
 def _mpt(label: str, model: dict[str, object], **attention: object) -> Case:
-    return Case("mpt", label, {**MPT, **model, "attn_config": attention})
+    """Return a case of MPT; GGUF has keys for two of its attention's."""
+    clip = attention.get("clip_qkv")
+    keys = {"attention.max_alibi_bias": 8.0, **({"attention.clamp_kqv": clip} if clip else {})}
+    held = "" if "softmax_scale" in attention else "ours"
+    config = {**MPT, **model, "attn_config": attention}
+    return Case("mpt", label, config, gguf=held, gguf_keys=keys)
 
 
 CASES = [
-    Case("bloom", "plain", SMALL),
-    Case("bloom", "six-heads", {**SMALL, "n_head": 6}),
-    Case("bloom", "untied", {**SMALL, "tie_word_embeddings": False}),
+    Case("bloom", "plain", SMALL, gguf="transformers"),
+    Case("bloom", "six-heads", {**SMALL, "n_head": 6}, gguf="transformers"),
+    Case("bloom", "untied", {**SMALL, "tie_word_embeddings": False}, gguf="ours"),
     Case("bloom", "epsilon", {**SMALL, "layer_norm_epsilon": 0.1}),
     _mpt("plain", {}),
     _mpt("six-heads", {"n_heads": 6}),

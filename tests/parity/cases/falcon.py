@@ -9,6 +9,8 @@ SMALL = {
     "num_attention_heads": 4,
     "max_position_embeddings": 64,
 }
+# The published file leaves the count unsaid, and converters then write one.
+ONE_KEY_HEAD = {"attention.head_count_kv": 1}
 GROUPED = {**SMALL, "new_decoder_architecture": True, "num_kv_heads": 2}
 # The head counts are ones whose slopes bfloat16 cannot hold, so that its rounding shows.
 ALIBI = {
@@ -25,13 +27,13 @@ ALIBI = {
 FUSED = "sdpa"
 
 CASES = [
-    Case("falcon", "7b", SMALL),
-    Case("falcon", "7b-bias", {**SMALL, "bias": True}),
+    Case("falcon", "7b", SMALL, gguf="ours", gguf_keys=ONE_KEY_HEAD),
+    Case("falcon", "7b-bias", {**SMALL, "bias": True}, gguf="ours", gguf_keys=ONE_KEY_HEAD),
     Case("falcon", "7b-all-heads", {**SMALL, "multi_query": False}),
     Case("falcon", "7b-untied", {**SMALL, "tie_word_embeddings": False}),
-    Case("falcon", "40b", GROUPED),
+    Case("falcon", "40b", GROUPED, gguf="ours"),
     Case("falcon", "40b-bias", {**GROUPED, "bias": True, "layer_norm_epsilon": 0.1}),
-    Case("falcon", "11b-one-norm", {**GROUPED, "num_ln_in_parallel_attn": 1}),
+    Case("falcon", "11b-one-norm", {**GROUPED, "num_ln_in_parallel_attn": 1}, gguf="ours"),
     Case("falcon", "inner", {**GROUPED, "ffn_hidden_size": 80, "activation": "relu"}),
     Case("falcon", "base", {**GROUPED, "rope_parameters": {"rope_theta": 500.0}}),
     Case("falcon", "rw", ALIBI, attention=FUSED),

@@ -18,10 +18,10 @@ def _rotary(**law: object) -> dict[str, object]:
 
 
 CASES = [
-    Case("gpt_neox", "parallel", SMALL),
-    Case("gpt_neox", "sequential", {**SMALL, "use_parallel_residual": False}),
+    Case("gpt_neox", "parallel", SMALL, gguf="ours"),
+    Case("gpt_neox", "sequential", {**SMALL, "use_parallel_residual": False}, gguf="ours"),
     Case("gpt_neox", "tied", {**SMALL, "tie_word_embeddings": True}),
-    Case("gpt_neox", "no-attention-bias", {**SMALL, "attention_bias": False}),
+    Case("gpt_neox", "no-attention-bias", {**SMALL, "attention_bias": False}, gguf="ours"),
     Case("gpt_neox", "activation", {**SMALL, "hidden_act": "gelu_fast", "layer_norm_eps": 0.1}),
     Case("gpt_neox", "half-rotary", _rotary(rope_theta=500.0)),
     Case("gpt_neox", "linear", _rotary(rope_type="linear", factor=4.0)),

@@ -13,10 +13,12 @@ SMALL = {
 }
 
 CASES = [
-    Case("starcoder2", "plain", SMALL),
+    Case("starcoder2", "plain", SMALL, gguf="ours"),
+    # transformers takes this size from nothing in a GGUF file but its tokenizer.
+    Case("starcoder2", "full-table", {**SMALL, "vocab_size": 49152}, gguf="transformers"),
     Case("starcoder2", "window", {**SMALL, "sliding_window": 7}),
-    Case("starcoder2", "no-biases", {**SMALL, "use_bias": False}),
-    Case("starcoder2", "untied", {**SMALL, "tie_word_embeddings": False}),
+    Case("starcoder2", "no-biases", {**SMALL, "use_bias": False}, gguf="ours"),
+    Case("starcoder2", "untied", {**SMALL, "tie_word_embeddings": False}, gguf="ours"),
     Case("starcoder2", "epsilon", {**SMALL, "norm_epsilon": 0.1, "hidden_act": "relu"}),
     Case("starcoder2", "base", {**SMALL, "rope_parameters": {"rope_theta": 500.0}}),
 ]
