@@ -25,6 +25,7 @@ from fathom.spec.attention import Everything, Window
 from fathom.spec.decoder import Decoder, Layer, Residual
 from fathom.spec.feed_forward import GatedMlp, Mlp
 from fathom.spec.parts import Norm
+from fathom.spec.positions import YarnScaling
 
 
 def read(config: Config) -> Decoder:
@@ -59,12 +60,11 @@ def _read_first(config: Config) -> Decoder:
 def _read_later(config: Config) -> Decoder:
     sizes = read_dimensions(config, context=4096)
     config.require(not config.flag("attention_bias", False), "'attention_bias' cannot be true")
-    law = config.section("rope_scaling")
-    config.require(
-        law.text("rope_type", law.text("type", "none")) != "yarn",
-        "'rope_scaling' of type 'yarn' is not read for Phi 3; its published files use 'longrope'",
-    )
     rotary = read_rotary(config, sizes.head_width, context=sizes.context)
+    config.require(
+        not isinstance(rotary.scaling, YarnScaling),
+        "YaRN is not read for Phi 3, whose early code meant another law by it; it uses LongRoPE",
+    )
     window = config.optional_integer("sliding_window")
     attention = replace(
         sizes.attention(rotary), reach=Everything() if window is None else Window(window)
