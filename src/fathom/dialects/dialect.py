@@ -84,6 +84,7 @@ FAMILIES: Mapping[str, str] = {
     "llama4_text": "llama4",
     "deepseek_v2": "deepseek",
     "deepseek_v3": "deepseek",
+    "grok-1": "grok",
     "gpt_oss": "gpt_oss",
     "hunyuan_v1_dense": "hunyuan",
     "hunyuan_v1_moe": "hunyuan",
