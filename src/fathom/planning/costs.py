@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from fathom.spec.decoder import Output
@@ -59,17 +60,6 @@ class Cost:
     operations: int = 0  # floating-point: a multiplication and an addition are two
     state_bytes: int = 0
     state_bytes_per_token: int = 0
-
-    def times(self, number: int) -> Cost:
-        """Return the cost of `number` such parts."""
-        return Cost(
-            self.parameters * number,
-            self.active * number,
-            self.weight_bytes * number,
-            self.operations * number,
-            self.state_bytes * number,
-            self.state_bytes_per_token * number,
-        )
 
 
 def total(costs: Iterable[Cost]) -> Cost:
@@ -151,9 +141,12 @@ TIED_TABLE = "embedding.tokens.weight"  # what `storage` is asked for a tied out
 
 
 def _table_bytes(output: Output, storage: Storage) -> float:
-    shape = (output.vocabulary, output.width)
-    table = Parameter(TIED_TABLE, shape, Role.EMBEDDING)
+    table = Parameter(TIED_TABLE, _table_shape(output), Role.EMBEDDING)
     return table.elements * storage(table)
+
+
+def _table_shape(output: Output) -> tuple[int, int]:
+    return output.vocabulary, output.table_width or output.width
 
 
 def tied_outputs(part: Part) -> Iterator[Output]:
@@ -176,8 +169,7 @@ def matrices(part: Part) -> Iterator[int]:
         if isinstance(leaf, Linear):
             chosen, together = (1, leaf.passed) if leaf.active is None else (leaf.active, 1)
             yield from [leaf.inputs * leaf.outputs * together] * chosen
-    for output in tied_outputs(part):
-        yield output.width * output.vocabulary
+    yield from (prod(_table_shape(output)) for output in tied_outputs(part))
 
 
 def map_operations(part: Part) -> int:

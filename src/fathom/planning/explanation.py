@@ -156,12 +156,13 @@ class _Counting:
         if isinstance(found, Entry):
             return Section(found.path, found.words, self._cost(found, ""))
         kinds = tuple(self._layers(found.path, kind) for kind in found.kinds)
-        return Section(
-            found.path,
-            found.order,
-            total(kind.cost.times(len(kind.layers)) for kind in kinds),
-            kinds,
+        every = (
+            self._cost(row, f"{found.path}.{layer}.")
+            for kind in found.kinds
+            for layer in kind.layers
+            for row in kind.rows
         )
+        return Section(found.path, found.order, total(every), kinds)
 
     def _layers(self, stack: str, kind: Kind) -> Layers:
         rows = tuple(

@@ -1,15 +1,16 @@
 """Parts of a spec in words: what a reader's page says of each.
 
-Types that publishers use often have a phrase of their own below. Every other type is described
-by its name and by the fields that differ from their defaults, so a new one is never mute.
+Types that publishers use often have a phrase of their own below, which says what fields it tells.
+Every other field is told by its name where it differs from its default, and a type without a
+phrase by its name, so that nothing new is mute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import singledispatch
 from re import sub
+from typing import Any, TypeAlias, TypeVar
 
 from fathom.spec.attention import Attention, Chunk, Everything, Reach, Window
 from fathom.spec.decoder import Embedding, Output, Residual
@@ -29,20 +30,49 @@ NORMS = {"rms": "RMS norm", "layer": "layer norm"}
 LISTED = 4  # items of a tuple that are written out; longer ones are counted
 
 
+Phrases: TypeAlias = Callable[[Any], Sequence[str]]
+P = TypeVar("P", bound=Phrases)
+
+# A type → what tells of it, and the fields that this covers.
+_TOLD: dict[type, tuple[Phrases, frozenset[str]]] = {}
+
+
+def tells(kind: type, *covered: str) -> Callable[[P], P]:
+    """Make a function the phrases of a type and its descendants; it covers the fields named."""
+
+    def register(function: P) -> P:
+        _TOLD[kind] = function, frozenset(covered)
+        return function
+
+    return register
+
+
 def words(part: object) -> str:
     """Return what a part is, in one line; empty where there is nothing to say."""
     return "; ".join(phrases(part))
 
 
-@singledispatch
 def phrases(part: object) -> Sequence[str]:
-    """Return what a part is as short phrases: here, its name and what is not as usual in it."""
-    if not is_dataclass(part):
+    """Return what a part is as short phrases, and after them what is unusual in it."""
+    if not is_dataclass(part) or isinstance(part, type):
         return (str(part),)
+    for kind in type(part).__mro__:
+        if kind in _TOLD:
+            function, covered = _TOLD[kind]
+            return (*function(part), *_fields(part, covered))
+    told = ", ".join(_fields(part, frozenset()))
     name = spaced(type(part).__name__)
-    said = [_field(field, getattr(part, field.name)) for field in fields(part)]
-    told = ", ".join(phrase for phrase in said if phrase)
     return (f"{name} of {told}" if told else name,)
+
+
+def _fields(part: object, covered: frozenset[str]) -> Iterator[str]:
+    """Yield the fields that no phrase covers, where they are not as usual."""
+    if not is_dataclass(part):
+        return
+    for field in fields(part):
+        told = "" if field.name in covered else _field(field, getattr(part, field.name))
+        if told:
+            yield told
 
 
 def spaced(name: str) -> str:
@@ -74,26 +104,27 @@ def number(value: object) -> str:
     return f"{value:,.0f}"
 
 
-@phrases.register
+@tells(Norm, "width", "epsilon", "kind", "weight", "bias", "role", "groups")
 def _norm(part: Norm) -> Sequence[str]:
     bare = "" if part.weight else ", without weights"
+    bare += ", with bias" if part.bias else ""
     groups = f" in {part.groups} groups" if part.groups > 1 else ""
     return (f"{NORMS[part.kind]} of {part.width:,}{groups}, epsilon {part.epsilon:g}{bare}",)
 
 
-@phrases.register
+@tells(Linear, "inputs", "outputs", "role", "bias", "stack")
 def _linear(part: Linear) -> Sequence[str]:
     stacked = "" if part.stack is None else f"{part.stack:,} maps "
     biased = ", with bias" if part.bias else ""
     return (f"{stacked}{part.inputs:,} → {part.outputs:,}{biased}",)
 
 
-@phrases.register
+@tells(Table, "rows", "width", "role")
 def _table(part: Table) -> Sequence[str]:
     return (f"{part.rows:,} rows of {part.width:,}",)
 
 
-@phrases.register
+@tells(Residual, "before", "after", "closing", "scale")
 def _residual(part: Residual) -> Sequence[str]:
     norms = {"before it": part.before, "on its result": part.after, "after adding": part.closing}
     said = [f"{NORMS[norm.kind]} {place}" for place, norm in norms.items() if norm is not None]
@@ -101,7 +132,24 @@ def _residual(part: Residual) -> Sequence[str]:
     return (*said, *scaled)
 
 
-@phrases.register
+@tells(
+    Attention,
+    "width",
+    "heads",
+    "kv_heads",
+    "head_width",
+    "positions",
+    "reach",
+    "causal",
+    "scale",
+    "input_bias",
+    "output_bias",
+    "query_norm",
+    "key_norm",
+    "clip",
+    "soft_cap",
+    "sinks",
+)
 def _attention(part: Attention) -> Sequence[str]:
     said = [
         _heads(part),
@@ -124,7 +172,7 @@ def _attention(part: Attention) -> Sequence[str]:
 
 
 def _heads(part: Attention) -> str:
-    heads = f"attention of {part.heads:,} heads × {part.head_width:,}"
+    heads = f"{spaced(type(part).__name__)} of {part.heads:,} heads × {part.head_width:,}"
     if part.kv_heads == part.heads:
         return heads
     shared = "one key head" if part.kv_heads == 1 else f"{part.kv_heads:,} key heads"
@@ -142,7 +190,7 @@ def _reach(reach: Reach, causal: bool) -> str:
     return f"sees {words(reach)}"
 
 
-@phrases.register
+@tells(Rotary, "base", "width", "interleaved", "scaling")
 def _rotary(part: Rotary) -> Sequence[str]:
     pairs = ", neighbours paired" if part.interleaved else ""
     scaled = "" if part.scaling is None else f", {words(part.scaling)}"
@@ -151,11 +199,11 @@ def _rotary(part: Rotary) -> Sequence[str]:
     )
 
 
-@phrases.register(LinearScaling)
-@phrases.register(DynamicScaling)
-@phrases.register(Llama3Scaling)
-@phrases.register(YarnScaling)
-@phrases.register(LongRopeScaling)
+@tells(LinearScaling, "factor")
+@tells(DynamicScaling, "factor", "original")
+@tells(Llama3Scaling, "factor", "original", "low_frequency", "high_frequency")
+@tells(YarnScaling, "factor", "original", "attention")
+@tells(LongRopeScaling, "short", "long", "original", "attention")
 def _scaling(
     part: LinearScaling | DynamicScaling | Llama3Scaling | YarnScaling | LongRopeScaling,
 ) -> Sequence[str]:
@@ -166,13 +214,13 @@ def _scaling(
     return (f"stretched{factor}{origin} by {name}",)
 
 
-@phrases.register
+@tells(GatedMlp, "width", "inner", "activation", "bias")
 def _gated(part: GatedMlp) -> Sequence[str]:
     biased = ("with biases",) if part.bias else ()
     return (f"gated by {part.activation}, {_there_and_back(part.width, part.inner)}", *biased)
 
 
-@phrases.register
+@tells(Mlp, "width", "inner", "activation", "bias")
 def _mlp(part: Mlp) -> Sequence[str]:
     biased = ("with biases",) if part.bias else ()
     return (f"{part.activation}, {_there_and_back(part.width, part.inner)}", *biased)
@@ -182,7 +230,7 @@ def _there_and_back(width: int, inner: int) -> str:
     return f"{width:,} → {inner:,} → {width:,}"
 
 
-@phrases.register
+@tells(Experts, "router", "inner", "activation", "bias", "shared", "shared_gate", "weighted")
 def _experts(part: Experts) -> Sequence[str]:
     router = part.router
     sizes = _there_and_back(part.width, part.inner)
@@ -193,11 +241,14 @@ def _experts(part: Experts) -> Sequence[str]:
     ]
     said += [f"a shared one: {words(part.shared)}"] if part.shared is not None else []
     said += ["the shared one gated"] if part.shared_gate else []
+    said += ["with biases"] if part.bias else []
     said += ["weighted on entering"] if part.weighted == "input" else []
     return said
 
 
-@phrases.register
+@tells(
+    Router, "width", "experts", "active", "scoring", "renormalise", "correction", "groups", "scale"
+)
 def _router(part: Router) -> Sequence[str]:
     said = [f"chosen by {part.scoring}"]
     said += ["weights renormalised"] if part.renormalise else []
@@ -208,10 +259,21 @@ def _router(part: Router) -> Sequence[str]:
     return (", ".join(said),)
 
 
-@phrases.register
+@tells(
+    Embedding,
+    "vocabulary",
+    "width",
+    "scale",
+    "positions",
+    "token_types",
+    "norm",
+    "shared",
+    "table_width",
+)
 def _embedding(part: Embedding) -> Sequence[str]:
     rows = f"{part.vocabulary:,} tokens × {part.width:,}"
     said = [f"{rows}, the table of the encoder" if part.shared else rows]
+    said += [] if part.table_width is None else [f"a table of {part.table_width:,}, widened"]
     said += [] if part.positions is None else [f"positions added: {words(part.positions)}"]
     said += [] if part.token_types is None else [f"{part.token_types.rows} kinds of text"]
     said += [] if part.scale == 1.0 else [f"× {part.scale:.6g}"]
@@ -219,10 +281,11 @@ def _embedding(part: Embedding) -> Sequence[str]:
     return said
 
 
-@phrases.register
+@tells(Output, "width", "vocabulary", "tied", "bias", "scale", "soft_cap", "table_width")
 def _output(part: Output) -> Sequence[str]:
     source = "the embedding's own table" if part.tied else "a table of its own"
     said = [f"{part.width:,} → {part.vocabulary:,} scores, {source}"]
+    said += [] if part.table_width is None else [f"narrowed to {part.table_width:,} first"]
     said += ["with bias"] if part.bias else []
     said += [] if part.scale == 1.0 else [f"scores × {part.scale:.4g}"]
     said += [] if part.soft_cap is None else [f"scores capped at ± {part.soft_cap:g}"]
