@@ -61,9 +61,11 @@ def _decoder_class(spec: Decoder) -> tuple[str, str]:
     if _sees_ahead(spec):
         return "embedding", "a decoder's layers in which every token sees every other"
     recurrent = sum(isinstance(layer.mixer, Recurrence) for layer in spec.layers)
+    if recurrent == len(spec.layers):
+        return "SSM", "no layer attends; each remembers by a recurrence, in a state of one size"
     if recurrent:
-        among = "all" if recurrent == len(spec.layers) else f"{recurrent} of {len(spec.layers)}"
-        return "SSM", f"{among} layers remember by a recurrence, in a state of one size"
+        attending = len(spec.layers) - recurrent
+        return "hybrid", f"{recurrent} layers remember by a recurrence, {attending} attend"
     total = count(spec)
     routed = [layer for layer in spec.layers if isinstance(layer.feed_forward, Experts)]
     if routed:
