@@ -7,11 +7,12 @@ what says nothing about the model (token ids, dropout, versions) is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from fathom.checkpoint.naming import assign
+from fathom.dialects import gguf
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import find
 from fathom.errors import ConfigError, TensorMismatchError
@@ -494,6 +495,91 @@ def test_layers_without_positions() -> None:
     command = _attentions(_read(COHERE2))
     assert [a.positions is None for a in command] == [0, 0, 0, 1] * 8
     assert [a.reach for a in command[2:4]] == [Window(4096), Everything()]
+
+
+def test_command_r_was_trained_for_more_positions_than_it_first_states() -> None:
+    assert _read(COHERE).context == 131072
+    assert _read(COHERE, model_max_length=None).context == 8192
+
+
+# What ggml's converter writes for a published configuration, where it differs from the common
+# keys: head widths always, a window of zero for none, Gemma's scale of scores never.
+GGUF_KEYS = [
+    (
+        GEMMA2,
+        "gemma2",
+        {
+            "attention.key_length": 128,
+            "attention.sliding_window": 4096,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+        },
+        (),
+    ),
+    (
+        GEMMA3,
+        "gemma3",
+        {
+            "context_length": 131072,
+            "attention.head_count": 8,
+            "attention.head_count_kv": 4,
+            "attention.key_length": 256,
+            "attention.sliding_window": 1024,
+            "rope.freq_base": 1e6,
+            "rope.scaling.type": "linear",
+            "rope.scaling.factor": 8.0,
+        },
+        (),
+    ),
+    (
+        replace(PHI3, config={**PHI3.config, "rope_scaling": None, "sliding_window": None}),
+        "phi3",
+        {
+            "attention.sliding_window": 0,
+            "rope.dimension_count": 96,
+            "rope.scaling.original_context_length": 4096,
+        },
+        ("output.weight",),
+    ),
+    (
+        NEMOTRON,
+        "nemotron",
+        {
+            "attention.key_length": 128,
+            "attention.layer_norm_epsilon": 1e-5,
+            "rope.dimension_count": 64,
+            "rope.scaling.type": "none",
+        },
+        ("output.weight",),
+    ),
+    (
+        replace(COHERE, config={**COHERE.config, "use_qk_norm": True}),
+        "command-r",
+        {
+            "context_length": 131072,
+            "attention.layer_norm_epsilon": 1e-5,
+            "logit_scale": 0.0625,
+            "rope.scaling.type": "none",
+        },
+        ("blk.0.attn_q_norm.weight",),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("published", "architecture", "keys", "tensors"), GGUF_KEYS, ids=[k[1] for k in GGUF_KEYS]
+)
+def test_gguf_keys_say_the_same_as_the_publisher(
+    published: Published, architecture: str, keys: dict[str, object], tensors: tuple[str, ...]
+) -> None:
+    common = {key: published.config.get(name) for key, name in gguf.COMMON_KEYS.items()}
+    common = {key: value for key, value in common.items() if value is not None}
+    metadata = {f"{architecture}.{key}": value for key, value in {**common, **keys}.items()}
+    metadata["general.architecture"] = architecture
+    vocabulary = _read(published).vocabulary
+    shapes = {"token_embd.weight": (vocabulary, 1), **dict.fromkeys(tensors, (1,))}
+    config = gguf.configuration(metadata, shapes, lambda name: [])
+    assert find(str(config["model_type"])).read(Config(config)) == _read(published)
 
 
 def test_mimo_leaves_the_layers_for_further_tokens_aside() -> None:

@@ -32,6 +32,8 @@ def read(config: Config) -> Decoder:
     """Return the decoder that a configuration of this family states."""
     second = config.choice("model_type", ("cohere", "cohere2"), "cohere") == "cohere2"
     sizes = read_dimensions(config, context=8192)
+    # Their ``max_position_embeddings`` spares memory; this is what the model was trained for.
+    sizes = replace(sizes, context=config.integer("model_max_length", sizes.context))
     epsilon = config.number("layer_norm_eps", 1e-5, positive=True)
     rotary = read_rotary(
         config,
