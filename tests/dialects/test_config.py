@@ -96,3 +96,15 @@ def test_an_unknown_architecture_names_the_nearest() -> None:
 def test_every_row_of_the_table_leads_to_a_dialect(model_type: str) -> None:
     assert find(model_type).read is not None
     assert model_type in known()
+
+
+def test_a_publishers_own_spelling_is_read_and_named() -> None:
+    names = {"hidden_size": "n_embd"}
+    assert Config({"n_embd": 48}).spelled(names).integer("hidden_size") == 48
+    assert Config({"hidden_size": 48}).spelled(names).integer("hidden_size") == 48
+    assert Config({"n_embd": None, "hidden_size": 48}).spelled(names).integer("hidden_size") == 48
+    assert "hidden_size" in Config({"n_embd": 48}).spelled(names)
+    with pytest.raises(ConfigError, match="'n_embd' must be"):
+        Config({"n_embd": "wide"}).spelled(names).integer("hidden_size")
+    with pytest.raises(ConfigError, match="no 'n_embd'"):
+        Config({}).spelled(names).integer("hidden_size")

@@ -24,6 +24,7 @@ def read(config: Config) -> Decoder:
     config = config.spelled(gpt2.NAMES)
     sizes = read_dimensions(config)
     width = sizes.width
+    config.require(config.flag("rotary", True), "'rotary' is false, and no published model says so")
     rotated = config.integer("rotary_dim", min(64, sizes.head_width), most=sizes.head_width)
     config.require(rotated % 2 == 0, f"'rotary_dim' {rotated} is odd; pairs need an even one")
     feed_forward = Mlp(
