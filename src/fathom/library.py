@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from fathom.catalog.starters import sources, starters
 from fathom.checkpoint.description import Description
@@ -21,10 +21,15 @@ from fathom.checkpoint.description import describe as _describe
 from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.facts import facts
 from fathom.checkpoint.locate import locate as _locate
+from fathom.checkpoint.locate import locate_configuration
 from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
+from fathom.checkpoint.sentence_transformers import stated_vector
 from fathom.errors import DoesNotFitError, RequestError
+from fathom.generation.tasks import ReadingTasks, require_reading, require_writing
 from fathom.planning.costs import BYTES
+from fathom.planning.explanation import Counted, Explanation
+from fathom.planning.explanation import explain as explain_description
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates, usable_threads
@@ -36,7 +41,9 @@ from fathom.spec.parts import active, count
 if TYPE_CHECKING:
     import torch
 
+    from fathom.generation.embedding import Embedder
     from fathom.generation.generate import Engine
+    from fathom.generation.labelling import Labeller
     from fathom.generation.request import Sampling
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
@@ -44,7 +51,7 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
 
-__all__ = ["Generation", "Model", "describe", "locate", "open"]
+__all__ = ["Generation", "Model", "describe", "explain", "locate", "open"]
 
 
 def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
@@ -66,6 +73,29 @@ def describe(name: str, *, allow_pickle: bool = False, progress: Progress | None
     """
     location = locate(name, allow_pickle=allow_pickle, progress=progress)
     return _card(location, _describe(location.path, allow_pickle=allow_pickle))
+
+
+def explain(
+    name: str,
+    *,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+    **counted: Unpack[Counted],
+) -> Explanation:
+    """Return the page about a model: parts, costs of a token, names; no weights are fetched.
+
+    Options: dtype, context and names, as `planning.explanation.explain` says.
+
+    Raises:
+        RequestError: for an unknown type, or a context beyond the model's own.
+        NotFoundError, FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as
+            `describe`.
+    """
+    location = locate_configuration(
+        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
+    )
+    description = _describe(location.path, allow_pickle=allow_pickle)
+    return explain_description(description, name=location.name, **counted)
 
 
 def open(
@@ -122,7 +152,7 @@ def open(
     return Model(card, spec, description, module, dtype, time.perf_counter() - begun)
 
 
-class Model:
+class Model(ReadingTasks):
     """A model in memory. Made by `open`.
 
     Attributes:
@@ -240,6 +270,7 @@ class Model:
     def _generate(self, prompt: Sequence[int], options: Mapping[str, object]) -> Generation:
         from fathom.generation.request import Request
 
+        require_writing(self.spec)
         request = Request.asked(prompt, self._sampling, options)
         if request.max_tokens is None:
             room = max(1, self.spec.context - len(request.prompt))
@@ -271,6 +302,21 @@ class Model:
             context=self.spec.context,
             load_seconds=self.load_seconds,
         )
+
+    def _embedder(self, pooling: str | None) -> Embedder:
+        from fathom.generation.embedding import Embedder
+        from fathom.residency.vector import load_vector
+
+        require_reading(self.spec)
+        stated = stated_vector(self._description, pooling)
+        vector = load_vector(stated.vector, stated.weights, self.device)
+        return Embedder(self._module, vector, self.tokenizer, stated, self.spec.context)
+
+    @cached_property
+    def _labeller(self) -> Labeller:
+        from fathom.generation.labelling import Labeller
+
+        return Labeller(self._module, self.tokenizer, self.spec.context)  # type: ignore[arg-type]
 
     @property
     def device(self) -> torch.device:
@@ -307,7 +353,7 @@ def _dtype(description: Description, asked: str | None) -> str:
         return asked
     assert description.contents is not None
     encodings = {tensor.encoding for tensor in description.contents.tensors.values()}
-    if encodings <= {"F32", "F64"}:
+    if encodings <= {"F32", "F64", "I64", "I32"}:  # positions may be stored, as whole numbers
         return "float32"
     return "bfloat16" if _computes_in_bfloat16() else "float32"
 

@@ -22,6 +22,7 @@ from fathom.spec import (
     parts,
     relative,
     state_space,
+    vector,
 )
 
 # Spec type → "module:class" of the block that computes it; imported when first built.
@@ -50,6 +51,8 @@ BLOCKS: Mapping[type, str] = {
     encoder_decoder.CrossAttention: "fathom.blocks.cross:CrossAttention",
     encoder_decoder.CrossLayer: "fathom.blocks.cross:CrossLayer",
     encoder_decoder.Stack: "fathom.blocks.stack:Stack",
+    vector.TextVector: "fathom.blocks.vector:TextVector",
+    vector.Projection: "fathom.blocks.vector:Projection",
     heads.Transform: "fathom.blocks.heads:Transform",
     heads.SummaryHead: "fathom.blocks.heads:SummaryHead",
     heads.MaskedHead: "fathom.blocks.heads:MaskedHead",

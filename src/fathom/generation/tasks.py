@@ -1,0 +1,159 @@
+"""The tasks of models that read: each asks whether the model can, and says which class can if not.
+
+A mixin, so that every task is a method of the model itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from fathom.errors import UnsupportedTaskError
+from fathom.spec.classes import model_class
+from fathom.spec.encoder import Encoder
+from fathom.spec.encoder_decoder import EncoderDecoder
+from fathom.spec.heads import MaskedHead, SequenceHead, SpanHead, TokenHead
+from fathom.spec.model import Model as Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fathom.generation.embedding import Embedder
+    from fathom.generation.labelling import Answer, Filling, Label, Labeller, Ranked, Span
+
+H = TypeVar("H", MaskedHead, SequenceHead, TokenHead, SpanHead)
+
+
+class _Opened(Protocol):
+    """What a task needs of an opened model."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    def _embedder(self, pooling: str | None) -> Embedder: ...
+
+    @property
+    def _labeller(self) -> Labeller: ...
+
+
+class ReadingTasks:
+    """Tasks that read a text whole: vectors, masks, labels, spans, answers, ranks."""
+
+    def embed(
+        self: _Opened,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        normalise: bool | None = None,
+        pooling: str | None = None,
+        batch: int = 32,
+        truncate: bool = False,
+    ) -> NDArray[np.float32]:
+        """Return one vector per text: (texts, width) float32.
+
+        Args:
+            prompt: the name of one of the publisher's prompts, or a text of one's own to stand
+                before each text; by default what the publisher says.
+            normalise: to length one or not; by default what the publisher says.
+            pooling: "first", "last", "mean" or "max"; by default what the publisher says.
+            batch: texts per pass.
+            truncate: cut off what exceeds the longest text that the model takes.
+
+        Raises:
+            RequestError: for no texts, an unknown prompt, or where nobody says how to pool.
+            ContextLengthError: for a text that is too long.
+        """
+        return self._embedder(pooling).embed(
+            texts, prompt=prompt, normalise=normalise, batch=batch, truncate=truncate
+        )
+
+    def fill(self: _Opened, text: str, top: int = 5) -> list[Filling]:
+        """Return the likeliest tokens for the one mask in a text, best first.
+
+        Raises:
+            UnsupportedTaskError: for a model that was not trained on masks.
+            RequestError: for a text without a mask or with several.
+        """
+        head_for(self.spec, MaskedHead, "fill a mask", "an MLM, such as BERT")
+        return self._labeller.fill(text, top)
+
+    def classify(self: _Opened, text: str) -> list[Label]:
+        """Return every label of a text with its score, best first.
+
+        Raises:
+            UnsupportedTaskError: for a model without labels for texts.
+        """
+        head = head_for(self.spec, SequenceHead, "classify a text", "a classifier")
+        return self._labeller.classify(text, head.labels, head.kind)
+
+    def rerank(
+        self: _Opened, query: str, documents: Sequence[str], *, batch: int = 32
+    ) -> list[Ranked]:
+        """Return documents by how well they answer a query, best first.
+
+        Raises:
+            UnsupportedTaskError: for a model that does not score pairs of texts by one number.
+            RequestError: for no documents.
+        """
+        head = head_for(self.spec, SequenceHead, "rank documents", "a reranker")
+        if len(head.labels) != 1:
+            raise _unsupported(self.spec, "rank documents", "a reranker")
+        return self._labeller.rerank(query, documents, head.kind, batch)
+
+    def tag(self: _Opened, text: str) -> list[Span]:
+        """Return the labelled spans of a text, such as names of people and places, in order.
+
+        Raises:
+            UnsupportedTaskError: for a model without labels for tokens.
+        """
+        head = head_for(self.spec, TokenHead, "tag spans", "a tagger")
+        return self._labeller.tag(text, head.labels)
+
+    def answer(self: _Opened, question: str, context: str) -> Answer:
+        """Return the stretch of `context` that answers a question best.
+
+        Raises:
+            UnsupportedTaskError: for a model that does not mark answers.
+        """
+        head_for(self.spec, SpanHead, "mark an answer in a text", "an extractive QA model")
+        return self._labeller.answer(question, context)
+
+
+def head_for(spec: Spec, kind: type[H], task: str, able: str) -> H:
+    """Return the head that a task needs.
+
+    Raises:
+        UnsupportedTaskError: when the model has another head or none.
+    """
+    if isinstance(spec, Encoder) and isinstance(spec.head, kind):
+        return spec.head
+    raise _unsupported(spec, task, able)
+
+
+def require_writing(spec: Spec) -> None:
+    """Refuse to write with a model that only reads.
+
+    Raises:
+        UnsupportedTaskError: for an encoder, or a decoder made to read in both directions.
+    """
+    decided, _ = model_class(spec)
+    if isinstance(spec, Encoder) or decided == "embedding":
+        raise _unsupported(spec, "write text", "an LLM or SLM, such as smollm2:135m")
+
+
+def require_reading(spec: Spec) -> None:
+    """Refuse vectors of a model that reads one text in order to write another.
+
+    Raises:
+        UnsupportedTaskError: for a sequence-to-sequence model.
+    """
+    if isinstance(spec, EncoderDecoder):
+        raise _unsupported(spec, "embed texts", "an embedding model, such as minilm:l6")
+
+
+def _unsupported(spec: Spec, task: str, able: str) -> UnsupportedTaskError:
+    decided, rule = model_class(spec)
+    return UnsupportedTaskError(
+        f"this model cannot {task}: its class is {decided} ({rule}); take {able}"
+    )
