@@ -15,6 +15,8 @@ from types import ModuleType
 
 from fathom.checkpoint.location import Location
 from fathom.errors import ContextLengthError, NotFoundError
+from fathom.planning.costs import Cost
+from fathom.planning.explanation import Explanation
 from fathom.spec.card import Card
 
 CARD = Card(
@@ -127,6 +129,25 @@ def open(name: str, **options: object) -> Model:
 def describe(name: str, **options: object) -> Card:
     _known(name)
     return CARD
+
+
+def explain(name: str, **options: object) -> Explanation:
+    _known(name)
+    return Explanation(
+        name,
+        architecture="llama",
+        model_class="SLM",
+        rule="it is small",
+        limit=64,
+        context=64,
+        weights="as stored",
+        state="bfloat16",
+        outline="Decoder of 1 parameter",
+        sections=(),
+        cost=Cost(parameters=1, active=1, weight_bytes=2),
+        roles=(),
+        code=(),
+    )
 
 
 def locate(name: str, **options: object) -> Location:

@@ -20,7 +20,12 @@ from fathom.errors import FathomError, FetchError
 
 FAKE = Path(__file__).with_name("fake_library.py")
 # What each verb needs besides its name. A new verb without a line here fails its tests.
-WORDS = {"run": ["echo", "hello there"], "inspect": ["echo"], "pull": ["echo"]}
+WORDS = {
+    "run": ["echo", "hello there"],
+    "inspect": ["echo"],
+    "explain": ["echo"],
+    "pull": ["echo"],
+}
 HEAVY = {"torch", "transformers", "rich", "numpy"}
 
 

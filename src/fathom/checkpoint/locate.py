@@ -112,6 +112,28 @@ def locate(
     return Resolver(catalog or {}, progress or QUIET, allow_pickle, offline, newest).resolve(name)
 
 
+def locate_configuration(
+    name: str,
+    *,
+    catalog: Catalog | None = None,
+    progress: Progress | None = None,
+    allow_pickle: bool = False,
+) -> Location:
+    """Resolve `name` as `locate` does, but fetch no weights from the hub for it.
+
+    What is on this machine is used, weights and all. Of a hub repository that is not, only its
+    ``config.json`` and what lies beside it is fetched, which is enough to explain and to plan.
+    """
+    catalog = catalog or {}
+    try:
+        return locate(name, catalog=catalog, allow_pickle=allow_pickle, offline=True)
+    except NotFoundError:
+        parsed = parse(name, catalog)
+        if isinstance(parsed, HubName) and parsed.file is None:
+            name = f"{name}:config.json"
+        return locate(name, catalog=catalog, progress=progress, allow_pickle=allow_pickle)
+
+
 def _local(kind: str, path: Path, size: int | None) -> Location:
     full = path.resolve()
     return Location(

@@ -10,7 +10,6 @@ from fathom.cli.output import byte_text, print_columns, print_facts, print_json
 from fathom.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from fathom.checkpoint.location import Location
     from fathom.planning.costs import Cost
     from fathom.planning.explanation import Explanation, Layers, Named
 
@@ -37,18 +36,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the page."""
-    from fathom.checkpoint.description import describe
-    from fathom.planning.explanation import explain
-    from fathom.spec.outline import outline, page
+    from fathom import library
 
-    location = find(args.name, allow_pickle=args.allow_pickle, quiet=args.json)
-    description = describe(location.path, allow_pickle=args.allow_pickle)
-    found = explain(description, dtype=args.dtype, context=args.context, names=args.names)
+    found = library.explain(
+        args.name,
+        allow_pickle=args.allow_pickle,
+        progress=shown_progress(args.json),
+        dtype=args.dtype,
+        context=args.context,
+        names=args.names,
+    )
     if args.json:
-        print_json({"name": location.name, **vars(found)})
+        print_json(found)
         return 0
-    print_facts([("name", location.name), *_facts(found)])
-    print("\n" + "\n".join(page(outline(description.spec))) + "\n")
+    print_facts(list(_facts(found)))
+    print(f"\n{found.outline}\n")
     print_columns([_HEAD, *_cost_rows(found)], right=frozenset(range(1, len(_HEAD))))
     print()
     print_columns(list(_role_rows(found)), right=frozenset({1, 2, 3}))
@@ -60,30 +62,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find(name: str, *, allow_pickle: bool, quiet: bool) -> Location:
-    """Return where a model lies; of one on the hub that is not here only what is beside weights.
-
-    Raises:
-        NotFoundError: nothing has this name.
-        FetchError: it exists and could not be brought here.
-    """
-    from fathom.catalog.starters import sources
-    from fathom.checkpoint.locate import locate
-    from fathom.checkpoint.names import HubName, parse
-    from fathom.errors import NotFoundError
-
-    catalog, progress = sources(), shown_progress(quiet)
-    try:
-        return locate(name, catalog=catalog, allow_pickle=allow_pickle, offline=True)
-    except NotFoundError:
-        parsed = parse(name, catalog)
-        if isinstance(parsed, HubName) and parsed.file is None:
-            name = f"{name}:config.json"
-        return locate(name, catalog=catalog, allow_pickle=allow_pickle, progress=progress)
-
-
 def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
     cost = found.cost
+    yield "name", found.name
     yield "class", f"{found.model_class}: {found.rule}"
     yield "architecture", found.architecture
     yield "parameters", f"{cost.parameters:,} ({count_text(cost.parameters)})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from fathom.checkpoint.description import Description
 from fathom.checkpoint.naming import Assignment, spell
@@ -80,8 +81,9 @@ class Named:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A reader's page about one model."""
+    """A reader's page about one model. `outline` is the spec in text, as it prints."""
 
+    name: str
     architecture: str
     model_class: str
     rule: str  # what decided the class
@@ -89,6 +91,7 @@ class Explanation:
     context: int  # for which costs are counted
     weights: str  # how weights are counted: "float32" … or "as stored"
     state: str  # the type in which state is counted
+    outline: str
     sections: tuple[Section, ...]
     cost: Cost
     roles: tuple[RoleCount, ...]
@@ -97,9 +100,18 @@ class Explanation:
     notes: tuple[str, ...] = ()
 
 
+class Counted(TypedDict, total=False):
+    """What may be asked of a page; see `explain`."""
+
+    dtype: str | None
+    context: int | None
+    names: bool
+
+
 def explain(
     description: Description,
     *,
+    name: str = "",
     dtype: str | None = None,
     context: int | None = None,
     names: bool = False,
@@ -107,6 +119,7 @@ def explain(
     """Return the page about a checkpoint.
 
     Args:
+        name: what the reader calls it.
         dtype: the type that weights are counted in; by default as they are stored, and for a
             configuration alone in the type that it names.
         context: tokens of the sequence that a token follows; by default the model's own limit.
@@ -125,6 +138,7 @@ def explain(
     sections = tuple(map(_Counting(storage, state, context).section, outline(spec)))
     decided, rule = model_class(spec)
     return Explanation(
+        name=name or str(description.path),
         architecture=description.dialect.name,
         model_class=decided,
         rule=rule,
@@ -132,6 +146,7 @@ def explain(
         context=context,
         weights=weights,
         state=state,
+        outline=str(spec),
         sections=sections,
         cost=total(section.cost for section in sections),
         roles=_roles(description),
