@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.checkpoint.locate import cached, locate
+from fathom.checkpoint.locate import cached, locate, locate_configuration
 from fathom.checkpoint.storage import Digest, digest_of, matches
 from fathom.errors import FetchError, NotFoundError, RequestError
 
@@ -45,6 +45,22 @@ def test_offline_finds_what_was_fetched_and_only_that(published, name: str) -> N
     assert again.path == first.path
     assert (first.found, again.found) == ("downloaded", "cache")
     assert locate(first.origin).path == first.path  # an origin is itself a name
+
+
+def test_a_configuration_comes_without_the_weights(published, hub_file) -> None:
+    """And what is here already is taken as it is, weights and all."""
+    published.repositories["owner/large"] = {
+        "config.json": hub_file(b"{}"),
+        "model.safetensors": hub_file(b"weights" * 100, large=True),
+    }
+    found = locate_configuration("owner/large")
+    assert found.path.name == "config.json"
+    assert [path.name for path in found.path.parent.iterdir()] == ["config.json"]
+    assert locate_configuration("owner/name:m.gguf").path.name == "m.gguf"  # as it was named
+    whole = locate("owner/large")
+    assert locate_configuration("owner/large").path == whole.path
+    with pytest.raises(NotFoundError, match="names no model"):
+        locate_configuration("nothing")
 
 
 def test_sources_are_tried_in_order_and_what_is_here_comes_first(published) -> None:

@@ -10,15 +10,17 @@ from fathom.spec.attention import Attention, Chunk, GatedAttention, Temperature,
 from fathom.spec.decoder import Decoder, Embedding, Layer, Output, Residual
 from fathom.spec.experts import Experts, Groups, Router
 from fathom.spec.feed_forward import GatedMlp, Mlp
+from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.outline import LABELS, Entry, Stack, _label, outline, show
 from fathom.spec.parts import Norm, Table
 from fathom.spec.positions import Alibi, LinearScaling, Rotary, Sinusoid
-from fathom.spec.state_space import Convolution, Mamba
+from fathom.spec.state_space import Convolution, DeltaRule, Mamba, Mamba2
 from fathom.spec.words import _TOLD, spaced, words
 
 NORM = Norm(8, 1e-6)
 ATTENTION = Attention(8, heads=4, kv_heads=2, head_width=3, positions=Rotary(1e4, 2))
-MAMBA = Mamba(8, inner=16, state_width=4, rank=2, convolution=Convolution(16, 4))
+CONVOLUTION = Convolution(16, 4)
+MAMBA = Mamba(8, inner=16, state_width=4, rank=2, convolution=CONVOLUTION)
 GATED = GatedMlp(8, 20)
 ROUTER = Router(8, experts=4, active=2)
 EXPERTS = Experts(ROUTER, inner=12)
@@ -119,7 +121,55 @@ CHANGED = [
         NORM,
         {"width": 9, "epsilon": 1e-5, "kind": "layer", "weight": False, "bias": True, "groups": 2},
     ),
-    (MAMBA, {"inner": 17, "state_width": 5, "rank": 3, "bias": True, "rank_norm": NORM}),
+    (CONVOLUTION, {"channels": 17, "kernel": 3, "bias": False, "activation": "identity"}),
+    (
+        MAMBA,
+        {
+            "inner": 17,
+            "state_width": 5,
+            "rank": 3,
+            "bias": True,
+            "convolution": Convolution(16, 5),
+            "rank_norm": NORM,
+        },
+    ),
+    (
+        Mamba2(8, 4, 4, 2, 6, CONVOLUTION, NORM),
+        {
+            "heads": 5,
+            "head_width": 5,
+            "groups": 1,
+            "state_width": 7,
+            "convolution": Convolution(16, 5),
+            "bias": True,
+            "time_step_limit": (0.0, 1.0),
+        },
+    ),
+    (
+        DeltaRule(8, 2, 4, 4, 6, CONVOLUTION, NORM),
+        {
+            "key_heads": 4,
+            "key_width": 5,
+            "value_heads": 8,
+            "value_width": 5,
+            "convolution": Convolution(16, 5),
+        },
+    ),
+    (
+        LatentAttention(8, 4, 6, 2, 3, Rotary(1e4, 2), 1e-6),
+        {
+            "heads": 5,
+            "latent": 7,
+            "plain_width": 4,
+            "value_width": 4,
+            "positions": Rotary(1e4, 4),
+            "epsilon": 1e-5,
+            "query_latent": 6,
+            "scale": 0.5,
+            "input_bias": True,
+            "output_bias": True,
+        },
+    ),
 ]
 
 
@@ -135,7 +185,8 @@ UNSAID: dict[type, set[str]] = {
     Embedding: set(),
     Output: set(),
     Norm: {"role"},
-    Mamba: set(),
+    Convolution: set(),
+    **{kind: {"width"} for kind in (Mamba, Mamba2, DeltaRule, LatentAttention)},
 }
 
 
@@ -158,11 +209,10 @@ def test_every_phrase_is_tried_with_every_field() -> None:
 
 
 def test_a_type_without_a_phrase_tells_its_fields() -> None:
-    told = words(MAMBA)
-    assert told.startswith("mamba of ")
-    assert all(said in told for said in ("inner 16", "state width 4", "rank 2"))
-    assert spaced("LatentAttention") == "latent attention"
+    assert words(Groups(8, 4)) == "groups of count 8, active 4"
+    assert words(Groups(8, 4, best=2)) == "groups of count 8, active 4, best 2"
     assert words(Chunk(9)) == "chunk of width 9"
+    assert spaced("LatentAttention") == "latent attention"
 
 
 def test_a_descendant_has_its_own_name() -> None:
@@ -202,7 +252,7 @@ def test_a_model_prints_as_a_page() -> None:
     assert lines[0].startswith("Decoder of ") and "active" in lines[0]
     assert lines[1].split(maxsplit=1) == ["embedding", "50 tokens × 8"]
     assert "layers 0: A; 1: B; 2: C" in lines
-    assert sum(line.strip().startswith("mixer") for line in lines) == 3
+    assert sum(line.strip().startswith("mixer ") for line in lines) == 3
     assert "beside the mixer" in page
     assert max(map(len, lines)) <= 100
 

@@ -134,7 +134,8 @@ def page(sections: Sequence[Section]) -> Iterator[str]:
         for kind in section.kinds:
             if kind.label:
                 yield f"  {kind.label}: {len(kind.layers)} layers ({spans(kind.layers)})"
-            yield from (_line(f"  {row.path}", row.words) for row in kind.rows)
+            indent = "    " if kind.label else "  "
+            yield from (_line(f"{indent}{row.path}", row.words) for row in kind.rows)
 
 
 def _parameters(model: Compound) -> str:

@@ -7,7 +7,7 @@ phrase by its name, so that nothing new is mute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from re import sub
 from typing import Any, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ from fathom.spec.attention import Attention, Chunk, Everything, Reach, Window
 from fathom.spec.decoder import Embedding, Output, Residual
 from fathom.spec.experts import Experts, Router
 from fathom.spec.feed_forward import GatedMlp, Mlp
+from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.parts import Linear, Norm, Table
 from fathom.spec.positions import (
     DynamicScaling,
@@ -25,6 +26,7 @@ from fathom.spec.positions import (
     Rotary,
     YarnScaling,
 )
+from fathom.spec.state_space import Convolution, DeltaRule, Mamba, Mamba2
 
 NORMS = {"rms": "RMS norm", "layer": "layer norm"}
 LISTED = 4  # items of a tuple that are written out; longer ones are counted
@@ -157,13 +159,8 @@ def _attention(part: Attention) -> Sequence[str]:
         _reach(part.reach, part.causal),
     ]
     norms = [name for name in ("query", "key") if getattr(part, f"{name}_norm") is not None]
-    sides = {
-        "query, key and value": part.input_bias,
-        "output": part.output_bias,
-    }
-    biased = [side for side, has in sides.items() if has]
     said += [f"{' and '.join(norms)} normed"] if norms else []
-    said += [f"bias on {' and '.join(biased)}"] if biased else []
+    said += _biased({"query, key and value": part.input_bias, "output": part.output_bias})
     said += [] if part.scale is None else [f"scores × {part.scale:.4g}"]
     said += [] if part.clip is None else [f"clipped at ± {part.clip:g}"]
     said += [] if part.soft_cap is None else [f"scores capped at ± {part.soft_cap:g}"]
@@ -177,6 +174,28 @@ def _heads(part: Attention) -> str:
         return heads
     shared = "one key head" if part.kv_heads == 1 else f"{part.kv_heads:,} key heads"
     return f"{heads} on {shared}"
+
+
+@tells(
+    LatentAttention,
+    *("width", "heads", "latent", "plain_width", "value_width", "positions", "epsilon"),
+    *("query_latent", "scale", "input_bias", "output_bias"),
+)
+def _latent_attention(part: LatentAttention) -> Sequence[str]:
+    said = [
+        f"latent attention of {part.heads:,} heads, keys {part.key_width:,} wide"
+        f" and values {part.value_width:,}",
+        f"read off {part.latent:,} numbers per token, norms with epsilon {part.epsilon:g}",
+        words(part.positions),
+    ]
+    said += [f"queries off {part.query_latent:,}"] if part.query_latent else []
+    said += [f"scores × {part.scale:.4g}"] if part.scale is not None else []
+    return (*said, *_biased({"the latents": part.input_bias, "output": part.output_bias}))
+
+
+def _biased(sides: Mapping[str, bool]) -> Sequence[str]:
+    biased = [side for side, has in sides.items() if has]
+    return [f"bias on {' and '.join(biased)}"] if biased else []
 
 
 def _reach(reach: Reach, causal: bool) -> str:
@@ -212,6 +231,40 @@ def _scaling(
     factor = "" if isinstance(part, LongRopeScaling) else f" {part.factor:g}×"
     origin = "" if isinstance(part, LinearScaling) else f" from {part.original:,}"
     return (f"stretched{factor}{origin} by {name}",)
+
+
+@tells(Convolution, "channels", "kernel", "bias", "activation")
+def _convolution(part: Convolution) -> Sequence[str]:
+    bias = "" if part.bias else ", without bias"
+    return (f"{part.activation} of the last {part.kernel} inputs on {part.channels:,}{bias}",)
+
+
+@tells(Mamba, *("width", "inner", "state_width", "rank", "convolution", "bias"))
+def _mamba(part: Mamba) -> Sequence[str]:
+    return (
+        f"Mamba, {part.inner:,} channels remember {part.state_width} numbers each",
+        f"time step of rank {part.rank}",
+        f"first {words(part.convolution)}",
+        *(["with biases"] if part.bias else []),
+    )
+
+
+@tells(Mamba2, *("width", "heads", "head_width", "groups", "state_width", "convolution"))
+def _mamba2(part: Mamba2) -> Sequence[str]:
+    return (
+        f"Mamba 2, {part.heads:,} heads remember {part.head_width} × {part.state_width} each",
+        f"written and read in {part.groups} groups",
+        f"first {words(part.convolution)}",
+    )
+
+
+@tells(DeltaRule, *("width", "key_heads", "key_width", "value_heads", "value_width", "convolution"))
+def _delta_rule(part: DeltaRule) -> Sequence[str]:
+    return (
+        f"delta rule, {part.value_heads:,} heads remember {part.key_width} × {part.value_width}",
+        f"keys of {part.key_heads:,} heads",
+        f"first {words(part.convolution)}",
+    )
 
 
 @tells(GatedMlp, "width", "inner", "activation", "bias")
