@@ -14,7 +14,7 @@ from fathom.dialects.mamba import convolution_rules
 from fathom.dialects.mixtures import LAYER, expert_rules, pre_norm, read_router
 from fathom.dialects.qwen_moe import sparse_layers
 from fathom.dialects.rotary import read_rotary
-from fathom.dialects.rules import Rule, Shift, drop, rename, split
+from fathom.dialects.rules import NegativeLogarithm, Reshape, Rule, Shift, drop, rename, split
 from fathom.dialects.trunk import Dimensions, read_dimensions, trunk_rules, with_defaults
 from fathom.spec.attention import GatedAttention
 from fathom.spec.decoder import Decoder, FeedForward
@@ -37,7 +37,9 @@ def read(config: Config) -> Decoder:
     attention = _attention(config, sizes, rotary, epsilon)
     rule = _delta_rule(config, sizes.width, epsilon)
     activation = config.activation("hidden_act", "silu")
-    dense: FeedForward = GatedMlp(sizes.width, config.integer("intermediate_size"), activation)
+    dense: FeedForward = GatedMlp(
+        sizes.width, config.integer("intermediate_size", 5632), activation
+    )
     sparse = _experts(config, sizes.width)
     chooses = sparse_layers(config, sizes.layers)
     layers = [
@@ -143,6 +145,38 @@ def _delta_names(mixer: DeltaRule, theirs: str, ours: str) -> Sequence[Rule]:
     )
 
 
+def gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """Return the names in a GGUF file, and ours; its norms are whole, and it keeps the decay."""
+    own = [
+        _query_and_gate(spec, "blk.{layer}.attn_q"),
+        rename("blk.{layer}.post_attention_norm", "layers.{layer}.feed_forward_residual.before"),
+        rename(
+            "blk.{layer}.ffn_gate_inp_shexp.weight",
+            "layers.{layer}.feed_forward.shared_gate.weight",
+            Reshape((spec.width,), (1, spec.width)),
+        ),
+    ]
+    named = [_delta_gguf_names(m, f"blk.{i}", f"layers.{i}.mixer") for i, m in delta_rules(spec)]
+    return (*(rule for rules in named for rule in rules), *own)
+
+
+def _delta_gguf_names(mixer: DeltaRule, theirs: str, ours: str) -> Sequence[Rule]:
+    """Return GGUF's names of one delta rule; it keeps all query rows, then all key rows …"""
+    keys, values = mixer.key_heads * mixer.key_width, mixer.value_heads * mixer.value_width
+    seen = {"query": keys, "key": keys, "value": values}
+    paces = {"share": mixer.value_heads, "time_step": mixer.value_heads}
+    return (
+        split(f"{theirs}.attn_qkv", _below(ours, seen)),
+        rename(f"{theirs}.attn_gate", f"{ours}.gate"),
+        split(f"{theirs}.ssm_ba", _below(ours, paces), groups=mixer.key_heads),
+        rename(f"{theirs}.ssm_conv1d", f"{ours}.convolution"),
+        rename(f"{theirs}.ssm_dt.bias", f"{ours}.time_step_bias"),
+        rename(f"{theirs}.ssm_a", f"{ours}.decay", NegativeLogarithm()),
+        rename(f"{theirs}.ssm_norm", f"{ours}.norm"),
+        rename(f"{theirs}.ssm_out", f"{ours}.output"),
+    )
+
+
 def _below(ours: str, sizes: dict[str, int]) -> dict[str, int]:
     return {f"{ours}.{name}": size for name, size in sizes.items()}
 
@@ -163,4 +197,4 @@ def _and_without_next(rules: Sequence[Rule]) -> Sequence[Rule]:
     return (*rules, *(drop(name) for name in (*ahead, *joints)))
 
 
-DIALECT = Dialect("qwen3-next", read, rules, prefix="model.")
+DIALECT = Dialect("qwen3-next", read, rules, prefix="model.", gguf_rules=gguf_rules)
