@@ -28,6 +28,7 @@ class Case:
     gguf: str = ""  # "ours": GGUF can hold this variant; "transformers": and it reads it too
     # Keys that a converter works out, beyond those that are the configuration's own.
     gguf_keys: Mapping[str, object] = field(default_factory=dict)
+    gguf_names: bool = True  # ggml's own map knows the publisher's names
     attention: str = "eager"  # the reference's implementation
     # Where transformers has no class: builds and saves a reference written in the tests.
     build: Callable[[Path], Reference] | None = None

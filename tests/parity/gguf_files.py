@@ -20,7 +20,7 @@ def architecture_of(config: Mapping[str, object]) -> str | None:
     """Return GGUF's name for a published configuration, or None where it has none."""
     for name, spelling in gguf.ARCHITECTURES.items():
         constants = dict(spelling.constants)
-        if spelling.model_type == config["model_type"] and all(
+        if config["model_type"] in (spelling.model_type, *spelling.also) and all(
             config.get(key, value) == value for key, value in constants.items()
         ):
             return name

@@ -13,7 +13,8 @@ from fathom.dialects.dialect import Dialect
 from fathom.dialects.mixtures import OURS, pre_norm, read_router
 from fathom.dialects.rotary import read_rotary
 from fathom.dialects.rules import Reshape, Rule, Transpose, rename, split
-from fathom.dialects.trunk import Dimensions
+from fathom.dialects.trunk import Dimensions, with_defaults
+from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder
 from fathom.spec.experts import Experts
 from fathom.spec.parts import Norm
@@ -52,6 +53,7 @@ def _dimensions(config: Config, own: Config) -> Dimensions:
 
 def _experts(own: Config, width: int) -> Experts:
     """Return the experts; their weights are divided by their sum, or left as they are."""
+    own = with_defaults(own, {"moe_normalize_expert_weights": 1.0})
     power = own.optional_number("moe_normalize_expert_weights")
     own.require(power in (None, 1.0), f"'moe_normalize_expert_weights' must be 1 or null: {power}")
     activation = own.section("ffn_act_fn")
@@ -70,19 +72,17 @@ def _experts(own: Config, width: int) -> Experts:
 
 def rules(spec: Decoder) -> Sequence[Rule]:
     """Return the names in a safetensors file, and ours."""
-    attention, experts = spec.layers[0].mixer, spec.layers[0].feed_forward
+    experts = spec.layers[0].feed_forward
     if not isinstance(experts, Experts):
         return ()
     count, inner, width = experts.router.experts, experts.inner, spec.width
     unfold = Reshape((count * inner, width), (count, inner, width))
     theirs, ours = "transformer.blocks.{layer}", "layers.{layer}"
-    kv_width = attention.kv_heads * attention.head_width
-    sizes = {"query": attention.heads * attention.head_width, "key": kv_width, "value": kv_width}
     norms = f"{theirs}.norm_attn_norm"
     return (
         rename("transformer.wte", "embedding.tokens"),
         rename(f"{norms}.norm_1", f"{ours}.mixer_residual.before"),
-        split(f"{norms}.attn.Wqkv", {f"{ours}.mixer.{name}": n for name, n in sizes.items()}),
+        split(f"{norms}.attn.Wqkv", _thirds(spec)),
         rename(f"{norms}.attn.out_proj", f"{ours}.mixer.output"),
         rename(f"{norms}.norm_2", f"{ours}.feed_forward_residual.before"),
         rename(f"{theirs}.ffn.router.layer", f"{OURS}.router.scores"),
@@ -94,4 +94,20 @@ def rules(spec: Decoder) -> Sequence[Rule]:
     )
 
 
-DIALECT = Dialect("dbrx", read, rules, prefix="transformer.")
+def _thirds(spec: Decoder) -> dict[str, int]:
+    """Return the parts of the map that queries, keys and values share, with their widths."""
+    attention = spec.mixer(Attention)
+    query, key = (n * attention.head_width for n in (attention.heads, attention.kv_heads))
+    widths = {"query": query, "key": key, "value": key}
+    return {f"layers.{{layer}}.mixer.{name}": width for name, width in widths.items()}
+
+
+def gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """GGUF keeps the shared map, and calls the second norm that of the attention's output."""
+    return (
+        split("blk.{layer}.attn_qkv", _thirds(spec)),
+        rename("blk.{layer}.attn_output_norm", "layers.{layer}.feed_forward_residual.before"),
+    )
+
+
+DIALECT = Dialect("dbrx", read, rules, prefix="transformer.", gguf_rules=gguf_rules)

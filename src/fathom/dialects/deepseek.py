@@ -13,7 +13,7 @@ from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
 from fathom.dialects.mixtures import LAYER, OURS, expert_rules, pre_norm, read_router
 from fathom.dialects.rotary import read_rotary
-from fathom.dialects.rules import Reshape, Rule, drop, rename, split
+from fathom.dialects.rules import Reshape, Rule, Transpose, drop, rename, split
 from fathom.dialects.trunk import Dimensions, read_dimensions, trunk_rules
 from fathom.spec.decoder import Decoder
 from fathom.spec.experts import Experts, Groups, Router
@@ -143,15 +143,7 @@ def rules(spec: Decoder) -> Sequence[Rule]:
 
     Layers beyond the last predict further tokens in training and are left out.
     """
-    attention = spec.layers[0].mixer
-    if not isinstance(attention, LatentAttention):
-        return ()
-    heads, widths = attention.heads, (attention.plain_width, attention.value_width)
-    by_head = Reshape(
-        (heads * sum(widths), attention.latent), (heads, sum(widths), attention.latent)
-    )
     theirs, ours = f"{LAYER}.self_attn", "layers.{layer}.mixer"
-    halves = dict(zip((f"{ours}.key_up", f"{ours}.value_up"), widths, strict=True))
     return trunk_rules(
         spec,
         rename(f"{theirs}.q_a_proj", f"{ours}.query_down"),
@@ -159,11 +151,36 @@ def rules(spec: Decoder) -> Sequence[Rule]:
         rename(f"{theirs}.q_b_proj", f"{ours}.query_up"),
         rename(f"{theirs}.kv_a_proj_with_mqa", f"{ours}.latent_down"),
         rename(f"{theirs}.kv_a_layernorm", f"{ours}.latent_norm"),
-        split(f"{theirs}.kv_b_proj", halves, by_head, axis=1),
+        _split_heads(f"{theirs}.kv_b_proj", spec),
         rename(f"{LAYER}.mlp.gate.e_score_correction_bias", f"{OURS}.router.correction"),
         *expert_rules(f"{LAYER}.mlp"),
         drop(f"model.layers.{len(spec.layers)}.**"),
     )
 
 
-DIALECT = Dialect("deepseek", read, rules, prefix="model.")
+def _split_heads(theirs: str, spec: Decoder) -> Rule:
+    """Return the rule of one map to keys and values, head by head."""
+    attention = spec.mixer(LatentAttention)
+    key, value = attention.plain_width, attention.value_width
+    heads, latent = attention.heads, attention.latent
+    by_head = Reshape((heads * (key + value), latent), (heads, key + value, latent))
+    ours = "layers.{layer}.mixer"
+    return split(theirs, {f"{ours}.key_up": key, f"{ours}.value_up": value}, by_head, axis=1)
+
+
+def gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """GGUF keeps the map to keys the other way round, as absorbing it wants; older files do not."""
+    theirs, ours = "blk.{layer}", "layers.{layer}.mixer"
+    return (
+        rename(f"{theirs}.attn_q_a", f"{ours}.query_down"),
+        rename(f"{theirs}.attn_q_a_norm", f"{ours}.query_norm"),
+        rename(f"{theirs}.attn_q_b", f"{ours}.query_up"),
+        rename(f"{theirs}.attn_kv_a_mqa", f"{ours}.latent_down"),
+        rename(f"{theirs}.attn_kv_a_norm", f"{ours}.latent_norm"),
+        rename(f"{theirs}.attn_k_b", f"{ours}.key_up", Transpose()),
+        rename(f"{theirs}.attn_v_b", f"{ours}.value_up"),
+        _split_heads(f"{theirs}.attn_kv_b", spec),
+    )
+
+
+DIALECT = Dialect("deepseek", read, rules, prefix="model.", gguf_rules=gguf_rules)

@@ -8,10 +8,10 @@ published constants of ggml's converters.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
 
+from fathom.dialects import gguf_mixtures, gguf_recurrences
 from fathom.dialects.dialect import Dialect
+from fathom.dialects.gguf_spelling import Shapes, Spelling
 from fathom.dialects.rules import Rule, drop, rename
 from fathom.errors import ConfigError, UnknownArchitectureError, nearest
 from fathom.spec.model import Model
@@ -30,25 +30,6 @@ COMMON_KEYS: Mapping[str, str] = {
     "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "rope.freq_base": "rope_theta",
 }
-
-
-Shapes: TypeAlias = Mapping[str, tuple[int, ...]]  # of a file's tensors, by name
-Derive: TypeAlias = Callable[[Mapping[str, object], Shapes], Mapping[str, object]]
-
-
-@dataclass(frozen=True)
-class Spelling:
-    """How GGUF writes one ``model_type``: key names that differ from most, and constants.
-
-    `derive` works out what a file says in neither keys nor constants, from the configuration so
-    far and the shapes of its tensors.
-    """
-
-    model_type: str
-    keys: Mapping[str, str] = field(default_factory=dict)
-    constants: Mapping[str, object] = field(default_factory=dict)
-    derive: Derive | None = None
-
 
 _LAYER_NORM = {"attention.layer_norm_epsilon": "layer_norm_eps"}
 _PARTLY_TURNED = {"rope.dimension_count": "rotary_dim"}
@@ -123,7 +104,8 @@ def _openelm_factors(config: Mapping[str, object], shapes: Shapes) -> Mapping[st
 
 
 ARCHITECTURES: Mapping[str, Spelling] = {
-    "llama": Spelling("llama"),
+    **gguf_mixtures.SPELLINGS,
+    **gguf_recurrences.SPELLINGS,
     "qwen2": Spelling("qwen2"),
     "qwen3": Spelling("qwen3"),
     "gemma": Spelling("gemma"),
@@ -231,6 +213,7 @@ TENSORS: tuple[Rule, ...] = (
     rename("blk.{layer}.ffn_up", "layers.{layer}.feed_forward.up"),
     rename("blk.{layer}.ffn_down", "layers.{layer}.feed_forward.down"),
     rename("blk.{layer}.post_ffw_norm", "layers.{layer}.feed_forward_residual.after"),
+    *gguf_mixtures.TENSORS,
     drop("blk.{layer}.attn_rot_embd"),
     drop("rope_freqs"),  # these three became part of the configuration
     drop("rope_factors_long"),

@@ -75,4 +75,10 @@ def rules(spec: Decoder) -> Sequence[Rule]:
     )
 
 
-DIALECT = Dialect("gpt-oss", read, rules, prefix="model.")
+def gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """GGUF names the second norm after the attention that it follows."""
+    second = "layers.{layer}.feed_forward_residual.before"
+    return (rename("blk.{layer}.post_attention_norm", second),)
+
+
+DIALECT = Dialect("gpt-oss", read, rules, prefix="model.", gguf_rules=gguf_rules)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
+from fathom.dialects.llama import gguf_rules
 from fathom.dialects.mixtures import LAYER, OURS, pre_norm, read_router
 from fathom.dialects.rotary import read_rotary
 from fathom.dialects.rules import Rule, rename, split
@@ -67,4 +68,4 @@ def rules(spec: Decoder) -> Sequence[Rule]:
     )
 
 
-DIALECT = Dialect("granite-moe", read, rules, prefix="model.")
+DIALECT = Dialect("granite-moe", read, rules, prefix="model.", gguf_rules=gguf_rules)

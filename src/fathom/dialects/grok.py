@@ -74,4 +74,12 @@ def rules(spec: Decoder) -> Sequence[Rule]:
     )
 
 
-DIALECT = Dialect("grok", read, rules, prefix="model.")
+def gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """GGUF names the second and the last norm of a layer after what they norm."""
+    return (
+        rename("blk.{layer}.attn_output_norm", "layers.{layer}.mixer_residual.after"),
+        rename("blk.{layer}.layer_output_norm", "layers.{layer}.feed_forward_residual.after"),
+    )
+
+
+DIALECT = Dialect("grok", read, rules, prefix="model.", gguf_rules=gguf_rules)

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
-from fathom.dialects.mixtures import LAYER, expert_rules, pre_norm, read_router
+from fathom.dialects.mixtures import LAYER, OURS, expert_rules, pre_norm, read_router
 from fathom.dialects.rotary import read_rotary
-from fathom.dialects.rules import Rule
+from fathom.dialects.rules import Reshape, Rule, rename
 from fathom.dialects.trunk import Dimensions, read_dimensions, read_reaches, trunk_rules
 from fathom.spec.attention import Attention, Reach
 from fathom.spec.decoder import Decoder
@@ -97,4 +97,10 @@ def rules(spec: Decoder) -> Sequence[Rule]:
     return trunk_rules(spec, *expert_rules(f"{LAYER}.mlp", shared="shared_expert"))
 
 
-DIALECT = Dialect("qwen-moe", read, rules, prefix="model.")
+def gguf_rules(spec: Decoder) -> Sequence[Rule]:
+    """GGUF keeps the shared expert's gate, a map to one number, as a vector."""
+    flat = Reshape((spec.width,), (1, spec.width))
+    return (rename("blk.{layer}.ffn_gate_inp_shexp.weight", f"{OURS}.shared_gate.weight", flat),)
+
+
+DIALECT = Dialect("qwen-moe", read, rules, prefix="model.", gguf_rules=gguf_rules)

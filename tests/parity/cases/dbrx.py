@@ -23,7 +23,19 @@ def _config(attention: dict[str, object], experts: dict[str, object]) -> dict[st
 
 CASES = [
     Case("dbrx", "plain", _config({}, {})),
-    Case("dbrx", "clipped", _config({"clip_qkv": 0.5}, {})),
+    Case(
+        "dbrx",
+        "clipped",
+        _config({"clip_qkv": 0.5}, {}),
+        gguf="ours",
+        gguf_keys={
+            "attention.head_count_kv": 2,
+            "attention.clamp_kqv": 0.5,
+            "feed_forward_length": 32,
+            "expert_count": 6,
+            "expert_used_count": 3,
+        },
+    ),
     Case("dbrx", "unnormalised", _config({}, {"moe_normalize_expert_weights": None})),
     Case("dbrx", "gelu", _config({"kv_n_heads": 4}, {"ffn_act_fn": {"name": "gelu"}})),
 ]

@@ -17,8 +17,8 @@ SMALL = {
 }
 
 CASES = [
-    Case("ernie4_5_moe", "plain", SMALL),
-    Case("ernie4_5_moe", "tied", {**SMALL, "tie_word_embeddings": True}),
+    Case("ernie4_5_moe", "plain", SMALL, gguf="ours"),
+    Case("ernie4_5_moe", "tied", {**SMALL, "tie_word_embeddings": True}, gguf="ours"),
     Case("ernie4_5_moe", "biases", {**SMALL, "use_bias": True}),
     Case("ernie4_5_moe", "no-shared", {**SMALL, "moe_num_shared_experts": 0}),
     Case("ernie4_5_moe", "every-second", {**SMALL, "moe_layer_interval": 2, "moe_norm_min": 0.9}),

@@ -21,8 +21,17 @@ SMALL = {
     "rope_parameters": LAW,
 }
 
+# A converter writes the law under these names; that its ramp is not rounded goes without saying.
+SCALED = {
+    "rope.scaling.type": "yarn",
+    "rope.scaling.factor": 4.0,
+    "rope.scaling.original_context_length": 16,
+    "rope.scaling.yarn_beta_fast": 32.0,
+    "rope.scaling.yarn_beta_slow": 1.0,
+}
+
 CASES = [
-    Case("gpt_oss", "plain", SMALL, length=40),
+    Case("gpt_oss", "plain", SMALL, length=40, gguf="ours", gguf_keys=SCALED),
     Case("gpt_oss", "truncated", {**SMALL, "rope_parameters": {**LAW, "truncate": True}}),
     Case("gpt_oss", "tight-limit", {**SMALL, "swiglu_limit": 0.5, "swiglu_alpha": 1.2}),
     Case("gpt_oss", "no-biases", {**SMALL, "attention_bias": False, "tie_word_embeddings": True}),

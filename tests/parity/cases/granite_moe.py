@@ -13,7 +13,7 @@ MULTIPLIED = {
 
 CASES = [
     Case("granitemoe", "plain", mixtral.SMALL),
-    Case("granitemoe", "multipliers", MULTIPLIED),
+    Case("granitemoe", "multipliers", MULTIPLIED, gguf="ours"),
     Case(
         "granitemoe",
         "biases-tied",

@@ -166,6 +166,8 @@ CASES = [
         CONFIG,
         saves=False,  # there is no class in the reference library to open it with
         build=build,
+        gguf="ours",
+        gguf_names=False,  # it knows those of xAI's own checkpoint format
         notes="reference written from the published description",
     )
 ]

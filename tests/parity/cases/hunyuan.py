@@ -11,7 +11,7 @@ SPARSE = {**DENSE, "num_experts": 6, "moe_topk": 2}
 ALPHA = {"rope_type": "dynamic", "rope_theta": 10000.0, "alpha": 50.0, "factor": 1.0}
 
 CASES = [
-    Case("hunyuan_v1_dense", "plain", DENSE),
+    Case("hunyuan_v1_dense", "plain", DENSE, gguf="ours"),
     Case(
         "hunyuan_v1_dense",
         "biases-tied",
@@ -22,7 +22,7 @@ CASES = [
         },
     ),
     Case("hunyuan_v1_dense", "alpha", {**DENSE, "rope_parameters": ALPHA}),
-    Case("hunyuan_v1_moe", "plain", SPARSE),
+    Case("hunyuan_v1_moe", "plain", SPARSE, gguf="ours"),
     Case("hunyuan_v1_moe", "by-layer", {**SPARSE, "moe_topk": [1, 3]}),
     Case(
         "hunyuan_v1_moe",

@@ -36,5 +36,11 @@ CASES = [
     Case("llama4_text", "no-temperature", {**SMALL, "attn_temperature_tuning": False}),
     Case("llama4_text", "positions-named", {**SMALL, "no_rope_layers": [0, 1, 0, 1]}),
     Case("llama4_text", "llama3-law", {**SMALL, "rope_parameters": LAW}, length=40),
+    Case(
+        "llama4_text",
+        "as-published",
+        {**SMALL, "attention_chunk_size": 8192, "floor_scale": 8192, "attn_scale": 0.1},
+        gguf="ours",
+    ),
     Case("llama4_text", "tied", {**SMALL, "tie_word_embeddings": True}),
 ]

@@ -15,7 +15,7 @@ SMALL = {
 }
 
 CASES = [
-    Case("mixtral", "two-of-six", SMALL),
+    Case("mixtral", "two-of-six", SMALL, gguf="ours"),
     Case("mixtral", "one-of-six", {**SMALL, "num_experts_per_tok": 1}),
     Case("mixtral", "all", {**SMALL, "num_experts_per_tok": 6, "hidden_act": "gelu"}),
     Case("mixtral", "window", {**SMALL, "sliding_window": 7, "head_dim": 20}),

@@ -16,8 +16,13 @@ LONG_ROPE = {
 }
 
 CASES = [
-    Case("phimoe", "plain", mixtral.SMALL),
-    Case("phimoe", "biases", {**mixtral.SMALL, "attention_bias": True, "lm_head_bias": True}),
+    Case("phimoe", "plain", mixtral.SMALL, gguf="ours"),
+    Case(
+        "phimoe",
+        "biases",
+        {**mixtral.SMALL, "attention_bias": True, "lm_head_bias": True},
+        gguf="ours",
+    ),
     Case("phimoe", "near-rivals", {**mixtral.SMALL, "router_jitter_noise": 0.4}),
     Case(
         "phimoe",
