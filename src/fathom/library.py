@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from fathom.catalog.starters import sources, starters
+from fathom.checkpoint.adapter_base import locate_adapted
+from fathom.checkpoint.adapters import Adapter
+from fathom.checkpoint.adapters import notes as adapter_notes
 from fathom.checkpoint.description import Description
 from fathom.checkpoint.description import describe as _describe
 from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.facts import facts
+from fathom.checkpoint.locate import Resolver, locate_configuration
 from fathom.checkpoint.locate import locate as _locate
-from fathom.checkpoint.locate import locate_configuration
 from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.checkpoint.sentence_transformers import stated_vector
@@ -33,6 +36,7 @@ from fathom.planning.explanation import explain as explain_description
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates, usable_threads
+from fathom.residency.adapting import Adapting
 from fathom.spec.card import Card
 from fathom.spec.classes import model_class, model_outputs
 from fathom.spec.model import Model as Spec
@@ -71,8 +75,9 @@ def describe(name: str, *, allow_pickle: bool = False, progress: Progress | None
         NotFoundError, FetchError: as `locate`.
         ModelFileError, ConfigError, UnknownArchitectureError: for files that cannot be understood.
     """
-    location = locate(name, allow_pickle=allow_pickle, progress=progress)
-    return _card(location, _describe(location.path, allow_pickle=allow_pickle))
+    resolver = Resolver(sources(), progress or QUIET, allow_pickle)
+    location, adapter = locate_adapted(name, None, resolver)
+    return _card(location, _describe(location.path, allow_pickle=allow_pickle), adapter)
 
 
 def explain(
@@ -101,6 +106,7 @@ def explain(
 def open(
     name: str,
     *,
+    adapter: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
     context: int | None = None,
@@ -109,7 +115,10 @@ def open(
 ) -> Model:
     """Open a model: a catalogue name, a hub id, a folder, or a weights file.
 
+    The name of a LoRA adapter opens the base that it states, if that is on this machine.
+
     Args:
+        adapter: a LoRA adapter to put on the model: a folder as PEFT saves it, or a hub id.
         dtype: "float32", "bfloat16" or "float16"; by default what the weights were published in,
             and bfloat16 for quantised ones where the processor computes in it.
         device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
@@ -122,13 +131,15 @@ def open(
         DoesNotFitError: when the weights need more memory than there is.
     """
     begun = time.perf_counter()
-    location = locate(name, allow_pickle=allow_pickle, progress=progress)
+    shown = progress or QUIET
+    location, adapted = locate_adapted(name, adapter, Resolver(sources(), shown, allow_pickle))
     description = _describe(location.path, allow_pickle=allow_pickle)
     assignments = description.assignments()
     spec = _bounded(description.spec, context)
     dtype = _dtype(description, dtype)
     device = _device(device)
     needed = predict(spec, dtype=dtype, context=1).total_bytes
+    needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
     _require_memory(name, needed, device)
 
     import torch
@@ -138,7 +149,6 @@ def open(
 
     torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
     assert description.contents is not None
-    shown = progress or QUIET
     with Reader(description.contents) as reader, working(shown, needed, f"loading {name}"):
         module = load(
             description.spec,
@@ -148,11 +158,15 @@ def open(
             device=device,
             progress=shown,
         )
-    card = _card(location, description)
-    return Model(card, spec, description, module, dtype, time.perf_counter() - begun)
+    card = _card(location, description, adapted)
+    model = Model(card, spec, description, module, dtype)
+    if adapted is not None:
+        model.put_adapter_on(adapted)
+    model.load_seconds = time.perf_counter() - begun
+    return model
 
 
-class Model(ReadingTasks):
+class Model(Adapting, ReadingTasks):
     """A model in memory. Made by `open`.
 
     Attributes:
@@ -169,7 +183,7 @@ class Model(ReadingTasks):
         description: Description,
         module: torch.nn.Module,
         dtype: str,
-        load_seconds: float,
+        load_seconds: float = 0.0,
     ) -> None:
         self.card = card
         self.spec = spec
@@ -188,17 +202,12 @@ class Model(ReadingTasks):
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The checkpoint's own tokenizer.
+        """The checkpoint's own tokenizer, or that of an adapter that brings one.
 
         Raises:
             TokenizerError: when there is none, or it is broken.
         """
-        from fathom.inputs.tokenizer import Tokenizer
-
-        contents = self._description.contents
-        if contents is not None and contents.format == "gguf":
-            return Tokenizer.from_gguf(contents.metadata)
-        return Tokenizer.from_folder(self._description.folder)
+        return _tokenizer(self._description, self.adapter)
 
     def fit(self, context: int | None = None, batch: int = 1) -> Prediction:
         """Predict memory and speed on this machine, term by term.
@@ -212,9 +221,9 @@ class Model(ReadingTasks):
                 f"a context of {context:,} and a batch of {batch:,}: the model takes 1 to"
                 f" {self.spec.context:,} positions and a batch of at least 1"
             )
-        return predict(
-            self.spec, dtype=self.dtype, context=context, batch=batch, rates=measured_rates()
-        )
+        rates = measured_rates()
+        found = predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
+        return self.with_adapter(found)
 
     def logits(self, token_ids: Sequence[Sequence[int]] | torch.Tensor) -> torch.Tensor:
         """Return scores for whole sequences of one length: (batch, length, vocabulary) float32.
@@ -327,10 +336,11 @@ class Model(ReadingTasks):
         """Write the model as a safetensors folder that its publisher's own tools open.
 
         Raises:
-            RequestError: when the folder exists already.
+            RequestError: when the folder exists already, or an adapter is not merged.
         """
         from fathom.checkpoint.saving import save
 
+        self.require_merged()
         save(self._description, dict(self._module.named_parameters()), Path(folder))
 
 
@@ -384,7 +394,7 @@ def _require_memory(name: str, needed: int, device: str) -> None:
         )
 
 
-def _card(location: Location, description: Description) -> Card:
+def _card(location: Location, description: Description, adapter: Adapter | None = None) -> Card:
     """Join what the files say, what the spec implies and what the catalogue knows."""
     stated = facts(description)
     starter = starters().get(location.name)
@@ -395,7 +405,7 @@ def _card(location: Location, description: Description) -> Card:
         by_encoding[tensor.encoding] = by_encoding.get(tensor.encoding, 0) + tensor.stored
     spec = description.spec
     total = count(spec)
-    tokenizer, templated = _tokenizer_facts(description)
+    tokenizer, templated = _tokenizer_facts(description, adapter)
     return Card(
         name=location.name,
         origin=location.origin,
@@ -416,21 +426,27 @@ def _card(location: Location, description: Description) -> Card:
         chat_template=templated,
         outputs=model_outputs(spec),
         lineage=stated.lineage,
-        notes=location.notes,
+        notes=(*location.notes, *adapter_notes(adapter, description.folder)),
     )
 
 
-def _tokenizer_facts(description: Description) -> tuple[str | None, bool]:
-    """Return the tokenizer in words, and whether a chat template comes with it."""
-    from fathom.errors import TokenizerError
+def _tokenizer(description: Description, adapter: Adapter | None = None) -> Tokenizer:
     from fathom.inputs.tokenizer import Tokenizer
 
+    if adapter is not None and adapter.tokenized:
+        return Tokenizer.from_folder(adapter.path)
     contents = description.contents
+    if contents is not None and contents.format == "gguf":
+        return Tokenizer.from_gguf(contents.metadata)
+    return Tokenizer.from_folder(description.folder)
+
+
+def _tokenizer_facts(description: Description, adapter: Adapter | None) -> tuple[str | None, bool]:
+    """Return the tokenizer in words, and whether a chat template comes with it."""
+    from fathom.errors import TokenizerError
+
     try:
-        if contents is not None and contents.format == "gguf":
-            found = Tokenizer.from_gguf(contents.metadata)
-        else:
-            found = Tokenizer.from_folder(description.folder)
+        found = _tokenizer(description, adapter)
     except TokenizerError:
         return None, False  # a checkpoint may come without one, and is described all the same
     return found.describe, bool(found.templates)
