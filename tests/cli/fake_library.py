@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from fathom.checkpoint.location import Location
 from fathom.errors import ContextLengthError, NotFoundError
 from fathom.planning.costs import Cost
@@ -108,6 +110,10 @@ class Model:
         if "slowly" in question:
             words = ["slowly", *(f" {number}" for number in range(1000))]
         return Generation(words, Usage(len(messages)))
+
+    def embed(self, texts: list[str], **options: object) -> np.ndarray:
+        self.calls.append({"texts": list(texts), **options})
+        return np.array([[0.5, -1.0], [2.0, 0.25]], dtype=np.float32)[: len(texts)]
 
 
 LAST: list[Model] = []

@@ -24,6 +24,7 @@ WORDS = {
     "run": ["echo", "hello there"],
     "inspect": ["echo"],
     "explain": ["echo"],
+    "embed": ["echo", "a text"],
     "pull": ["echo"],
 }
 HEAVY = {"torch", "transformers", "rich", "numpy"}

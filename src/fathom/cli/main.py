@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "explain": Verb(
         "fathom.cli.explain", "what it is made of and what a token costs, from the configuration"
     ),
+    "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
     "pull": Verb("fathom.cli.pull", "fetch a checkpoint and say where it lies"),
 }
 HOME = Verb("fathom.cli.home", "this machine, its measured rates, what is cached")
