@@ -44,13 +44,13 @@ class Convolution(Block):
 
     def __init__(self, described: spec.Convolution) -> None:
         super().__init__(described)
-        self.array = described.state()
+        self.kept = described.kept
         self.activation = ACTIVATIONS[described.activation]
 
     def forward(self, x: Tensor, step: Step, state: MixerState) -> Tensor:
-        before = recalled(state, self.array, x)
+        before = recalled(state, self.kept, x)
         result, after = causal_convolution(x, self.weight, self.bias, before, step.real)
-        state.remember(self.array.name, after)
+        state.remember(self.kept.name, after)
         return self.activation(result).to(x.dtype)
 
 

@@ -34,13 +34,14 @@ class Convolution:
             "bias": Bare((self.channels,), role) if self.bias else None,
         }
 
-    def state(self) -> StateArray:
+    @property
+    def kept(self) -> StateArray:
         """The inputs that the next token's sum still needs."""
         return StateArray("convolution", (self.kernel - 1, self.channels))
 
     @property
-    def operations(self) -> int:
-        """Floating-point operations per token."""
+    def operations_per_token(self) -> int:
+        """Floating-point operations, a multiplication and an addition being two."""
         return 2 * self.kernel * self.channels
 
 
@@ -84,14 +85,14 @@ class Mamba:
     def state(self, context: int) -> tuple[StateArray, ...]:
         """What one sequence leaves behind, whatever its length."""
         shape = (self.inner, self.state_width)
-        return self.convolution.state(), StateArray("memory", shape, exact=True)
+        return self.convolution.kept, StateArray("memory", shape, exact=True)
 
     def operations(self, context: int) -> int:
         """Floating-point operations per token beside the linear maps.
 
         Per number remembered: its decay (2), decaying (1), writing (2), reading (2).
         """
-        return self.convolution.operations + 7 * self.inner * self.state_width
+        return self.convolution.operations_per_token + 7 * self.inner * self.state_width
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,14 @@ class Mamba2:
     def state(self, context: int) -> tuple[StateArray, ...]:
         """What one sequence leaves behind, whatever its length."""
         shape = (self.heads, self.head_width, self.state_width)
-        return self.convolution.state(), StateArray("memory", shape, exact=True)
+        return self.convolution.kept, StateArray("memory", shape, exact=True)
 
     def operations(self, context: int) -> int:
         """Floating-point operations per token beside the linear maps.
 
         Per number remembered: decaying (1), writing (2), reading (2).
         """
-        return self.convolution.operations + 5 * self.inner * self.state_width
+        return self.convolution.operations_per_token + 5 * self.inner * self.state_width
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class DeltaRule:
     def state(self, context: int) -> tuple[StateArray, ...]:
         """What one sequence leaves behind, whatever its length."""
         shape = (self.value_heads, self.key_width, self.value_width)
-        return self.convolution.state(), StateArray("memory", shape, exact=True)
+        return self.convolution.kept, StateArray("memory", shape, exact=True)
 
     def operations(self, context: int) -> int:
         """Floating-point operations per token beside the linear maps.
@@ -191,7 +192,7 @@ class DeltaRule:
         Per number remembered: decaying (1), finding (2), replacing (2), reading (2).
         """
         remembered = self.value_heads * self.key_width * self.value_width
-        return self.convolution.operations + 7 * remembered
+        return self.convolution.operations_per_token + 7 * remembered
 
 
 Recurrence: TypeAlias = Mamba | Mamba2 | DeltaRule
