@@ -65,7 +65,14 @@ def read_labels(config: Config, count: int = 2) -> tuple[str, ...]:
 
 
 def read_kind(config: Config, labels: int) -> Labelling:
-    """Return how the scores of labels are meant; one label alone is scored by itself."""
+    """Return how the scores of labels are meant; one label alone is scored by itself.
+
+    Rerankers trained with sentence-transformers may say that their score is a plain number.
+    """
+    own = config.section("sentence_transformers")
+    older = config.text("sbert_ce_default_activation_function", "")
+    if own.text("activation_fn", older).endswith(".Identity"):
+        return "number"
     if "problem_type" not in config:
         return "several" if labels == 1 else "one"
     return _KINDS[config.choice("problem_type", _KINDS)]
