@@ -35,7 +35,8 @@ class Published:
     total: float
     active: float | None = None
     kind: str = "SSM"
-    tolerance: float = 0.005  # of a number that was published rounded
+    tolerance: float = 0.005  # of a total that was published rounded
+    active_tolerance: float = 0.01
 
 
 MAMBA = {
@@ -181,8 +182,11 @@ PUBLISHED: dict[str, Published] = {
     ),
     "tiiuae/falcon-mamba-7b": Published(FALCON, 7.27e9),
     "mistralai/Mamba-Codestral-7B-v0.1": Published(CODESTRAL, 7_285_403_648, tolerance=0),
-    "ai21labs/Jamba-v0.1": Published(JAMBA, 51.6e9, 12e9, kind="hybrid", tolerance=0.02),
-    "Qwen/Qwen3-Next-80B-A3B-Instruct": Published(QWEN, 80e9, 3e9, kind="hybrid", tolerance=0.3),
+    "ai21labs/Jamba-v0.1": Published(JAMBA, 51.6e9, 12e9, kind="hybrid"),
+    # "3B activated" leaves out the two tables, of 0.3 B each.
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": Published(
+        QWEN, 80e9, 3e9 + 2 * 0.31e9, kind="hybrid", active_tolerance=0.1
+    ),
 }
 
 
@@ -199,7 +203,7 @@ def test_the_publishers_number_of_parameters(name: str) -> None:
     assert count(spec) == pytest.approx(published.total, rel=published.tolerance)
     assert model_class(spec)[0] == published.kind
     if published.active is not None:
-        assert active(spec) == pytest.approx(published.active, rel=published.tolerance)
+        assert active(spec) == pytest.approx(published.active, rel=published.active_tolerance)
 
 
 def test_jambas_layers_stand_where_its_paper_puts_them() -> None:

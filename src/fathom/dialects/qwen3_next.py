@@ -168,6 +168,8 @@ def _delta_gguf_names(mixer: DeltaRule, theirs: str, ours: str) -> Sequence[Rule
     return (
         split(f"{theirs}.attn_qkv", _below(ours, seen)),
         rename(f"{theirs}.attn_gate", f"{ours}.gate"),
+        # The first files of this architecture kept the publisher's own fused map.
+        split(f"{theirs}.ssm_in", _below(ours, seen | {"gate": values}), groups=mixer.key_heads),
         split(f"{theirs}.ssm_ba", _below(ours, paces), groups=mixer.key_heads),
         rename(f"{theirs}.ssm_conv1d", f"{ours}.convolution"),
         rename(f"{theirs}.ssm_dt.bias", f"{ours}.time_step_bias"),
