@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fathom.checkpoint.rewriting import backwards, forwards
 from fathom.dialects.rules import (
     Join,
+    NegativeLogarithm,
     Regroup,
     Reshape,
     Shift,
@@ -42,6 +43,7 @@ EXAMPLES: list[tuple[Step, list[torch.Tensor]]] = [
     (Regroup((2, 3, 2), (2, 0, 1)), [numbered(12)]),
     (Reshape((6, 1, 4), (6, 4)), [numbered(6, 1, 4)]),
     (Shift(1.0), [numbered(5)]),
+    (NegativeLogarithm(), [-torch.ones(3)]),
 ]
 
 
@@ -58,6 +60,13 @@ def test_every_step_has_an_example() -> None:
     from typing import get_args
 
     assert {type(step) for step, _ in EXAMPLES} == set(get_args(Step))
+
+
+def test_a_decay_rate_is_kept_as_its_logarithm() -> None:
+    stored = torch.tensor([-0.001, -1.0, -16.0])
+    (ours,) = forwards([NegativeLogarithm()], [stored])
+    torch.testing.assert_close(ours, torch.tensor([0.001, 1.0, 16.0]).log())
+    torch.testing.assert_close(backwards([NegativeLogarithm()], [ours])[0], stored)
 
 
 def test_rotary_pairs_become_halves() -> None:
