@@ -97,7 +97,7 @@ def _read_folder(folder: Path, *, allow_pickle: bool) -> Contents:
 
 def _candidates(folder: Path, pattern: str) -> list[Path]:
     """Files of weights, a split file by its first part; ``model.safetensors`` before others."""
-    files = sorted(folder.glob(pattern))
+    files = sorted(f for f in folder.glob(pattern) if not f.name.startswith("adapter_model"))
     shards = [file for file in files if file.suffix == ".safetensors" and _part(file)]
     if shards:
         detail = f"is one of several shards without their index; fetch model{INDEX_SUFFIX}"

@@ -86,13 +86,10 @@ def merge(model: nn.Module, spec: Model) -> bool:
 
     A tied output goes on reading the table as it was before, so that the scores stay the same.
     """
-    tied = untied(spec) is not spec
-    if tied and isinstance(model.get_submodule(TABLE), AdaptedTable):
-        _give_head(model, untied(spec))
     for name, module in list(model.named_modules()):
         if isinstance(module, AdaptedLinear | AdaptedTable):
             _set(model, name, module.merged())
-    return tied and _is_untied(model)
+    return untied(spec) is not spec and _is_untied(model)
 
 
 class _Reader:
@@ -145,9 +142,8 @@ def _is_own(found: Fit[Replacement]) -> bool:
 
 
 def _edits_one_end(found: Fit[Change | Replacement]) -> bool:
-    """Tell whether an edit makes the two ends of a tied model differ in what is stored."""
-    stored = isinstance(found.edit, Replacement)
-    return found.concerns(HEAD) or (stored and found.concerns(TABLE))
+    """Tell whether an edit makes the two ends of a tied model differ."""
+    return found.concerns(HEAD) or found.concerns(TABLE)
 
 
 def _carries(model: nn.Module, change: Fit[Change]) -> bool:
@@ -203,7 +199,7 @@ def _fold(model: nn.Module, fits: Sequence[Fit[E_co]], reader: _Reader) -> list[
 
 def _give_head(model: nn.Module, spec: Model) -> None:
     """Give a tied output a head, which reads the table all the same until either is changed."""
-    output, table = model.get_submodule("output"), _plain(model.get_submodule(TABLE))
+    output, table = model.get_submodule("output"), model.get_submodule(TABLE)
     described = spec.output.parts()["head"] if isinstance(spec, Decoder) else None
     if not isinstance(described, parts.Linear) or output.head is not None:
         return
