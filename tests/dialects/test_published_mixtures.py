@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from fathom.checkpoint.naming import assign, spell
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import FAMILIES, find
-from fathom.errors import ConfigError
+from fathom.errors import ConfigError, TensorMismatchError
 from fathom.spec.classes import model_class
 from fathom.spec.decoder import Decoder
-from fathom.spec.parts import active, count
+from fathom.spec.parts import active, count, parameters
 
 Values = Mapping[str, object]
 
@@ -433,6 +434,26 @@ def test_deepseek_keeps_one_narrow_key_per_token() -> None:
     spec = _read(DEEPSEEK_3)
     (kept,) = spec.layers[0].mixer.state(context=1)
     assert kept.elements == 512 + 64
+
+
+@pytest.mark.parametrize(
+    ("config", "further"),
+    [
+        (DEEPSEEK_3, "model.layers.61.mlp.experts.3.up_proj.weight"),
+        (DEEPSEEK_3, "model.layers.61.eh_proj.weight"),
+        (ERNIE, "model.mtp_block.0.mlp.up_proj.weight"),
+    ],
+)
+def test_what_predicts_further_tokens_is_left_out(config: Values, further: str) -> None:
+    """The parts of training that the published files keep; a stray tensor is still refused."""
+    spec = _read(config)
+
+    rules = find(str(config["model_type"])).rules(spec)
+    wanted = {parameter.name: parameter.shape for parameter in parameters(spec)}
+    names = [name for found in spell(rules, wanted) for name in found.theirs]
+    assert len(assign(rules, [*names, further], wanted)) == len(assign(rules, names, wanted))
+    with pytest.raises(TensorMismatchError):
+        assign(rules, [*names, "model.layers.1.stray.weight"], wanted)
 
 
 REFUSED: tuple[tuple[Values, Values], ...] = (

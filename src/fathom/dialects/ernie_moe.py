@@ -12,7 +12,7 @@ from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect
 from fathom.dialects.mixtures import LAYER, OURS, expert_rules, pre_norm, read_router
 from fathom.dialects.rotary import read_rotary
-from fathom.dialects.rules import Reshape, Rule, rename
+from fathom.dialects.rules import Reshape, Rule, drop, rename
 from fathom.dialects.trunk import Dimensions, read_dimensions, trunk_rules
 from fathom.spec.decoder import Decoder
 from fathom.spec.experts import Experts
@@ -83,6 +83,7 @@ def rules(spec: Decoder) -> Sequence[Rule]:
             Reshape((1, count), (count,)),
         ),
         *expert_rules(f"{LAYER}.mlp"),
+        drop("model.mtp_**"),  # predicts further tokens in training
     )
 
 
