@@ -29,7 +29,7 @@ from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.checkpoint.sentence_transformers import stated_vector
 from fathom.errors import DoesNotFitError, RequestError
-from fathom.generation.tasks import ReadingTasks, require_reading, require_writing
+from fathom.generation.tasks import PairTasks, ReadingTasks, require_reading, require_writing
 from fathom.planning.costs import BYTES
 from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
@@ -39,6 +39,7 @@ from fathom.planning.probe import measured_rates, usable_threads
 from fathom.residency.adapting import Adapting
 from fathom.spec.card import Card
 from fathom.spec.classes import model_class, model_outputs
+from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.parts import active, count
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from fathom.generation.embedding import Embedder
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
+    from fathom.generation.pair import PairEngine
     from fathom.generation.request import Sampling
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
@@ -166,7 +168,7 @@ def open(
     return model
 
 
-class Model(Adapting, ReadingTasks):
+class Model(Adapting, ReadingTasks, PairTasks):
     """A model in memory. Made by `open`.
 
     Attributes:
@@ -281,7 +283,7 @@ class Model(Adapting, ReadingTasks):
 
         require_writing(self.spec)
         request = Request.asked(prompt, self._sampling, options)
-        if request.max_tokens is None:
+        if request.max_tokens is None and not isinstance(self.spec, EncoderDecoder):
             room = max(1, self.spec.context - len(request.prompt))
             request = replace(request, max_tokens=min(room, ANSWER_TOKENS))
         generation = self._engine.generate(request)
@@ -298,8 +300,11 @@ class Model(Adapting, ReadingTasks):
         return Sampling.published(read_json(file)) if file.is_file() else Sampling()
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self) -> Engine | PairEngine:
         import torch
+
+        if isinstance(self.spec, EncoderDecoder):
+            return self._pair_engine(getattr(torch, self.dtype))
 
         from fathom.generation.generate import Engine
 
@@ -311,6 +316,25 @@ class Model(Adapting, ReadingTasks):
             context=self.spec.context,
             load_seconds=self.load_seconds,
         )
+
+    def _pair_engine(self, dtype: torch.dtype) -> PairEngine:
+        from fathom.generation.pair import Opening, PairEngine
+
+        file = self._description.folder / "generation_config.json"
+        stated = read_json(file) if file.is_file() else {}
+        return PairEngine(
+            self._module,  # type: ignore[arg-type]
+            self.tokenizer,
+            Opening.published(stated, self._config),
+            dtype=dtype,
+            device=self.device,
+            context=self.spec.context,
+            load_seconds=self.load_seconds,
+        )
+
+    @property
+    def _config(self) -> Mapping[str, object]:
+        return self._description.config
 
     def _embedder(self, pooling: str | None) -> Embedder:
         from fathom.generation.embedding import Embedder
@@ -341,7 +365,13 @@ class Model(Adapting, ReadingTasks):
         from fathom.checkpoint.saving import save
 
         self.require_merged()
-        save(self._description, dict(self._module.named_parameters()), Path(folder))
+        beside = {}
+        if self._description.contents is not None and self._description.contents.format == "gguf":
+            from fathom.inputs.exporting import tokenizer_files
+
+            beside = tokenizer_files(self.tokenizer)
+        parameters = dict(self._module.named_parameters())
+        save(self._description, parameters, Path(folder), beside)
 
 
 def _bounded(spec: Spec, context: int | None) -> Spec:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from fathom.blocks.state import Step
+from fathom.blocks.state import MixerState, Step
 from fathom.generation.state import ContiguousState, LayerState
 from fathom.ops.attention import Scoring
 from fathom.spec.encoder_decoder import CrossLayer, EncoderDecoder
@@ -33,7 +33,7 @@ class PairState:
             spec.decoder, batch=batch, capacity=capacity, dtype=dtype, device=device
         )
         looking = [layer for layer in spec.decoder.layers if isinstance(layer, CrossLayer)]
-        self.layers = [
+        self._looking = [
             LookingState(
                 own,
                 {
@@ -44,6 +44,11 @@ class PairState:
             for own, layer in zip(self._own.layers, looking, strict=True)
         ]
 
+    @property
+    def layers(self) -> Sequence[MixerState]:
+        """One state per layer, in order."""
+        return self._looking
+
     def advance(self, length: int) -> Step:
         """Reserve places for the next `length` tokens written, and return their step."""
         return self._own.advance(length)
@@ -51,19 +56,13 @@ class PairState:
     def reset(self) -> None:
         """Forget both texts, keeping the memory."""
         self._own.reset()
-        for layer in self.layers:
+        for layer in self._looking:
             layer.read.clear()
-
-    def choose(self, rows: Tensor) -> None:
-        """Let each row go on from another one's tokens: `rows` (batch,) are indices."""
-        for layer in self.layers:
-            for array in (*layer.own.arrays.values(), *layer.arrays.values()):
-                array.copy_(array[rows])
 
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        kept = sum(array.nbytes for layer in self.layers for array in layer.arrays.values())
+        kept = sum(array.nbytes for layer in self._looking for array in layer.arrays.values())
         return self._own.nbytes + kept
 
 
@@ -80,6 +79,10 @@ class LookingState:
     ) -> Tensor:
         """Keep the step's keys and values, and attend over all that are within reach."""
         return self.own.attend(query, key, value, step, scoring)
+
+    def extend(self, name: str, new: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Add an array per token written to those kept under a name."""
+        return self.own.extend(name, new, step)
 
     def recall(self, name: str) -> Tensor | None:
         """Return an array made from the text that was read, or None before it was."""

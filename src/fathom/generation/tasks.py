@@ -1,14 +1,14 @@
-"""The tasks of models that read: each asks whether the model can, and says which class can if not.
+"""Tasks beside generating: each asks whether the model can, and says which class can if not.
 
-A mixin, so that every task is a method of the model itself.
+Mixins, so that every task is a method of the model itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from fathom.errors import UnsupportedTaskError
+from fathom.errors import RequestError, UnsupportedTaskError
 from fathom.spec.classes import model_class
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fathom.generation.embedding import Embedder
     from fathom.generation.labelling import Answer, Filling, Label, Labeller, Ranked, Span
+    from fathom.generation.results import Generation
 
 H = TypeVar("H", MaskedHead, SequenceHead, TokenHead, SpanHead)
 
@@ -118,6 +119,73 @@ class ReadingTasks:
         """
         head_for(self.spec, SpanHead, "mark an answer in a text", "an extractive QA model")
         return self._labeller.answer(question, context)
+
+
+class _Writing(_Opened, Protocol):
+    """What a task that writes needs of an opened model."""
+
+    @property
+    def _config(self) -> Mapping[str, object]: ...
+
+    def generate(self, prompt: str, **options: object) -> Generation: ...
+
+
+class PairTasks:
+    """Tasks that read one text and write another."""
+
+    def summarize(self: _Writing, text: str, **options: object) -> Generation:
+        """Write a summary; iterate over the result for pieces of it. Options as for `generate`.
+
+        Raises:
+            UnsupportedTaskError: for a model that does not read one text to write another.
+        """
+        _require_pair(self.spec, "summarize a text by itself")
+        return self.generate(_prefixes(self._config).get("summarization", "") + text, **options)
+
+    def translate(
+        self: _Writing, text: str, *, languages: tuple[str, str] | None = None, **options: object
+    ) -> Generation:
+        """Write a translation; iterate over the result for pieces of it.
+
+        Args:
+            languages: from which and into which, such as ("en", "de"), for a model that was made
+                for several pairs.
+            options: as for `generate`.
+
+        Raises:
+            UnsupportedTaskError: for a model that does not read one text to write another.
+            RequestError: for languages that the model's files do not name, or none where they do.
+        """
+        _require_pair(self.spec, "translate a text by itself")
+        lead = "translation_"
+        known = {
+            task.removeprefix(lead): prefix
+            for task, prefix in _prefixes(self._config).items()
+            if task.startswith(lead)
+        }
+        asked = None if languages is None else "_to_".join(languages)
+        if asked is None and not known:
+            return self.generate(text, **options)
+        if asked not in known:
+            pairs = ", ".join(pair.replace("_to_", " to ") for pair in known) or "one pair alone"
+            raise RequestError(f"name languages that this model was made for: {pairs}")
+        return self.generate(known[asked] + text, **options)
+
+
+def _prefixes(config: Mapping[str, object]) -> dict[str, str]:
+    """Return what a publisher puts before a text, by task."""
+    listed = config.get("task_specific_params")
+    tasks = listed.items() if isinstance(listed, Mapping) else ()
+    return {
+        str(task): str(stated["prefix"])
+        for task, stated in tasks
+        if isinstance(stated, Mapping) and "prefix" in stated
+    }
+
+
+def _require_pair(spec: Spec, task: str) -> None:
+    if not isinstance(spec, EncoderDecoder):
+        raise _unsupported(spec, task, "a seq2seq model, such as T5, or ask an LLM in a chat")
 
 
 def head_for(spec: Spec, kind: type[H], task: str, able: str) -> H:

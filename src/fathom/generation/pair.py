@@ -1,0 +1,142 @@
+"""Runs a request on a model that reads one text and writes another."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fathom.blocks.cross import Source
+from fathom.errors import ConfigError, ContextLengthError
+from fathom.generation.coder import TextCoder
+from fathom.generation.measuring import Meter
+from fathom.generation.request import Request
+from fathom.generation.results import Generation
+from fathom.generation.sequence import TokenSequence
+from fathom.generation.source import PairState
+from fathom.models.encoder_decoder import EncoderDecoder
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What stands before a text that is written, and tokens that never stand in one."""
+
+    tokens: tuple[int, ...]
+    banned: tuple[int, ...] = ()
+
+    @classmethod
+    def published(cls, *configs: Mapping[str, object]) -> Opening:
+        """Read it from configurations, the first one that says something winning.
+
+        Raises:
+            ConfigError: when none says which token to start from.
+        """
+        stated: dict[str, object] = {}
+        for config in reversed(configs):
+            stated |= {key: value for key, value in config.items() if value is not None}
+        start, first = stated.get("decoder_start_token_id"), stated.get("forced_bos_token_id")
+        if not isinstance(start, int):
+            raise ConfigError("config.json names no 'decoder_start_token_id' to begin an answer")
+        words = stated.get("bad_words_ids")
+        listed = words if isinstance(words, list) else []
+        banned = tuple(word[0] for word in listed if isinstance(word, list) and len(word) == 1)
+        if len(banned) != len(listed):
+            raise ConfigError("'bad_words_ids' of more than one token are not supported")
+        return cls((start, first) if isinstance(first, int) else (start,), banned)
+
+
+class PairEngine:
+    """Reads the prompt whole, then writes token by token."""
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        coder: TextCoder,
+        opening: Opening,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        context: int | None = None,
+        load_seconds: float | None = None,
+    ) -> None:
+        """Take a loaded model; `context` bounds the text read and the text written, each."""
+        self.model = model
+        self.coder = coder
+        self.opening = opening
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.context = model.spec.context if context is None else context
+        self.load_seconds = load_seconds
+
+    def generate(self, request: Request) -> Generation:
+        """Return the answer to a request, computed while it is iterated over.
+
+        Raises:
+            ContextLengthError: when the prompt or the answer exceeds the context.
+            RequestError: when the model does not know a token that the request names.
+        """
+        request.check_vocabulary(
+            max(self.model.spec.vocabulary, self.model.spec.encoder.embedding.vocabulary)
+        )
+        room = self.context - len(self.opening.tokens)
+        wanted = request.max_tokens or room
+        if len(request.prompt) > self.context or wanted > room:
+            raise ContextLengthError(
+                f"a prompt of {len(request.prompt):,} tokens and an answer of {wanted:,} do not"
+                f" fit: this model reads up to {self.context:,} and writes up to {room:,}"
+            )
+        sequence = TokenSequence(
+            request,
+            self.coder,
+            max_tokens=wanted,
+            vocabulary=self.model.spec.vocabulary,
+            device=self.device,
+        )
+        meter = Meter(self.device, self.load_seconds)
+        return Generation(sequence, self._pieces(sequence, meter), meter)
+
+    def capacity(self, prompt_tokens: int, max_tokens: int) -> int:
+        """Return the positions that the larger of both texts takes."""
+        return min(max(prompt_tokens, max_tokens + len(self.opening.tokens)), self.context)
+
+    def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[str, None, None]:
+        meter.start()
+        prompt = sequence.request.prompt
+        state = PairState(
+            self.model.spec,
+            batch=1,
+            capacity=sequence.max_tokens + len(self.opening.tokens),
+            source=len(prompt),
+            dtype=self.dtype,
+            device=self.device,
+        )
+        try:
+            with meter.reading(len(prompt)):
+                source = self._read(prompt)
+                piece = sequence.take(self._scores(self.opening.tokens, source, state))
+            if piece:
+                yield piece
+            while sequence.finish_reason is None:
+                with meter.writing():
+                    piece = sequence.take(self._scores(sequence.tokens[-1:], source, state))
+                if piece:
+                    yield piece
+        finally:
+            meter.end()
+
+    @torch.inference_mode()
+    def _read(self, prompt: Sequence[int]) -> Source:
+        row = torch.tensor([list(prompt)], dtype=torch.long, device=self.device)
+        return self.model.encode(row)
+
+    @torch.inference_mode()
+    def _scores(self, tokens: Sequence[int], source: Source, state: PairState) -> Tensor:
+        """Add tokens to what is written and return the scores after the last, (vocabulary,)."""
+        row = torch.tensor([list(tokens)], dtype=torch.long, device=self.device)
+        hidden = self.model.hidden(row, source, step=state.advance(len(tokens)), state=state)
+        scores = self.model.scores(hidden[:, -1])[0]
+        if self.opening.banned:
+            scores[list(self.opening.banned)] = torch.finfo(scores.dtype).min
+        return scores
