@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 USER_STAMP := $(VENV)/installed-user
 DEV_STAMP  := $(VENV)/installed-dev
 
-.PHONY: help run test check fast format clean
+.PHONY: help run test check fast format support clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -46,6 +46,9 @@ test: $(DEV_STAMP)  ## everything: what `check` runs, and the slow tests with re
 format: $(DEV_STAMP)  ## rewrite the source in the one format
 	$(BIN)/ruff format src tests
 	$(BIN)/ruff check --fix src tests
+
+support: $(DEV_STAMP)  ## prove every dialect again and rewrite docs/support.md
+	$(BIN)/python tests/parity/support.py
 
 clean:  ## forget the set-up
 	rm -rf $(VENV) build dist

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from fathom import library
 from fathom.library import Model
+from fathom.spec.classes import model_class
+from fathom.spec.model import Model as Spec
 from parity.case import Case, Reference, build_reference
 
 # The argument of a test → the folder whose cases it is run over.
@@ -65,6 +67,20 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Pair]:
         return Pair(case, reference, ours, tokens)
 
     return lambda case: opened(case.id)
+
+
+Measured: TypeAlias = Callable[[str, Spec, float], float]
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Measured:
+    """Return what notes the error of a case for docs/support.md (`support.py`), and gives it."""
+
+    def note(case_id: str, spec: Spec, error: float) -> float:
+        record_property("support", {"case": case_id, "class": model_class(spec)[0], "error": error})
+        return error
+
+    return note
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -20,7 +20,7 @@ from fathom.generation.state import ContiguousState
 from fathom.spec.experts import Experts
 from fathom.spec.parts import parameters
 from parity.case import Case
-from parity.conftest import TABLES, Pair, all_cases, cases_of
+from parity.conftest import TABLES, Measured, Pair, all_cases, cases_of
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
@@ -36,9 +36,10 @@ def test_every_dialect_has_a_case() -> None:
     assert max(Counter(case.id for case in all_cases()).values()) == 1
 
 
-def test_logits_equal_the_reference(pair: Pair) -> None:
+def test_logits_equal_the_reference(pair: Pair, measured: Measured) -> None:
     ours, theirs = pair.ours.logits(pair.tokens), pair.reference.logits(pair.tokens)
-    assert relative_error(ours, theirs) < pair.case.tolerance
+    error = measured(pair.case.id, pair.ours.spec, relative_error(ours, theirs))
+    assert error < pair.case.tolerance
 
 
 def test_modules_hold_just_the_parameters_that_the_spec_states(pair: Pair) -> None:
