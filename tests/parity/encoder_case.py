@@ -22,6 +22,8 @@ class EncoderCase:
     config: Mapping[str, object]
     length: int = 24
     tolerance: float = 1e-4  # relative to the largest value
+    pooler: bool | None = None  # whether the file of a trunk has one, where that is a choice
+    gguf: bool = False  # GGUF can hold this variant
     lost: tuple[str, ...] = ()  # tensors that saving leaves out, because nothing reads them
 
     @property
@@ -73,7 +75,8 @@ def build_encoder(case: EncoderCase, folder: Path) -> EncoderReference:
     model_class = getattr(transformers, case.architecture)
     config = transformers.AutoConfig.for_model(case.model_type, **case.config)
     config._attn_implementation = "eager"
-    model = model_class(config)
+    choice = {} if case.pooler is None else {"add_pooling_layer": case.pooler}
+    model = model_class(config, **choice)
     randomise(model)
     model.eval().save_pretrained(folder)
     padding = config.pad_token_id if config.pad_token_id is not None else 0

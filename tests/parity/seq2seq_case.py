@@ -24,6 +24,7 @@ class PairCase:
     length: int = 24
     tolerance: float = 1e-4
     own_output: bool = False  # an output that the published file keeps apart from the table
+    gguf: bool = False  # GGUF can hold this variant
     lost: tuple[str, ...] = ()  # tensors that saving leaves out: computed, or read by nobody
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from fathom import library
 from fathom.blocks.state import Step
+from fathom.checkpoint.sentence_transformers import stated_vector
+from fathom.dialects.distilbert import NAMES
 from fathom.library import Model
 from fathom.planning.predict import predict
 from fathom.spec.encoder import Encoder
 from fathom.spec.parts import parameters
-from parity.conftest import cases_of
+from parity.conftest import Measured, cases_of
 from parity.encoder_case import EncoderCase, EncoderReference, build_encoder, outputs
+from parity.gguf_files import write_gguf
 from parity.test_decoders import relative_error
 
 
@@ -66,10 +70,13 @@ def test_cases_are_told_apart() -> None:
     assert max(Counter(case.id for case in cases_of("cases_encoders")).values()) == 1
 
 
-def test_the_head_says_what_the_reference_says(encoder_pair: EncoderPair) -> None:
+def test_the_head_says_what_the_reference_says(
+    encoder_pair: EncoderPair, measured: Measured
+) -> None:
     pair = encoder_pair
-    ours = pair.ours.logits(pair.tokens)
-    assert relative_error(ours, pair.reference.outputs(pair.tokens)) < pair.case.tolerance
+    ours, theirs = pair.ours.logits(pair.tokens), pair.reference.outputs(pair.tokens)
+    error = measured(pair.case.id, pair.ours.spec, relative_error(ours, theirs))
+    assert error < pair.case.tolerance
 
 
 def test_hidden_states_equal_the_reference(encoder_pair: EncoderPair) -> None:
@@ -154,7 +161,9 @@ def test_what_we_save_the_reference_opens(encoder_pair: EncoderPair, tmp_path: P
     assert set(before) - set(after) <= set(pair.case.lost)
     for name, tensor in after.items():
         assert torch.equal(tensor, before[name]), name
-    model = type(pair.reference.model).from_pretrained(saved, attn_implementation="eager").eval()
+    choice = {} if pair.case.pooler is None else {"add_pooling_layer": pair.case.pooler}
+    model_class = type(pair.reference.model)
+    model = model_class.from_pretrained(saved, attn_implementation="eager", **choice).eval()
     ours = pair.ours.logits(pair.tokens)
     assert relative_error(ours, outputs(model, pair.tokens, None)) < pair.case.tolerance
 
@@ -164,3 +173,20 @@ def test_an_encoder_is_planned_without_state(encoder_pair: EncoderPair) -> None:
     prediction = predict(ours.spec, dtype="float32", context=16)
     assert prediction.state_bytes == 0
     assert prediction.weights_bytes == sum(p.nbytes for p in ours.module.parameters())
+
+
+def test_gguf_gives_the_same_hidden_states(encoder_pair: EncoderPair, tmp_path: Path) -> None:
+    pair = encoder_pair
+    if not pair.case.gguf:
+        return
+    config = json.loads((pair.reference.folder / "config.json").read_text())
+    write_gguf(pair.ours, usual(config), tmp_path / "model.gguf", {"pooling_type": 2})
+    ours = library.open(str(tmp_path / "model.gguf"), dtype="float32", device="cpu")
+    assert relative_error(ours.logits(pair.tokens), pair.ours.logits(pair.tokens)) < 1e-5
+    assert stated_vector(ours._description).vector.pooling == ("first",)
+
+
+def usual(config: dict[str, object]) -> dict[str, object]:
+    """Return a configuration with DistilBERT's keys under their usual names too."""
+    names = {theirs: usual for usual, theirs in NAMES.items()}
+    return config | {names[key]: value for key, value in config.items() if key in names}

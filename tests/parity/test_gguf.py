@@ -14,7 +14,7 @@ from fathom import library
 from fathom.dialects import gguf
 from fathom.dialects.dialect import FAMILIES
 from parity.case import Case
-from parity.conftest import Pair, all_cases
+from parity.conftest import Pair, all_cases, cases_of
 from parity.gguf_files import architecture_of, write_gguf
 from parity.test_decoders import relative_error
 
@@ -40,10 +40,12 @@ def test_every_tensor_name_is_one_of_ggmls() -> None:
 
 
 CASES = [case for case in all_cases() if case.gguf]
+READERS = [case for table in ("cases_encoders", "cases_seq2seq") for case in cases_of(table)]
 
 
 def test_every_architecture_has_a_case() -> None:
-    found = {architecture_of({"model_type": c.model_type, **c.config}) for c in CASES}
+    cases = [*CASES, *(case for case in READERS if case.gguf)]  # those in files of their own
+    found = {architecture_of({"model_type": c.model_type, **c.config}) for c in cases}
     assert found == set(gguf.ARCHITECTURES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from torch import Tensor
 
 from fathom import library
 from fathom.blocks.state import Step
+from fathom.dialects.gguf_readers import PAIR_TENSORS
 from fathom.generation.source import PairState
 from fathom.library import Model
 from fathom.planning.costs import state_bytes
 from fathom.planning.predict import predict
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.parts import parameters
-from parity.conftest import cases_of
+from parity.conftest import Measured, cases_of
+from parity.gguf_files import write_gguf
 from parity.seq2seq_case import PairCase, PairReference, build_pair
 from parity.test_decoders import relative_error
 
@@ -74,9 +77,10 @@ def test_cases_are_told_apart() -> None:
     assert max(Counter(case.id for case in cases_of("cases_seq2seq")).values()) == 1
 
 
-def test_logits_equal_the_reference(opened: Opened) -> None:
+def test_logits_equal_the_reference(opened: Opened, measured: Measured) -> None:
     theirs = opened.reference.logits(opened.source, opened.target)
-    assert relative_error(opened.logits(), theirs) < opened.case.tolerance
+    error = measured(opened.case.id, opened.spec, relative_error(opened.logits(), theirs))
+    assert error < opened.case.tolerance
 
 
 def test_modules_hold_just_the_parameters_that_the_spec_states(opened: Opened) -> None:
@@ -164,3 +168,24 @@ def test_what_we_save_the_reference_opens(opened: Opened, tmp_path: Path) -> Non
 def test_pairs_are_planned(opened: Opened) -> None:
     prediction = predict(opened.spec, dtype="float32", context=16)
     assert prediction.weights_bytes == sum(p.nbytes for p in opened.ours.module.parameters())
+
+
+def test_gguf_gives_the_same_logits(opened: Opened, tmp_path: Path) -> None:
+    if not opened.case.gguf:
+        return
+    config = json.loads((opened.reference.folder / "config.json").read_text())
+    write_gguf(opened.ours, config, tmp_path / "model.gguf")
+    ours = library.open(str(tmp_path / "model.gguf"), dtype="float32", device="cpu")
+    with torch.inference_mode():
+        scores = ours.module(opened.source, opened.target)
+    assert relative_error(scores, opened.logits()) < 1e-5
+
+
+def test_names_of_both_stacks_are_ggmls() -> None:
+    import gguf as ggml
+
+    known = {name.format(bid="{layer}") for name in ggml.TENSOR_NAMES.values()}
+    spelled = {theirs for rule in PAIR_TENSORS for theirs in rule.theirs}
+    unknown = {name.replace(".0.", ".{layer}.") for name in spelled} - known
+    # ggml names a cross attention for decoders alone; the rules say it of both stacks.
+    assert {name.replace("enc.", "dec.") for name in unknown} <= known

@@ -13,7 +13,7 @@ from fathom.spec.encoder import Encoder
 from fathom.spec.heads import Head, MaskedHead, SequenceHead, SpanHead, SummaryHead, TokenHead
 
 # The usual key → this publisher's.
-_NAMES = {
+NAMES = {
     "hidden_size": "dim",
     "num_attention_heads": "n_heads",
     "num_hidden_layers": "n_layers",
@@ -27,7 +27,7 @@ def read(config: Config) -> Encoder:
 
     Sinusoidal positions are stored like learned ones.
     """
-    spec = read_encoder(config.spelled(_NAMES))
+    spec = read_encoder(config.spelled(NAMES))
     spec = replace(spec, embedding=replace(spec.embedding, token_types=None))
     match spec.head:
         case SequenceHead(transform=transform) as head if transform is not None:

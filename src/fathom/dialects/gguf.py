@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fathom.dialects import gguf_mixtures, gguf_recurrences
+from fathom.dialects import gguf_mixtures, gguf_readers, gguf_recurrences
 from fathom.dialects.dialect import Dialect
 from fathom.dialects.gguf_spelling import Shapes, Spelling
 from fathom.dialects.rules import Rule, drop, rename
@@ -106,6 +106,7 @@ def _openelm_factors(config: Mapping[str, object], shapes: Shapes) -> Mapping[st
 ARCHITECTURES: Mapping[str, Spelling] = {
     **gguf_mixtures.SPELLINGS,
     **gguf_recurrences.SPELLINGS,
+    **gguf_readers.SPELLINGS,
     "qwen2": Spelling("qwen2"),
     "qwen3": Spelling("qwen3"),
     "gemma": Spelling("gemma"),
@@ -214,6 +215,7 @@ TENSORS: tuple[Rule, ...] = (
     rename("blk.{layer}.ffn_down", "layers.{layer}.feed_forward.down"),
     rename("blk.{layer}.post_ffw_norm", "layers.{layer}.feed_forward_residual.after"),
     *gguf_mixtures.TENSORS,
+    *gguf_readers.TENSORS,
     drop("blk.{layer}.attn_rot_embd"),
     drop("rope_freqs"),  # these three became part of the configuration
     drop("rope_factors_long"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fathom.dialects.config import ACTIVATIONS, Config
 from fathom.dialects.dialect import Dialect
+from fathom.dialects.gguf_readers import PAIR_TENSORS
 from fathom.dialects.rules import Rule, drop, rename
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Embedding, Layer, Output, Residual
@@ -81,7 +82,7 @@ def _output(config: Config, width: int, vocabulary: int) -> Output:
     """
     tied = config.flag("tie_word_embeddings", True)
     scaled = config.flag("scale_decoder_outputs", tied and config.text("model_type") != "mt5")
-    own = not tied and config.holds("lm_head.weight")
+    own = not tied and (config.holds("lm_head.weight") or config.holds("output.weight"))
     return Output(width, vocabulary, tied=not own, scale=width**-0.5 if scaled else 1.0)
 
 
@@ -127,4 +128,9 @@ def _attention(stack: str, kind: str, place: int, part: str) -> Sequence[Rule]:
     )
 
 
-DIALECT = Dialect("t5", read, rules)
+def gguf_rules(spec: EncoderDecoder) -> Sequence[Rule]:
+    """Return GGUF's names of the two stacks, which no other architecture has."""
+    return PAIR_TENSORS
+
+
+DIALECT = Dialect("t5", read, rules, gguf_rules=gguf_rules)

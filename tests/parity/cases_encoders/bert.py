@@ -50,15 +50,17 @@ def _every_head(model_type: str, name: str, small: dict[str, object]) -> list[En
 
 CASES = [
     EncoderCase("bert", "pooled", "BertModel", SMALL),
+    EncoderCase("bert", "bare", "BertModel", SMALL, pooler=False, gguf=True),
     EncoderCase("bert", "gelu-new", "BertModel", {**SMALL, "hidden_act": "gelu_new"}),
     EncoderCase("bert", "both", "BertForPreTraining", SMALL, lost=REST),
     *_every_head("bert", "Bert", SMALL),
     EncoderCase("roberta", "pooled", "RobertaModel", SMALL),
+    EncoderCase("roberta", "bare", "RobertaModel", SMALL, pooler=False),
     EncoderCase("roberta", "padding", "RobertaModel", {**SMALL, "pad_token_id": 3}),
     *_every_head("roberta", "Roberta", {**SMALL, "type_vocab_size": 1}),
     EncoderCase("xlm-roberta", "pooled", "XLMRobertaModel", SMALL),
     *_every_head("xlm-roberta", "XLMRoberta", SMALL),
-    EncoderCase("distilbert", "hidden", "DistilBertModel", DISTILLED),
+    EncoderCase("distilbert", "hidden", "DistilBertModel", DISTILLED, gguf=True),
     EncoderCase(
         "distilbert", "waves", "DistilBertModel", {**DISTILLED, "sinusoidal_pos_embds": True}
     ),

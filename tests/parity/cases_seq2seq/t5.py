@@ -22,17 +22,29 @@ def _case(
     label: str, model_type: str = "t5", own_output: bool = False, **changes: object
 ) -> PairCase:
     architecture = {"t5": "T5", "mt5": "MT5"}[model_type] + "ForConditionalGeneration"
-    return PairCase(model_type, label, architecture, {**SMALL, **changes}, own_output=own_output)
+    return PairCase(
+        model_type,
+        label,
+        architecture,
+        {**SMALL, **changes},
+        own_output=own_output,
+        gguf="relative_attention_max_distance" in changes,  # for which it has no key
+    )
 
 
 CASES = [
     _case("first-version"),
-    _case("gated", feed_forward_proj="gated-gelu"),
+    _case("first-distances", relative_attention_max_distance=128),
+    _case("gated", feed_forward_proj="gated-gelu", relative_attention_max_distance=128),
     _case("gated-silu", feed_forward_proj="gated-silu"),
     _case("gelu", feed_forward_proj="gelu"),
     _case("unscaled", tie_word_embeddings=False),
     _case(
-        "version-1.1", own_output=True, feed_forward_proj="gated-gelu", tie_word_embeddings=False
+        "version-1.1",
+        own_output=True,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+        relative_attention_max_distance=128,
     ),
     _case("even-layers", num_decoder_layers=2, layer_norm_epsilon=1e-3),
     _case("gated", "mt5", feed_forward_proj="gated-gelu"),
