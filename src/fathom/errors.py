@@ -2,6 +2,7 @@
 
 A message is one line that names the remedy. The command line prints it and exits with
 `exit_code`; a traceback appears only with `--debug`. Bugs of ours stay ordinary exceptions.
+`code` is one word per kind of fault, for programs; it is the same whichever door a file came by.
 """
 
 from __future__ import annotations
@@ -10,21 +11,35 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+_COMPARABLE = 200  # characters of a name
+_COMPARED = 20_000  # names: about a second
+
 
 class FathomError(Exception):
     """Base of all errors that are about the input, the machine or the network, not about us."""
 
     exit_code = 2
+    code = "E_INPUT"
 
 
 class NotFoundError(FathomError):
     """A name, file, folder or repository that is not there."""
+
+    code = "E_NOT_FOUND"
 
 
 class FetchError(FathomError):
     """A download that could not be finished: no network, disk full, wrong checksum."""
 
     exit_code = 3
+    code = "E_FETCH"
+
+
+class WriteError(FathomError):
+    """A result that could not be saved: disk full, read-only, somebody else's. Nothing is left."""
+
+    exit_code = 4
+    code = "E_WRITE"
 
 
 class ModelFileError(FathomError):
@@ -50,42 +65,72 @@ class ModelFileError(FathomError):
 class ConfigError(FathomError):
     """A configuration that is incomplete, contradictory or out of range."""
 
+    code = "E_MISMATCH"
+
 
 class UnknownArchitectureError(FathomError):
     """A checkpoint of an architecture for which there is no dialect."""
+
+    code = "E_ARCHITECTURE"
 
 
 class TensorMismatchError(FathomError):
     """The tensors of the file and the parameters of the model do not correspond."""
 
+    code = "E_MISMATCH"
+
 
 class TokenizerError(FathomError):
-    """A tokenizer or chat template that is missing, broken or refuses its input."""
+    """A tokenizer or chat template that is missing, broken or refuses its input.
+
+    Attributes:
+        code: as in `ModelFileError` where the file is at fault.
+    """
+
+    def __init__(self, message: str, *, code: str = "E_TOKENIZER") -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class ContextLengthError(FathomError):
     """A prompt, with the room asked for its answer, that exceeds the context."""
 
+    code = "E_CONTEXT"
+
 
 class RequestError(FathomError):
     """A request that makes no sense: an empty prompt, a temperature below zero."""
+
+    code = "E_REQUEST"
 
 
 class UnsupportedTaskError(FathomError):
     """A task that this class of model cannot do; the message names one that can."""
 
+    code = "E_TASK"
+
 
 class DoesNotFitError(FathomError):
     """A model that does not fit on this machine."""
+
+    code = "E_MEMORY"
 
 
 class NumericError(FathomError):
     """Arithmetic that left the finite numbers: broken weights, or a type too narrow for them."""
 
+    code = "E_NONFINITE"
+
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Return ' Did you mean a, b or c?' for the closest known names, or an empty string."""
-    close = get_close_matches(name, list(known), n=count, cutoff=0.5)
+    """Return ' Did you mean a, b or c?' for the closest known names, or an empty string.
+
+    Long or many names are not compared: the cost grows with the square of a stranger's text.
+    """
+    listed_names = list(known)
+    if len(name) > _COMPARABLE or len(listed_names) > _COMPARED:
+        return ""
+    close = get_close_matches(name, listed_names, n=count, cutoff=0.5)
     if not close:
         return ""
     listed = close[0] if len(close) == 1 else ", ".join(close[:-1]) + " or " + close[-1]

@@ -161,6 +161,11 @@ def locate(name: str, **options: object) -> Location:
     return Location(name, "file", "file:echo.gguf", FILE, "cache", size=3000, sha256="ab" * 32)
 
 
+def convert(name: str, folder: Path, **options: object) -> Path:
+    _known(name)
+    return Path(folder)
+
+
 def install() -> ModuleType:
     """Put this module where `fathom.library` would be."""
     module = sys.modules[__name__]

@@ -25,6 +25,7 @@ WORDS = {
     "inspect": ["echo"],
     "explain": ["echo"],
     "embed": ["echo", "a text"],
+    "convert": ["echo", "converted"],
     "pull": ["echo"],
 }
 HEAVY = {"torch", "transformers", "rich", "numpy"}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -14,9 +12,10 @@ from torch import Tensor
 
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.checkpoint.safetensors import DTYPES
+from fathom.checkpoint.storage import reached, replacing
 from fathom.errors import ModelFileError
 
-__all__ = ["write_safetensors"]
+__all__ = ["write_safetensors", "write_stream"]
 
 _ALIGNMENT = 8  # bytes: where the data begins, so that no reader has to copy it
 
@@ -33,22 +32,21 @@ def write_safetensors(
         ModelFileError: ``E_DTYPE`` for a type that the format does not have.
         OSError: the disk is full or cannot be written; nothing is left behind.
     """
+    with replacing(path) as stream:
+        write_stream(stream, tensors, metadata, path)
+
+
+def write_stream(
+    stream: IO[bytes],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    path: Path = Path("model.safetensors"),
+) -> None:
+    """Write a whole file of safetensors into an open stream; `path` is for errors only."""
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
-    header = _header(ordered, metadata or {}, path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(header)
-            for _, tensor in ordered:
-                _write(stream, tensor)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.chmod(0o666 & ~_umask())  # mkstemp makes files private
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    stream.write(_header(ordered, metadata or {}, path))
+    for _, tensor in ordered:
+        _write(stream, tensor)
 
 
 def _header(ordered: list[tuple[str, Tensor]], metadata: Mapping[str, str], path: Path) -> bytes:
@@ -80,10 +78,4 @@ def _write(stream: IO[bytes], tensor: Tensor) -> None:
     if tensor.numel():
         data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         stream.write(data.numpy().data)
-
-
-def _umask() -> int:
-    """The umask can be read only by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+        reached("tensor written")

@@ -6,16 +6,15 @@ The same rules that renamed the tensors on the way in rename them on the way out
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fathom.checkpoint.description import Description
+from fathom.checkpoint.index import check_inside
 from fathom.checkpoint.naming import spell
 from fathom.checkpoint.rewriting import backwards
-from fathom.checkpoint.storage import publish, writing
-from fathom.errors import RequestError
+from fathom.checkpoint.storage import new_folder, replacing, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,19 +34,24 @@ BESIDE = (
 )
 
 
-def save(description: Description, parameters: Mapping[str, Tensor], folder: Path) -> None:
+SHARD_BYTES = 5_000_000_000  # of one file; the size at which the hub's own tools cut
+
+
+def save(
+    description: Description,
+    parameters: Mapping[str, Tensor],
+    folder: Path,
+    beside: Mapping[str, str] | None = None,
+) -> None:
     """Write a model as safetensors with its configuration and tokenizer.
 
-    `parameters` are ours by name. The folder appears whole or not at all.
+    `parameters` are ours by name; `beside` holds the texts of more files by name, for what the
+    model's own folder lacks. The folder appears whole or not at all.
 
     Raises:
         RequestError: when the folder exists already.
-        FetchError: when the disk is full; nothing is left behind.
+        WriteError: when the disk is full or cannot be written; nothing is left behind.
     """
-    from fathom.checkpoint.safetensors_writer import write_safetensors
-
-    if folder.exists():
-        raise RequestError(f"{folder} exists already; name a new folder")
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     tensors: dict[str, Tensor] = {}
     for assignment in spell(description.dialect.rules(description.spec), shapes):
@@ -56,21 +60,57 @@ def save(description: Description, parameters: Mapping[str, Tensor], folder: Pat
         for name, tensor in zip(assignment.theirs, theirs, strict=True):
             spelled = name.removeprefix(description.dialect.prefix) if description.bare else name
             tensors[spelled] = tensor.detach().contiguous()
-    needed = sum(tensor.nbytes for tensor in tensors.values())
+    with new_folder(folder, _bytes(tensors)) as partial:
+        write_weights(partial, tensors)
+        write_text(partial / "config.json", json.dumps(_configuration(description), indent=2))
+        copy_beside(description.folder, partial)
+        for name, text in (beside or {}).items():
+            write_text(partial / name, text)
 
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with writing(folder.parent, str(folder), needed):
-            partial.mkdir(parents=True)
-            write_safetensors(partial / "model.safetensors", tensors, {"format": "pt"})
-            (partial / "config.json").write_text(json.dumps(_configuration(description), indent=2))
-            for name in BESIDE:
-                if (description.folder / name).is_file():
-                    shutil.copyfile(description.folder / name, partial / name)
-            publish(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+def write_weights(
+    folder: Path, tensors: Mapping[str, Tensor], *, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write ``model.safetensors``, or shards and their index where one file would be too long."""
+    from fathom.checkpoint.safetensors_writer import write_safetensors
+
+    shards = _shards(tensors, shard_bytes)
+    if len(shards) == 1:
+        write_safetensors(folder / "model.safetensors", tensors, {"format": "pt"})
+        return
+    where: dict[str, str] = {}
+    for number, names in enumerate(shards, start=1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        write_safetensors(folder / file, {name: tensors[name] for name in names}, {"format": "pt"})
+        where.update(dict.fromkeys(names, file))
+    index = {"metadata": {"total_size": _bytes(tensors)}, "weight_map": where}
+    write_text(folder / "model.safetensors.index.json", json.dumps(index, indent=2))
+
+
+def copy_beside(source: Path, target: Path) -> None:
+    """Copy what belongs to a model beside its weights and is a plain file in its own folder."""
+    for name in BESIDE:
+        if (source / name).is_file():
+            check_inside(source / name, source)
+            with replacing(target / name) as stream:
+                stream.write((source / name).read_bytes())
+
+
+def _shards(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:
+    """Cut names, in order, into runs of at most so many bytes; a larger tensor stands alone."""
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and filled + tensor.nbytes > most:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += tensor.nbytes
+    return shards
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def _configuration(description: Description) -> dict[str, object]:

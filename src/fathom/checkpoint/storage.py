@@ -13,24 +13,30 @@ disk is a `FetchError` that says what is needed.
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from fathom.checkpoint.progress import QUIET, Progress, log, working
-from fathom.errors import FetchError
+from fathom.errors import FathomError, FetchError, RequestError, WriteError
 
 CHUNK = 1 << 22  # bytes read at a time: large enough for speed, small enough to report progress
 
+_OTHER_CACHE = "set FATHOM_CACHE (or HF_HOME for the hub) to a folder"
+_STALE = 24 * 3600  # seconds after which what a dead process left unfinished is cleared away
+_PARTIAL = ".partial"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
@@ -66,17 +72,20 @@ def writing(folder: Path, what: str, needed: int | None = None) -> Iterator[None
         if error.errno in _FORBIDDEN:
             raise FetchError(
                 f"{what}: {folder} cannot be written ({error.strerror}); make it writable "
-                "or set FATHOM_CACHE (or HF_HOME for the hub) to a folder that is."
+                f"or {_OTHER_CACHE} that is."
             ) from error
         raise
 
 
 def _disk_full(folder: Path, what: str, needed: int | None, free: int) -> FetchError:
-    wanted = "more bytes" if needed is None else f"{needed:,} bytes"
     return FetchError(
-        f"{what}: the disk of {folder} is full, {wanted} needed and {free:,} free; free some "
-        "or set FATHOM_CACHE (or HF_HOME for the hub) to a folder on another disk."
+        f"{_fullness(folder, what, needed, free)}; free some or {_OTHER_CACHE} on another disk."
     )
+
+
+def _fullness(folder: Path, what: str, needed: int | None, free: int) -> str:
+    wanted = "more bytes" if needed is None else f"{needed:,} bytes"
+    return f"{what}: the disk of {folder} is full, {wanted} needed and {free:,} free"
 
 
 @contextmanager
@@ -128,6 +137,7 @@ def publish(source: Path, target: Path) -> None:
         for file in files:
             _flush(Path(folder) / file)
         _flush(Path(folder))
+    reached("folder flushed")
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         target.rename(source.with_name(source.name + ".replaced"))
@@ -138,16 +148,111 @@ def publish(source: Path, target: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a small file so that it is either wholly there or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with replacing(path) as stream:
+        stream.write(text.encode())
+
+
+def reached(point: str) -> None:
+    """Mark a step of saving by name. Does nothing; tests end the process here."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file beside `path` that takes its place, whole and on the disk, when all went well.
+
+    Its mode is what the umask says, as for any file that a user makes. On an error of any kind
+    what stood at `path` stays as it was.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    _sweep(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
+    partial = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(path)
+        with os.fdopen(descriptor, "wb") as stream:
+            reached("file made")
+            yield stream
+            reached("file written")
+            stream.flush()
+            os.fsync(stream.fileno())
+        reached("file flushed")
+        partial.chmod(0o666 & ~_umask())  # mkstemp makes files private
+        partial.replace(path)
+        reached("file in place")
+        _flush(path.parent)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_folder(target: Path, needed: int) -> Iterator[Path]:
+    """Fill a folder beside `target` that appears there, whole, when all went well.
+
+    Args:
+        needed: bytes that it will take; refused before the work where they do not fit.
+
+    Raises:
+        RequestError: something is there already.
+        WriteError: the disk is full or cannot be written; then
+            nothing is left behind.
+    """
+    if target.exists() or target.is_symlink():
+        raise RequestError(f"{target} exists already; name a new folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        free = free_bytes(target.parent)
+        if free < needed:
+            raise WriteError(f"{_fullness(target.parent, str(target), needed, free)}; free some")
+        _sweep(target)
+        partial = Path(
+            tempfile.mkdtemp(prefix=f".{target.name}.", suffix=_PARTIAL, dir=target.parent)
+        )
+        try:
+            partial.chmod(0o777 & ~_umask())  # mkdtemp makes folders private
+            reached("folder made")
+            yield partial
+            reached("folder filled")
+            if target.exists():
+                raise WriteError(f"{target} was made by another process meanwhile; compare the two")
+            publish(partial, target)
+            reached("folder in place")
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise unwritten(target, error, needed) from error
+
+
+def unwritten(target: Path, error: OSError, needed: int | None = None) -> FathomError:
+    """Say why `target` could not be written and what to do about it."""
+    if error.errno in _FULL:
+        told = _fullness(target.parent, str(target), needed, free_bytes(target.parent))
+        return WriteError(f"{told}; free some or name a folder on another disk")
+    return WriteError(
+        f"{target} cannot be written ({error.strerror or error}); name a place that can be"
+    )
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that died left of writing `path`, once it is a day old."""
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
+        stat = stale.lstat()
+        others = hasattr(os, "getuid") and stat.st_uid != os.getuid()
+        if others or time.time() - stat.st_mtime < _STALE:
+            continue
+        log.info("removing %s, which a process that died left unfinished", stale)
+        if stale.is_dir() and not stale.is_symlink():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The umask, which can be read only by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _flush(path: Path) -> None:

@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
         "fathom.cli.explain", "what it is made of and what a token costs, from the configuration"
     ),
     "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
+    "convert": Verb("fathom.cli.convert", "write any readable checkpoint as a safetensors folder"),
     "pull": Verb("fathom.cli.pull", "fetch a checkpoint and say where it lies"),
 }
 HOME = Verb("fathom.cli.home", "this machine, its measured rates, what is cached")

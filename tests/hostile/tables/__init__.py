@@ -1,0 +1,10 @@
+"""The catalogue as tables, one file per format."""
+
+from hostile.case import Case
+from hostile.tables import gguf, safetensors
+
+TABLES: dict[str, list[Case]] = {
+    "safetensors": safetensors.CASES,
+    "GGUF": gguf.CASES,
+}
+CASES = [case for table in TABLES.values() for case in table]
