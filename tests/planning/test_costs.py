@@ -119,6 +119,13 @@ def test_a_stack_is_read_map_by_map_where_some_are_chosen() -> None:
     assert costs.weight_bytes_read(every, lambda _: 1.0) == 105
 
 
+def test_a_shared_embedding_reads_a_row_of_the_other_one() -> None:
+    own, shared = Embedding(50, WIDTH), Embedding(50, WIDTH, shared=True)
+    assert count(shared) == 0 < count(own)
+    assert costs.weight_bytes_read(shared, lambda _: 1.0) == WIDTH
+    assert costs.weight_bytes_read(own, lambda _: 1.0) == WIDTH
+
+
 def test_a_table_of_no_embedding_is_read_whole() -> None:
     assert costs.weight_bytes_read(Table(32, 8, Role.DENSE), lambda _: 1.0) == 32 * 8
     assert costs.weight_bytes_read(Table(32, 8), lambda _: 1.0) == 8

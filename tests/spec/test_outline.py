@@ -10,6 +10,7 @@ from fathom.spec.attention import Attention, Chunk, GatedAttention, Temperature,
 from fathom.spec.decoder import Decoder, Embedding, Layer, Output, Residual
 from fathom.spec.experts import Experts, Groups, Router
 from fathom.spec.feed_forward import GatedMlp, Mlp
+from fathom.spec.heads import Transform
 from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.outline import LABELS, Entry, Stack, _label, outline, show
 from fathom.spec.parts import Norm, Table
@@ -106,6 +107,10 @@ CHANGED = [
         },
     ),
     (
+        Transform(8, "tanh"),
+        {"width": 9, "activation": "gelu", "norm": NORM, "bias": False},
+    ),
+    (
         Output(8, 50),
         {
             "width": 9,
@@ -186,6 +191,7 @@ UNSAID: dict[type, set[str]] = {
     Output: set(),
     Norm: {"role"},
     Convolution: set(),
+    Transform: set(),
     **{kind: {"width"} for kind in (Mamba, Mamba2, DeltaRule, LatentAttention)},
 }
 

@@ -72,11 +72,12 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
         yield "active", f"{cost.active:,} ({count_text(cost.active)}) per token"
     yield "context", f"{found.limit:,} positions"
     weights = found.weights if found.weights == "as stored" else f"in {found.weights}"
+    state = f", state in {found.state}" if found.cost.state_bytes else ""
     several = sum(bool(section.kinds) for section in found.sections) > 1
     token = "one token read and one written, each after" if several else "one token after"
     yield (
         "counted for",
-        f"{token} {found.context:,} others; weights {weights}, state in {found.state}",
+        f"{token} {found.context:,} others; weights {weights}{state}",
     )
     yield from (("note", note) for note in found.notes)
 

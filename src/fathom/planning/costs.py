@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from fathom.spec.decoder import Output
+from fathom.spec.decoder import Embedding, Output
 from fathom.spec.parts import (
     Leaf,
     Linear,
@@ -104,15 +104,17 @@ def weight_bytes(part: Part, storage: Storage) -> int:
 def weight_bytes_read(part: Part, storage: Storage, path: str = "") -> float:
     """Return the bytes of parameters that one token reads.
 
-    Of stacked experts the chosen ones, of an embedding one row; a tied output reads the whole
-    table that another part holds, counted as it is stored there.
+    Of stacked experts the chosen ones, of an embedding one row. A tied output reads the whole
+    table that another part holds, a shared embedding a row of one, as it is stored there.
     """
     own = sum(
         held.elements * storage(held) * _share_read(leaf)
         for place, leaf in leaves(part, path)
         for held in _held(place, leaf)
     )
-    return own + sum(_table_bytes(output, storage) for output in tied_outputs(part))
+    shared = sum(_table_bytes(1, one.width, storage) for one in _shared_embeddings(part))
+    shapes = map(_table_shape, tied_outputs(part))
+    return own + shared + sum(_table_bytes(rows, width, storage) for rows, width in shapes)
 
 
 def active_by_role(part: Part) -> Mapping[Role, int]:
@@ -140,9 +142,17 @@ def _share_read(leaf: Leaf) -> float:
 TIED_TABLE = "embedding.tokens.weight"  # what `storage` is asked for a tied output's table
 
 
-def _table_bytes(output: Output, storage: Storage) -> float:
-    table = Parameter(TIED_TABLE, _table_shape(output), Role.EMBEDDING)
+def _table_bytes(rows: int, width: int, storage: Storage) -> float:
+    """Return the bytes of rows of a table that another part holds."""
+    table = Parameter(TIED_TABLE, (rows, width), Role.EMBEDDING)
     return table.elements * storage(table)
+
+
+def _shared_embeddings(part: Part) -> Iterator[Embedding]:
+    if isinstance(part, Embedding) and part.shared:
+        yield part
+    for _, child in children(part):
+        yield from _shared_embeddings(child)
 
 
 def _table_shape(output: Output) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from fathom.spec.attention import Attention, Chunk, Everything, Reach, Window
 from fathom.spec.decoder import Embedding, Output, Residual
 from fathom.spec.experts import Experts, Router
 from fathom.spec.feed_forward import GatedMlp, Mlp
+from fathom.spec.heads import Transform
 from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.parts import Linear, Norm, Table
 from fathom.spec.positions import (
@@ -310,6 +311,13 @@ def _router(part: Router) -> Sequence[str]:
         said.append(f"from the {part.groups.active} best of {part.groups.count} groups")
     said += [] if part.scale == 1.0 else [f"weights × {part.scale:g}"]
     return (", ".join(said),)
+
+
+@tells(Transform, "width", "activation", "norm", "bias")
+def _transform(part: Transform) -> Sequence[str]:
+    bias = "" if part.bias else " without bias"
+    norm = "" if part.norm is None else f", then {words(part.norm)}"
+    return (f"{part.activation} of a map {part.width:,} → {part.width:,}{bias}{norm}",)
 
 
 @tells(
