@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer import modules as models
 
 from fathom import library
 from fathom.checkpoint.sentence_transformers import POOLINGS, read_vectors
-from fathom.errors import ConfigError, ContextLengthError, RequestError
+from fathom.errors import ConfigError, ContextLengthError, RequestError, UnsupportedTaskError
 
 TEXTS = ["the cat sat on the mat .", "a dog", "anna lives in paris . who is anna ?", "sky"]
 
@@ -115,6 +115,49 @@ def test_a_decoder_embeds_by_its_last_token(bert, tmp_path: Path) -> None:
     AutoTokenizer.from_pretrained(bert("BertModel")).save_pretrained(trunk)
     pooling = models.Pooling(32, pooling_mode="lasttoken")
     same(build(trunk, tmp_path / "st", pooling, models.Normalize()), TEXTS)
+
+
+def test_embedding_gemma(bert, tmp_path: Path) -> None:
+    """Gemma 3 that sees both ways, within a window shorter than the texts, and two projections."""
+    from transformers import AutoTokenizer, Gemma3TextConfig, Gemma3TextModel
+
+    torch.manual_seed(2)
+    trunk = tmp_path / "gemma"
+    config = Gemma3TextConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=64,
+        query_pre_attn_scalar=8,
+        sliding_window=5,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        use_bidirectional_attention=True,
+    )
+    model = Gemma3TextModel(config)
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter) * 0.3
+    model.save_pretrained(trunk)
+    AutoTokenizer.from_pretrained(bert("BertModel")).save_pretrained(trunk)
+    identity = torch.nn.Identity()
+    steps = (
+        models.Pooling(32, pooling_mode="mean"),
+        models.Dense(32, 96, bias=False, activation_function=identity),
+        models.Dense(96, 32, bias=False, activation_function=identity),
+        models.Normalize(),
+    )
+    prompts = {"query": "who is in paris ? ", "document": "the sky "}
+    folder = build(trunk, tmp_path / "st", *steps, prompts=prompts)
+    model = same(folder, TEXTS, prompt="query")
+    same(folder, TEXTS)
+    assert model.card.model_class == "embedding"
+    assert model.card.outputs == ("embeddings",)
+    assert model.fit(context=32).state_bytes == 0
+    with pytest.raises(UnsupportedTaskError, match="cannot write text"):
+        model.generate("a cat")
 
 
 def test_who_says_nothing_is_asked(bert) -> None:
