@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
 
-__all__ = ["Generation", "Model", "describe", "explain", "locate", "open"]
+__all__ = ["Generation", "Model", "convert", "describe", "explain", "locate", "open"]
 
 
 def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
@@ -103,6 +103,36 @@ def explain(
     )
     description = _describe(location.path, allow_pickle=allow_pickle)
     return explain_description(description, name=location.name, **counted)
+
+
+def convert(
+    name: str,
+    folder: str | Path,
+    *,
+    dtype: str = "float32",
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a checkpoint as a safetensors folder, which appears whole or not at all.
+
+    Tensors keep their names and types; those of a GGUF file become the publisher's, in `dtype`.
+
+    Raises:
+        NotFoundError, FetchError, ModelFileError: as `describe`.
+        RequestError: the folder exists already.
+        WriteError: the disk is full or cannot be written; nothing is left behind.
+    """
+    from fathom.checkpoint.conversion import convert as rewrite
+    from fathom.checkpoint.headers import read_headers
+
+    path = locate(name, allow_pickle=allow_pickle, progress=progress).path
+    contents = read_headers(path, allow_pickle=allow_pickle)
+    if contents.format == "gguf":
+        open(name, dtype=dtype, device="cpu", progress=progress).save(folder)
+    else:
+        source = path if path.is_dir() else path.parent
+        rewrite(contents, source, Path(folder), progress or QUIET)
+    return Path(folder)
 
 
 def open(
@@ -247,8 +277,11 @@ class Model(Adapting, ReadingTasks, PairTasks):
         """Continue a text; iterate over the result for pieces of it.
 
         Options: max_tokens, temperature, top_k, top_p, min_p, repetition_penalty,
-        presence_penalty, frequency_penalty, logit_bias, seed, stop, logprobs. What is not given
-        is as the model's publisher wants it, and greedy where they say nothing.
+        presence_penalty, frequency_penalty, logit_bias, seed, stop, logprobs, reasoning_budget.
+        What is not given is as the model's publisher wants it, and greedy where they say nothing.
+
+        What a model thinks before it answers is not part of the text: a piece has it as its
+        `reasoning`, and so has the result.
 
         Raises:
             RequestError: for an empty prompt, an unknown option or a value out of range.
@@ -365,13 +398,16 @@ class Model(Adapting, ReadingTasks, PairTasks):
         from fathom.checkpoint.saving import save
 
         self.require_merged()
-        beside = {}
-        if self._description.contents is not None and self._description.contents.format == "gguf":
-            from fathom.inputs.exporting import tokenizer_files
-
-            beside = tokenizer_files(self.tokenizer)
         parameters = dict(self._module.named_parameters())
-        save(self._description, parameters, Path(folder), beside)
+        save(self._description, parameters, Path(folder), self._tokenizer_files())
+
+    def _tokenizer_files(self) -> dict[str, str]:
+        """Return the files of a tokenizer that lies inside the weights' own file."""
+        from fathom.inputs.exporting import tokenizer_files
+
+        contents = self._description.contents
+        inside = contents is not None and contents.format == "gguf"
+        return tokenizer_files(self.tokenizer) if inside else {}
 
 
 def _bounded(spec: Spec, context: int | None) -> Spec:

@@ -17,6 +17,7 @@ import numpy as np
 
 from fathom.checkpoint.location import Location
 from fathom.errors import ContextLengthError, NotFoundError
+from fathom.generation.reasoning import Piece
 from fathom.planning.costs import Cost
 from fathom.planning.explanation import Explanation
 from fathom.spec.card import Card
@@ -76,17 +77,24 @@ class Generation:
     usage: Usage
     finish_reason: str | None = None
     text: str = ""
+    reasoning: str = ""
     measured: Measured = field(default_factory=Measured)
     predicted: Predicted = field(default_factory=Predicted)
     logprobs: list[float] | None = None
 
-    def __iter__(self) -> Iterator[str]:
-        for word in self.words:
+    def __iter__(self) -> Iterator[Piece]:
+        for word in map(_piece, self.words):
             time.sleep(0.05 if "slowly" in self.words else 0)
             self.text += word
+            self.reasoning += word.reasoning
             self.usage.completion_tokens += 1
             yield word
         self.finish_reason = "stop"
+
+
+def _piece(word: str) -> Piece:
+    """Return a word of the answer; one that begins with ~ is reasoning."""
+    return Piece("", word[1:]) if word.startswith("~") else Piece(word)
 
 
 @dataclass
@@ -107,6 +115,8 @@ class Model:
         if question == "too long":
             raise ContextLengthError("70 tokens exceed the context of 64")
         words = [f"{len(messages)}:", *(f" {word}" for word in question.split())]
+        if question == "think":
+            words = ["~hm", "~ so\n", "yes", "!"]
         if "slowly" in question:
             words = ["slowly", *(f" {number}" for number in range(1000))]
         return Generation(words, Usage(len(messages)))

@@ -178,3 +178,11 @@ def test_facts_on_a_terminal_are_the_same_facts() -> None:
         assert chat.exit_code() == 0
     finally:
         chat.close()
+
+
+def test_reasoning_is_shown_and_not_said_again(terminal: Terminal) -> None:
+    terminal.type("think\n")
+    terminal.expect("hm so\r?\n\r?\nyes!\r?\n")
+    terminal.expect(">>> ")
+    terminal.type("next\n")
+    terminal.expect("3: next")

@@ -67,6 +67,7 @@ def test_what_is_not_given_is_not_passed(door, fake_library) -> None:
     assert opened.pop("progress") is not None
     assert opened == {
         "open": "echo",
+        "adapter": None,
         "dtype": "float32",
         "device": None,
         "context": 9,
@@ -118,3 +119,14 @@ def test_an_error_amid_the_answer_ends_its_line(door, fake_library, monkeypatch)
 
     monkeypatch.setattr(fake_library.Generation, "__iter__", breaks)
     assert door("run", "echo", "hi") == (130, "half an\n", "")
+
+
+def test_an_adapter_is_opened_with_its_base(door, fake_library) -> None:
+    assert door("run", "echo", "hi", "--adapter", "./mine")[0] == 0
+    assert fake_library.LAST[0].calls[0]["adapter"] == "./mine"
+
+
+def test_a_pipe_gets_the_answer_without_the_reasoning(door, fake_library) -> None:
+    assert door("run", "echo", "think")[1] == "yes!\n"
+    answer = json.loads(door("run", "echo", "think", "--json")[1])
+    assert (answer["text"], answer["reasoning"]) == ("yes!", "hm so\n")

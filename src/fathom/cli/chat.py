@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from fathom.cli.figures import figure_lines
+from fathom.cli.writing import Writer
 from fathom.errors import FathomError
 
 if TYPE_CHECKING:
@@ -91,31 +92,35 @@ def _exchange(
     """Answer one question. An error is told and the chat goes on without that question."""
     messages = [*conversation.messages, _message("user", question)]
     pieces: list[str] = []
+    writer = Writer(thinking=not quiet)
     try:
         question.encode("utf-8")
         generation = model.chat(messages, tools=None, **options)
         with _stoppable() as asked_to_stop:
             for piece in generation:
                 pieces.append(piece)
-                sys.stdout.write(piece)
-                sys.stdout.flush()
+                writer.write(piece)
                 if asked_to_stop:
                     break
     except UnicodeEncodeError as error:
         print(f"fathom: that line is not UTF-8 at character {error.start:,}", file=sys.stderr)
         return
     except FathomError as error:
+        writer.end()
         print(f"fathom: {error} (/reset forgets what was said)", file=sys.stderr)
         return
     except KeyboardInterrupt:  # a second Ctrl-C, before the next token came
         asked_to_stop = [signal.SIGINT]
-    print()
+    writer.end()
+    answer = "".join(pieces)
+    if not answer:
+        print()
     if asked_to_stop:
         print("(stopped)")
     elif not quiet:
         print("\n".join(figure_lines(generation)[-1:]), file=sys.stderr)
-    if pieces:
-        conversation.add(question, "".join(pieces))
+    if answer:
+        conversation.add(question, answer)
 
 
 @contextmanager

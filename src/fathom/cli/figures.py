@@ -16,6 +16,7 @@ def report(generation: Generation) -> dict[str, Json]:
     """Return a finished generation as `--json` prints it."""
     content: dict[str, Json] = {
         "text": generation.text,
+        "reasoning": generation.reasoning,
         "finish_reason": generation.finish_reason,
         "usage": plain(generation.usage),
         "predicted": plain(generation.predicted),

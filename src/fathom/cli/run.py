@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fathom.cli.figures import figure_lines, report
 from fathom.cli.output import on_terminal, print_json
 from fathom.cli.progress import shown_progress
+from fathom.cli.writing import Writer
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ SAMPLING: dict[str, tuple[type, str]] = {
     "presence_penalty": (float, "subtracted once from a token that has occurred"),
     "frequency_penalty": (float, "subtracted for each time a token has occurred"),
     "seed": (int, "the same seed gives the same answer"),
+    "reasoning_budget": (int, "end the thinking before the answer after so many tokens"),
     "logprobs": (int, "log-probabilities of so many likeliest tokens at each step, with --json"),
 }
 
@@ -58,6 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stop", action="append", metavar="TEXT", help="end before this text; may be repeated"
     )
     loading = parser.add_argument_group("loading")
+    loading.add_argument("--adapter", metavar="NAME", help="a LoRA adapter: folder or hub id")
     loading.add_argument("--context", type=int, metavar="INT", help="positions to make room for")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
@@ -86,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
             pass
         print_json(report(generation))
         return 0
-    _stream(generation)
+    _stream(generation, thinking=not args.quiet)
     if not args.quiet:
         print("\n".join(["", *figure_lines(generation)]), file=sys.stderr)
     return 0
@@ -144,6 +147,7 @@ def _open(args: argparse.Namespace) -> Model:
 
     return library.open(
         args.name,
+        adapter=args.adapter,
         dtype=args.dtype,
         device=args.device,
         context=args.context,
@@ -166,14 +170,11 @@ def _begin(model: Model, args: argparse.Namespace, prompt: str) -> Generation:
     return model.generate(prompt, **options(args))
 
 
-def _stream(generation: Generation) -> None:
+def _stream(generation: Generation, *, thinking: bool) -> None:
     """Write each piece as it comes, and end the line also when the answer is cut short."""
-    ended = True
+    writer = Writer(thinking=thinking)
     try:
         for piece in generation:
-            sys.stdout.write(piece)
-            sys.stdout.flush()
-            ended = piece.endswith("\n") if piece else ended
+            writer.write(piece)
     finally:
-        if not ended:
-            print(flush=True)
+        writer.end()

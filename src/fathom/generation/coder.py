@@ -32,6 +32,12 @@ class TextCoder(Protocol):
         """The id of one token as the vocabulary spells it."""
         ...
 
+    def encode(
+        self, text: str, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]:
+        """Cut text into ids."""
+        ...
+
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """Join ids to text."""
         ...

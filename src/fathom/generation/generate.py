@@ -17,6 +17,7 @@ from torch import Tensor
 from fathom.errors import ContextLengthError
 from fathom.generation.coder import TextCoder
 from fathom.generation.measuring import Meter
+from fathom.generation.reasoning import Piece
 from fathom.generation.request import Request
 from fathom.generation.results import Generation
 from fathom.generation.sequence import TokenSequence
@@ -115,7 +116,7 @@ class Engine:
             "shorten the prompt, ask for fewer tokens or open the model with a larger context"
         )
 
-    def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[str, None, None]:
+    def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[Piece, None, None]:
         """Yield the text of an answer, then keep its state, also when it is closed early.
 
         An error or an interrupt may leave a state half written: it is let go.
@@ -133,7 +134,7 @@ class Engine:
 
     def _written(
         self, sequence: TokenSequence, held: Held, meter: Meter
-    ) -> Generator[str, None, None]:
+    ) -> Generator[Piece, None, None]:
         sequence.reused = len(held.ids)
         rest = sequence.request.prompt[sequence.reused :]
         with meter.reading(len(rest)):

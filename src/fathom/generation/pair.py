@@ -12,6 +12,7 @@ from fathom.blocks.cross import Source
 from fathom.errors import ConfigError, ContextLengthError
 from fathom.generation.coder import TextCoder
 from fathom.generation.measuring import Meter
+from fathom.generation.reasoning import Piece
 from fathom.generation.request import Request
 from fathom.generation.results import Generation
 from fathom.generation.sequence import TokenSequence
@@ -101,7 +102,7 @@ class PairEngine:
         """Return the positions that the larger of both texts takes."""
         return min(max(prompt_tokens, max_tokens + len(self.opening.tokens)), self.context)
 
-    def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[str, None, None]:
+    def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[Piece, None, None]:
         meter.start()
         prompt = sequence.request.prompt
         state = PairState(

@@ -48,6 +48,7 @@ BIAS = Range(-100, 100)
 TOKEN = Range(0, 2**31, whole=True)
 MAX_TOKENS = Range(1, 2**31, whole=True)
 LOGPROBS = Range(0, 1000, whole=True)
+REASONING = Range(0, 2**31, whole=True)
 
 COLDEST = 1e-6  # a temperature below this is taken as 0: float32 scores would overflow
 _NARROWING = ("top_k", "top_p", "min_p")
@@ -151,10 +152,13 @@ class Request:
         prompt: token ids, at least one.
         max_tokens: tokens that the answer may have; None for what the context has room for.
         sampling: how each token is chosen.
-        stop: texts before which the answer ends; a single one may be given as a string.
+        stop: texts before which the answer ends; a single one may be given as a string. In
+            reasoning they end nothing.
         end: ids that end the answer; None for the tokenizer's own, empty for none at all.
         logprobs: how many of the likeliest tokens to list at each step beside the chosen one;
             None lists nothing, not even that.
+        reasoning_budget: tokens of reasoning after which it is ended, so that the answer begins;
+            None for as many as the model takes.
 
     Raises:
         RequestError: when a part makes no sense, naming it.
@@ -166,6 +170,7 @@ class Request:
     stop: Sequence[str] = ()
     end: frozenset[int] | None = None
     logprobs: int | None = None
+    reasoning_budget: int | None = None
 
     def __post_init__(self) -> None:
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
@@ -181,6 +186,8 @@ class Request:
             _require(MAX_TOKENS, "max_tokens", self.max_tokens)
         if self.logprobs is not None:
             _require(LOGPROBS, "logprobs", self.logprobs)
+        if self.reasoning_budget is not None:
+            _require(REASONING, "reasoning_budget", self.reasoning_budget)
 
     @classmethod
     def asked(

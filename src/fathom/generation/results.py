@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fathom.generation.reasoning import Piece
 from fathom.planning.predict import Forecast
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class TokenLogprob:
 class Generation:
     """An answer on its way: iterate for pieces of text, then ask for the rest.
 
+    A piece is text of the answer. Of a model that thinks first it may be empty, and has what was
+    thought meanwhile as its `reasoning`.
+
     Work is done while iterating, none before. All figures may be read at any time and tell what
     is so up to then. Stopping early is fine: leave the loop, or call `close`.
 
@@ -74,7 +78,7 @@ class Generation:
     """
 
     def __init__(
-        self, sequence: TokenSequence, pieces: Generator[str, None, None], meter: Meter
+        self, sequence: TokenSequence, pieces: Generator[Piece, None, None], meter: Meter
     ) -> None:
         self._sequence = sequence
         self._pieces = pieces
@@ -84,7 +88,7 @@ class Generation:
     def __iter__(self) -> Generation:
         return self
 
-    def __next__(self) -> str:
+    def __next__(self) -> Piece:
         return next(self._pieces)
 
     def close(self) -> None:
@@ -93,8 +97,13 @@ class Generation:
 
     @property
     def text(self) -> str:
-        """The pieces so far, joined."""
+        """The pieces so far, joined: the answer without the reasoning before it."""
         return self._sequence.text
+
+    @property
+    def reasoning(self) -> str:
+        """What was thought so far, between the markers that the model has for that."""
+        return self._sequence.reasoning
 
     @property
     def tokens(self) -> Sequence[int]:

@@ -58,9 +58,13 @@ class Sampler:
                 "this type; try float32"
             )
         chosen = int(token.item()) if self.sampling.greedy else self._draw(scores)
-        self._occurred[chosen] = True
-        self._counts[chosen] += 1
+        self.remember(chosen)
         return chosen
+
+    def remember(self, token: int) -> None:
+        """Take note of a token of the answer, for the penalties."""
+        self._occurred[token] = True
+        self._counts[token] += 1
 
     def penalised(self, scores: Tensor) -> Tensor:
         """Return float32 scores (vocabulary,) with bias and penalties applied."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fathom.generation.coder import TextCoder
-from fathom.generation.reasoning import ReasoningCounter
+from fathom.generation.reasoning import Budget, Piece, Splitter
 from fathom.generation.request import Request
 from fathom.generation.results import TokenLogprob, Usage
 from fathom.generation.sampling import Sampler, log_probabilities
@@ -49,10 +49,10 @@ class TokenSequence:
         self.sampler = Sampler(request.sampling, request.prompt, vocabulary, device)
         self._coder = coder
         self._end = _end(request, coder)
-        self._stream = coder.stream()
         self._stopper = Stopper(request.stop)
-        self._reasoning = ReasoningCounter(coder, request.prompt)
-        self._pieces: list[str] = []
+        self._splitter = Splitter(coder, request.prompt)
+        self._budget = Budget(coder, request.reasoning_budget)
+        self._pieces: list[Piece] = []
 
     @property
     def text(self) -> str:
@@ -60,18 +60,23 @@ class TokenSequence:
         return "".join(self._pieces)
 
     @property
+    def reasoning(self) -> str:
+        """What was thought so far, without the white space around it."""
+        return "".join(piece.reasoning for piece in self._pieces).strip()
+
+    @property
     def usage(self) -> Usage:
         """Tokens so far."""
         prompt, completion = len(self.request.prompt), len(self.tokens)
-        return Usage(prompt, completion, self._reasoning.count, self.reused)
+        return Usage(prompt, completion, self._splitter.count, self.reused)
 
-    def take(self, scores: Tensor) -> str:
+    def take(self, scores: Tensor) -> Piece:
         """Choose the next token from scores (vocabulary,) and return the text that is certain.
 
         Raises:
             NumericError: when the scores are not finite.
         """
-        token = self.sampler.choose(scores)
+        token = self._next(scores)
         self.tokens.append(token)
         if self.logprobs is not None:
             self.logprobs.append(self._logprob(scores, token))
@@ -79,25 +84,35 @@ class TokenSequence:
         self._pieces.append(piece)
         return piece
 
-    def _advance(self, token: int) -> str:
+    def _next(self, scores: Tensor) -> int:
+        """Return the token that the model chooses, or has to take to end its reasoning."""
+        token = self._budget.forced(self._splitter)
+        if token is None:
+            return self.sampler.choose(scores)
+        self.sampler.remember(token)
+        return token
+
+    def _advance(self, token: int) -> Piece:
         if token in self._end:
             self.finish_reason = "stop"
             return self._last_text()
-        self._reasoning.push(token)
-        piece = self._stopper.push(self._stream.push(token))
+        certain = self._splitter.push(token)
+        piece = Piece(self._stopper.push(certain), certain.reasoning)
         if self._stopper.stopped:
             self.finish_reason = "stop"
         elif len(self.tokens) == self.max_tokens:
             self.finish_reason = "length"
-            piece += self._last_text()
+            last = self._last_text()
+            piece = Piece(piece + last, piece.reasoning + last.reasoning)
         return piece
 
-    def _last_text(self) -> str:
-        """Return the text that was held back: half a character, the beginning of a stop text."""
-        piece = self._stopper.push(self._stream.flush())
+    def _last_text(self) -> Piece:
+        """Return what was held back: half a character, what began a marker or a stop text."""
+        rest = self._splitter.flush()
+        answer = self._stopper.push(rest)
         if self._stopper.stopped:
             self.finish_reason = "stop"
-        return piece + self._stopper.flush()
+        return Piece(answer + self._stopper.flush(), rest.reasoning)
 
     def _logprob(self, scores: Tensor, token: int) -> TokenLogprob:
         logprobs = log_probabilities(scores)
