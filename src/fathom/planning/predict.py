@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fathom.planning import costs
 from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
@@ -22,11 +22,21 @@ RUNTIME_BYTES = 230 * 2**20
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """What a rate was by the formula alone, and the measurements that put it right."""
+
+    raw: float
+    ratio: float  # measured by predicted, their median
+    runs: int
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Bytes, and tokens per second, for one model at one context and batch.
 
     `terms` name what the bytes are for; they add up to `total_bytes`. Rates are None without
-    measured rates of the machine to divide by.
+    measured rates of the machine to divide by. `calibrated` names the rates that measurements
+    of this machine have put right (`planning.calibration`), by the name of the field.
     """
 
     dtype: str
@@ -36,6 +46,18 @@ class Prediction:
     decode_tokens_per_second: float | None = None
     prefill_tokens_per_second: float | None = None
     limit: str | None = None  # what bounds decoding, in words
+    calibrated: Mapping[str, Calibrated] = field(default_factory=dict)
+
+    @property
+    def calibrated_from(self) -> int:
+        """How many measurements stand behind the rates; 0 where the formula stands alone."""
+        return min((one.runs for one in self.calibrated.values()), default=0)
+
+    @property
+    def raw(self) -> Prediction:
+        """The prediction as the formula gives it."""
+        rates = {rate: one.raw for rate, one in self.calibrated.items()}
+        return replace(self, calibrated={}, **rates)  # type: ignore[arg-type]  # rates alone
 
     @property
     def weights_bytes(self) -> int:
@@ -64,6 +86,9 @@ class Prediction:
             prefill_tokens_per_second=None if seconds is None else prompt_tokens / seconds,
             decode_tokens_per_second=self.decode_tokens_per_second,
             memory_bytes=self.total_bytes,
+            memory_terms=self.terms,
+            calibrated_from=self.calibrated_from,
+            raw=self.raw.forecast(prompt_tokens) if self.calibrated else None,
         )
 
 
@@ -71,12 +96,17 @@ class Prediction:
 class Forecast:
     """What one generation is expected to take, figure by figure as it will be measured.
 
-    None where nobody forecast it."""
+    None where nobody forecast it. `raw` is what the formula alone said where `calibrated_from`
+    measurements of this machine have put it right.
+    """
 
     seconds_to_first_token: float | None = None
     prefill_tokens_per_second: float | None = None
     decode_tokens_per_second: float | None = None
     memory_bytes: int | None = None
+    memory_terms: Mapping[str, int] = field(default_factory=dict)
+    calibrated_from: int = 0
+    raw: Forecast | None = None
 
 
 def predict(

@@ -1,0 +1,103 @@
+"""Predictions put right by what this machine measured before.
+
+A formula misses a machine by much the same factor each time, so the median of measured by
+predicted corrects it. It speaks only of what it was taken from: the same machine, device,
+threads, type, batch, class of model, versions and formula, and models of a like size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+
+from fathom.planning.machine import this_machine
+from fathom.planning.predict import Calibrated, Prediction
+from fathom.planning.records import (
+    DECODE,
+    PREFILL,
+    Record,
+    Settings,
+    machine_identity,
+    settings,
+    this_software,
+)
+from fathom.planning.store import records
+from fathom.spec.classes import model_class
+from fathom.spec.model import Model
+from fathom.spec.parts import active
+
+FEWEST = 3  # records: below that a median is an anecdote
+LATEST = 50  # of more, only these count: a machine changes
+REACH = 2  # from half of the smallest model measured to twice the largest
+
+# Shorter runs say more about their first moments than about a rate. Tokens.
+_LONG_ENOUGH: Mapping[str, tuple[str, int]] = {
+    DECODE: ("new_tokens", 8),
+    PREFILL: ("prompt_tokens", 64),
+}
+
+
+def calibration(spec: Model, asked: Settings) -> Mapping[str, Sequence[float]]:
+    """Return, per rate, measured by predicted of the records that speak of this question.
+
+    A rate that too few records cover is absent.
+
+    Raises:
+        RequestError: the store of measurements cannot be read.
+    """
+    software = this_software()
+    found = records(
+        machine=machine_identity(this_machine()),
+        subject_model_class=model_class(spec)[0],
+        settings_dtype=asked.dtype,
+        settings_device=asked.device,
+        settings_threads=asked.threads,
+        settings_batch=asked.batch,
+        software_torch=software.torch,
+        software_formula=software.formula,
+    )
+    ratios = {rate: _ratios(found, rate, active(spec)) for rate in _LONG_ENOUGH}
+    return {rate: values for rate, values in ratios.items() if len(values) >= FEWEST}
+
+
+def _ratios(found: Sequence[Record], rate: str, size: int) -> list[float]:
+    """Return the ratios of one rate; none when the sizes they cover leave this one out."""
+    counted, fewest = _LONG_ENOUGH[rate]
+    pairs = [
+        (record.subject.active_parameters, figure.ratio)
+        for record in found
+        if getattr(record.settings, counted) >= fewest
+        and (figure := record.figures.get(rate)) is not None
+        and figure.ratio is not None
+    ][-LATEST:]
+    sizes = [parameters for parameters, _ in pairs]
+    if not sizes or not min(sizes) / REACH <= size <= max(sizes) * REACH:
+        return []
+    return [ratio for _, ratio in pairs if ratio is not None]
+
+
+def calibrate(prediction: Prediction, spec: Model, device: str = "cpu") -> Prediction:
+    """Return a prediction whose rates this machine's measurements have put right.
+
+    What was put right, and by how many measurements, stands in `calibrated`; a rate that no
+    measurements cover stays as the formula gives it.
+
+    Raises:
+        RequestError: the store of measurements cannot be read.
+    """
+    asked = settings(prediction.dtype, device, prediction.context, prediction.batch)
+    found = calibration(spec, asked)
+    raw = {
+        DECODE: prediction.decode_tokens_per_second,
+        PREFILL: prediction.prefill_tokens_per_second,
+    }
+    changed = {
+        rate: Calibrated(raw=value, ratio=median(found[rate]), runs=len(found[rate]))
+        for rate, value in raw.items()
+        if value is not None and rate in found
+    }
+    if not changed:
+        return prediction
+    rates = {rate: one.raw * one.ratio for rate, one in changed.items()}
+    return replace(prediction, calibrated=changed, **rates)  # type: ignore[arg-type]  # rates alone
