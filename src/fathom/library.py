@@ -311,6 +311,22 @@ class Model(Adapting, ReadingTasks, PairTasks):
         text = self.tokenizer.chat.render(messages, tools)
         return self._generate(self.tokenizer.encode(text, add_special=False), options)
 
+    def infill(self, prefix: str, suffix: str, **options: object) -> Generation:
+        """Write what is between two texts, such as the missing lines of a program.
+
+        Options are those of `generate`.
+
+        Raises:
+            UnsupportedTaskError: for a model that was not trained to.
+            RequestError: when both texts are empty, or as `generate`.
+            ContextLengthError: as `generate`.
+        """
+        from fathom.generation.infill import gap
+
+        require_writing(self.spec)
+        found = gap(self.tokenizer, prefix, suffix)
+        return self._generate(found.prompt, {"end": found.end, **options})
+
     def _generate(self, prompt: Sequence[int], options: Mapping[str, object]) -> Generation:
         from fathom.generation.request import Request
 
