@@ -117,6 +117,15 @@ def test_a_decoder_embeds_by_its_last_token(bert, tmp_path: Path) -> None:
     same(build(trunk, tmp_path / "st", pooling, models.Normalize()), TEXTS)
 
 
+def test_what_is_saved_makes_the_same_vectors(bert, tmp_path: Path) -> None:
+    steps = (models.Pooling(32, pooling_mode="max"), models.Dense(32, 20), models.Normalize())
+    folder = build(bert("BertModel"), tmp_path / "st", *steps, prompts={"query": "who is "})
+    model, saved = opened(folder), tmp_path / "saved"
+    model.save(saved)
+    again = same(saved, TEXTS, prompt="query")
+    assert np.array_equal(again.embed(TEXTS), model.embed(TEXTS))
+
+
 def test_embedding_gemma(bert, tmp_path: Path) -> None:
     """Gemma 3 that sees both ways, within a window shorter than the texts, and two projections."""
     from transformers import AutoTokenizer, Gemma3TextConfig, Gemma3TextModel

@@ -14,6 +14,7 @@ from fathom.checkpoint.description import Description
 from fathom.checkpoint.index import check_inside
 from fathom.checkpoint.naming import spell
 from fathom.checkpoint.rewriting import backwards
+from fathom.checkpoint.sentence_transformers import step_files
 from fathom.checkpoint.storage import new_folder, replacing, write_text
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ BESIDE = (
     "merges.txt",
     "chat_template.jinja",
     "generation_config.json",
+    "spiece.model",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
 )
 
 
@@ -89,9 +94,10 @@ def write_weights(
 
 def copy_beside(source: Path, target: Path) -> None:
     """Copy what belongs to a model beside its weights and is a plain file in its own folder."""
-    for name in BESIDE:
+    for name in (*BESIDE, *step_files(source)):
         if (source / name).is_file():
             check_inside(source / name, source)
+            (target / name).parent.mkdir(exist_ok=True)
             with replacing(target / name) as stream:
                 stream.write((source / name).read_bytes())
 

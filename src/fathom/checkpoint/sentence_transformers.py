@@ -124,6 +124,15 @@ def read_vectors(folder: Path) -> Vectors | None:
     )
 
 
+def step_files(folder: Path) -> list[str]:
+    """Return the files of a trunk's further steps, for whoever copies it: paths in `folder`."""
+    if not (folder / MODULES).is_file():
+        return []
+    inside = [path for _, path in _steps(folder) if path != folder and path.is_dir()]
+    files = (file for path in inside for file in sorted(path.iterdir()) if file.is_file())
+    return [file.relative_to(folder).as_posix() for file in files]
+
+
 def _steps(folder: Path) -> list[tuple[str, Path]]:
     """Return the kind and the folder of each step, in order."""
     file = folder / MODULES
