@@ -60,6 +60,15 @@ def test_everything_beside_the_weights_comes_and_nothing_else() -> None:
     assert chosen.files[-1] == "model.safetensors"  # so that weights mean that the rest is there
 
 
+def test_an_embedding_model_brings_its_steps() -> None:
+    steps = ["1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"]
+    names = [*SINGLE, "modules.json", *steps, "onnx/model.onnx", "2_Dense/pytorch_model.bin"]
+    chosen = select(names, None, "owner/name")
+    assert set(chosen.files) == {*SINGLE, "modules.json", *steps}
+    assert chosen.files[-1] == "model.safetensors"
+    assert steps[2] not in select([*SINGLE, *steps], None, "owner/name").files
+
+
 def test_a_pipeline_brings_its_parts() -> None:
     names = ["model_index.json", "unet/diffusion_pytorch_model.safetensors", "unet/config.json",
              "unet/diffusion_pytorch_model.fp16.safetensors", "vae/config.json",

@@ -29,6 +29,8 @@ _BESIDE = re.compile(
     r"|(?:README|LICEN[CS]E|NOTICE)[\w.-]*",
     re.IGNORECASE,
 )
+# A projection of an embedding model, in a numbered folder of its own (sentence-transformers).
+_PROJECTION = re.compile(r"\d+_[^/]+/model\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def _folder(names: Collection[str], folder: str, repository: str, allow_pickle: 
             ".gguf or .bin file; name another repository, or a file of it as owner/name:file."
         )
     beside = [name for name in sorted(below) if _is_beside(name) and not name.startswith("onnx/")]
+    if "modules.json" in below:
+        beside += sorted(name for name in below if _PROJECTION.fullmatch(name))
     return Selection(folder, tuple(prefix + name for name in (*beside, *weights)), notes)
 
 
