@@ -418,12 +418,13 @@ class Model(Adapting, ReadingTasks, PairTasks):
         save(self._description, parameters, Path(folder), self._tokenizer_files())
 
     def _tokenizer_files(self) -> dict[str, str]:
-        """Return the files of a tokenizer that lies inside the weights' own file."""
+        """Return the files of a tokenizer that lies inside the weights' own file, or came later."""
         from fathom.inputs.exporting import tokenizer_files
 
         contents = self._description.contents
         inside = contents is not None and contents.format == "gguf"
-        return tokenizer_files(self.tokenizer) if inside else {}
+        brought = self.adapter is not None and self.adapter.tokenized
+        return tokenizer_files(self.tokenizer) if inside or brought else {}
 
 
 def _bounded(spec: Spec, context: int | None) -> Spec:

@@ -448,3 +448,6 @@ def test_an_adapter_answers_and_its_tokenizer_goes_first(plain: Saved) -> None:
     assert len(answer) > 0
     model.merge_adapter()
     assert list(model.generate("w5 w6 w7", max_tokens=4)) == answer
+    model.save(plain.base.parent / "merged")
+    again = library.open(str(plain.base.parent / "merged"), dtype="float32", device="cpu")
+    assert list(again.generate("w5 w6 w7", max_tokens=4)) == answer
