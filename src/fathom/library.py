@@ -28,6 +28,7 @@ from fathom.checkpoint.locate import locate as _locate
 from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.checkpoint.sentence_transformers import stated_vector
+from fathom.checkpoint.storage import cache_folder
 from fathom.errors import DoesNotFitError, RequestError
 from fathom.generation.tasks import PairTasks, ReadingTasks, require_reading, require_writing
 from fathom.planning.costs import BYTES
@@ -517,11 +518,11 @@ def _tokenizer(description: Description, adapter: Adapter | None = None) -> Toke
     from fathom.inputs.tokenizer import Tokenizer
 
     if adapter is not None and adapter.tokenized:
-        return Tokenizer.from_folder(adapter.path)
+        return Tokenizer.from_folder(adapter.path, cache_folder() / "tokenizers")
     contents = description.contents
     if contents is not None and contents.format == "gguf":
         return Tokenizer.from_gguf(contents.metadata)
-    return Tokenizer.from_folder(description.folder)
+    return Tokenizer.from_folder(description.folder, cache_folder() / "tokenizers")
 
 
 def _tokenizer_facts(description: Description, adapter: Adapter | None) -> tuple[str | None, bool]:

@@ -27,6 +27,7 @@ class Case:
         twin_doors: those by which the twin must pass.
         options: given to the door.
         seconds: the most wall time that an answer may take.
+        memory: bytes above the start that a file below a mebibyte may cost.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Case:
     twin_doors: tuple[str, ...] = ("headers",)
     options: Mapping[str, object] = field(default_factory=dict)
     seconds: float = 2.0
+    memory: int = 64 << 20
 
     @property
     def name(self) -> str:

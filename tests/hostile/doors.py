@@ -48,7 +48,11 @@ def render(path: Path, scratch: Path, options: Options) -> object:
     from fathom.inputs.chat import ChatTemplate
 
     messages = options.get("messages", [{"role": "user", "content": "hello"}])
-    return ChatTemplate(path.read_text()).render(messages)  # type: ignore[arg-type]
+    text = ChatTemplate(path.read_text()).render(messages)  # type: ignore[arg-type]
+    leaks = [mark for mark in ("<class", "<module", "<code", "<function", "uid=") if mark in text]
+    if leaks:
+        raise RuntimeError(f"leaks {leaks}")
+    return len(text)
 
 
 def document(path: Path, scratch: Path, options: Options) -> object:

@@ -15,7 +15,6 @@ from hostile.benign import write_model
 from hostile.case import Case, Verdict
 
 TESTS = Path(__file__).resolve().parents[1]
-MEMORY = 64 << 20  # bytes above the start that a small file may cost
 SMALL = 1 << 20  # bytes of a small file
 LONGEST = 1000  # characters of a complaint
 
@@ -120,7 +119,7 @@ def faults(verdict: Verdict, case: Case, size: int) -> list[str]:
         found.append(f"not one short line: {verdict.message[:LONGEST]!r}")
     if verdict.seconds > case.seconds:
         found.append(f"took {verdict.seconds:.1f} s")
-    if size < SMALL and verdict.memory > MEMORY:
+    if size < SMALL and verdict.memory > case.memory:
         found.append(f"took {verdict.memory >> 20} MiB")
     found += verdict.events
     if verdict.benign is False:

@@ -17,7 +17,7 @@ FORBIDDEN = (
 )
 COMPILERS = ("importlib", "dataclasses", "jinja2", "collections", "typing", "torch", "re", "enum")
 """Modules that compile code of their own making."""
-PROGRAMS = ("fathom.checkpoint.pickle_child", "fathom.inputs.worker")
+PROGRAMS = ("fathom.checkpoint.pickle_child", "fathom.inputs.worker", "fathom.inputs.trial")
 """Our own limited processes."""
 
 

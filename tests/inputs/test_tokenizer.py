@@ -318,30 +318,6 @@ PADDED = {"strategy": {"Fixed": 10**8}, "direction": "Right", "pad_to_multiple_o
           "pad_id": 0, "pad_type_id": 0, "pad_token": "a"}  # fmt: skip
 CLIPPED = {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0}
 SPLIT = {"type": "Split", "behavior": "Isolated", "invert": False}
-HOSTILE = {
-    "TK-01 empty": "",
-    "TK-01 cut": "{",
-    "TK-01 list": "[]",
-    "TK-02": WHOLE | {"model": BPE | {"vocab": {"a": 0, "b": 1}}},
-    "TK-04": WHOLE | {"post_processor": MISSING},
-    "TK-10": WHOLE | {"model": BPE | {"vocab": {"a": -1, "b": 1, "ab": 2}}},
-    "TK-11": WHOLE | {"model": BPE | {"merges": [["a", "c"]]}},
-    "TK-13": WHOLE | {"pre_tokenizer": SPLIT | {"pattern": {"Regex": "(("}}},
-    "TK-14 model": WHOLE | {"model": BPE | {"type": "Fancy"}},
-    "TK-14 normalizer": WHOLE | {"normalizer": {"type": "Fancy"}},
-}
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_tokenizer_json_is_refused(case: str, tmp_path: Path, capfd) -> None:
-    content = HOSTILE[case]
-    text = content if isinstance(content, str) else json.dumps(content)
-    (tmp_path / "tokenizer.json").write_text(text)
-    with pytest.raises(TokenizerError, match=r"tokenizer\.json is not a usable tokenizer") as error:
-        Tokenizer.from_folder(tmp_path)
-    assert "\n" not in str(error.value)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(WHOLE))
-    assert Tokenizer.from_folder(tmp_path).encode("ab") == [2]
 
 
 def test_padding_and_truncation_of_the_file_are_ignored(tmp_path: Path) -> None:
@@ -353,13 +329,13 @@ def test_padding_and_truncation_of_the_file_are_ignored(tmp_path: Path) -> None:
 
 
 def test_a_panic_while_encoding_is_an_error(tmp_path: Path) -> None:
-    """TK-03: a pattern that the engine gives up on."""
-    pattern = SPLIT | {"pattern": {"Regex": "(a+)+$"}}
+    """TK-03: a pattern that looks harmless and that the engine gives up on."""
+    pattern = SPLIT | {"pattern": {"Regex": "(c|cc)+$"}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(WHOLE | {"pre_tokenizer": pattern}))
     ours = Tokenizer.from_folder(tmp_path)
     assert ours.encode("aab") == [0, 2]
     with pytest.raises(TokenizerError, match="cannot be tokenized"):
-        ours.encode("a" * 40 + "b")
+        ours.encode("c" * 80 + "b")
 
 
 @pytest.mark.parametrize("name", ["tokenizer_config", "generation_config", "special_tokens_map"])

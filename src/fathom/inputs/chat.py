@@ -2,8 +2,8 @@
 
 A template is a program by a stranger. It runs in Jinja's immutable sandbox, set up the way
 transformers does so that published templates give the same bytes, with fewer globals and with
-bounds. `render_source` needs nothing but text and plain data, so that a process which may be
-killed can run it.
+bounds, and that in a process of its own, which a loop or a flood of text cannot outlive
+(`inputs/worker.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import jinja2
 from jinja2 import ext, meta, nodes, parser
@@ -22,7 +22,11 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Namespace
 
+from fathom.confinement import Confined
 from fathom.errors import TokenizerError
+
+if TYPE_CHECKING:
+    from jinja2.environment import Template
 
 LARGEST_TEMPLATE = 1 << 20
 """Characters of a template; the largest published one has about 30,000."""
@@ -31,9 +35,12 @@ _LEAST_OUTPUT = 4 << 20  # characters that any conversation may render to, plus:
 _OUTPUT_PER_INPUT = 8  # characters rendered for each character of input
 _DEEPEST = 64  # nested lists and objects in a message
 _REASONING = ("reasoning_content", "thinking", "reasoning")
+_SECONDS = 2.0  # of processor time; published templates take a few milliseconds
 _OTHER = "give a template of your own or send the prompt as plain text"
 
 Messages = Sequence[Mapping[str, object]]
+
+_renderer = Confined("fathom.inputs.worker", _SECONDS, "the chat template", _OTHER)
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,8 @@ class ChatTemplate:
     @cached_property
     def variables(self) -> frozenset[str]:
         """Names that the template reads from outside, such as ``enable_thinking``."""
-        environment = _environment()
-        with _template_errors():
-            return frozenset(meta.find_undeclared_variables(environment.parse(self.source)))
+        found = _renderer.call("names", source=_bounded_source(self.source))
+        return frozenset(found) if isinstance(found, list) else frozenset()
 
     def render(
         self,
@@ -86,11 +92,18 @@ class ChatTemplate:
             "tools": tools,
             "add_generation_prompt": add_generation_prompt,
         }
-        return render_source(source, _plain_object(given))
+        plain = _plain_object(given)
+        return str(_renderer.call("render", source=_bounded_source(source), variables=plain))
+
+
+def outside_names(source: str) -> frozenset[str]:
+    """Return the names that a template reads and does not set. Runs in the worker."""
+    with _template_errors():
+        return frozenset(meta.find_undeclared_variables(_environment().parse(source)))
 
 
 def render_source(source: str, variables: Mapping[str, object]) -> str:
-    """Run a template on plain JSON data; the whole of it may happen in another process."""
+    """Run a template on plain JSON data. Runs in the worker."""
     with _template_errors():
         template = _compile(source)
         limit = _LEAST_OUTPUT + _OUTPUT_PER_INPUT * len(json.dumps(variables))
@@ -102,17 +115,21 @@ def _bounded(blocks: Iterator[str], limit: int) -> Iterator[str]:
     for block in blocks:
         total += len(block)
         if total > limit:
-            raise TokenizerError(f"the chat template writes over {limit:,} characters; {_OTHER}")
+            told = f"the chat template writes over {limit:,} characters; {_OTHER}"
+            raise TokenizerError(told, code="E_LIMIT")
         yield block
 
 
 @lru_cache(maxsize=64)
-def _compile(source: str) -> jinja2.Template:
-    if len(source) > LARGEST_TEMPLATE:
-        raise TokenizerError(
-            f"the chat template has {len(source):,} characters, over {LARGEST_TEMPLATE:,}; {_OTHER}"
-        )
+def _compile(source: str) -> Template:
     return _environment().from_string(source)
+
+
+def _bounded_source(source: str) -> str:
+    if len(source) > LARGEST_TEMPLATE:
+        told = f"{len(source):,} characters, over {LARGEST_TEMPLATE:,}"
+        raise TokenizerError(f"the chat template has {told}; {_OTHER}", code="E_LIMIT")
+    return source
 
 
 @contextmanager
@@ -120,24 +137,30 @@ def _template_errors() -> Iterator[None]:
     """Name what a template did wrong, with its line where that is known."""
     try:
         yield
-    except TokenizerError:
+    except (TokenizerError, MemoryError):  # the worker tells of the latter
         raise
     except jinja2.TemplateSyntaxError as error:
-        raise TokenizerError(
-            f"the chat template has a syntax error in line {error.lineno}: {error.message}; "
-            f"{_OTHER}"
-        ) from error
+        told = f"has a syntax error in line {error.lineno}: {error.message}; {_OTHER}"
+        raise TokenizerError(f"the chat template {told}", code="E_HEADER_SYNTAX") from error
+    except _OutsideError as error:
+        told = f"asks for {error}, and templates have no loader; {_OTHER}"
+        raise TokenizerError(f"the chat template {told}", code="E_PATH") from error
     except SecurityError as error:
-        raise TokenizerError(f"the chat template is unsafe: {error}; {_OTHER}") from error
+        told = f"the chat template is unsafe: {error}; {_OTHER}"
+        raise TokenizerError(told, code="E_UNSAFE_CODE") from error
     except _RefusedError as error:
-        raise TokenizerError(f"the chat template refuses this conversation: {error}") from error
-    except (RecursionError, MemoryError, SyntaxError) as error:
-        raise TokenizerError(f"the chat template is nested too deeply; {_OTHER}") from error
+        told = f"the chat template refuses this conversation: {error}"
+        raise TokenizerError(told, code="E_REQUEST") from error
+    except (RecursionError, SyntaxError) as error:
+        told = f"the chat template is nested too deeply; {_OTHER}"
+        raise TokenizerError(told, code="E_DEPTH") from error
     except Exception as error:
         what = str(error) or type(error).__name__
+        codes = {jinja2.UndefinedError: "E_HEADER_SYNTAX", OverflowError: "E_LIMIT"}
         raise TokenizerError(
-            f"the chat template fails{_line_of(error)}: {what}; "
-            "check the roles and contents of the messages"
+            f"the chat template fails{_line_of(error)}: {what[:400]}; "
+            "check the roles and contents of the messages",
+            code=codes.get(type(error), "E_TOKENIZER"),
         ) from error
 
 
@@ -149,6 +172,17 @@ def _line_of(error: Exception) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return f" in line {line}" if line else ""
+
+
+class _OutsideError(Exception):
+    """A template asked for another one."""
+
+
+class _Nowhere(jinja2.BaseLoader):
+    """There are no other templates."""
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> NoReturn:
+        raise _OutsideError(f"another file, {template[:80]!r}")
 
 
 class _RefusedError(jinja2.TemplateError):
@@ -218,7 +252,10 @@ class _Generation(ext.Extension):
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, ext.loopcontrols]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=_Nowhere(),
+        extensions=[_Generation, ext.loopcontrols],
     )
     environment.filters["tojson"] = _to_json
     offered: dict[str, Callable[..., object]] = {

@@ -15,9 +15,12 @@ from fathom.inputs import sentencepiece
 from fathom.inputs.around import put_around
 from fathom.inputs.guard import tokenizer_errors
 from fathom.inputs.tokenizer import Source
+from fathom.inputs.trial import require_sound
 
 _REMEDY = "fetch the folder again"
 _LARGEST = 256 << 20  # bytes; the largest published tokenizer.json has about 35 MB
+_MOST_ENDINGS = 256  # ids that end an answer; published lists have up to seven
+_LARGEST_ID = 1 << 24  # where config.json states no size; vocabularies stay below two million
 _WORDS = (
     *("bos_token", "eos_token", "unk_token", "sep_token"),
     *("pad_token", "cls_token", "mask_token"),
@@ -26,9 +29,14 @@ _SHIFTED = ("XLMRoberta", "XGLM", "Camembert", "MBart", "NllbTokenizer", "Barthe
 """Tokenizer classes that number the pieces of their tokenizer.model differently."""
 
 
-def read_folder(path: Path) -> tuple[tokenizers.Tokenizer, Source]:
-    """Read whichever tokenizer a folder has, with what its other files say about it."""
+def read_folder(path: Path, records: Path | None = None) -> tuple[tokenizers.Tokenizer, Source]:
+    """Read whichever tokenizer a folder has, with what its other files say about it.
+
+    `records` is where files that were found sound are remembered.
+    """
     config = _read_json(path / "tokenizer_config.json")
+    if (path / "tokenizer.json").is_file():
+        require_sound(_read_text(path / "tokenizer.json"), records)
     for name, read in _READERS.items():
         if (path / name).is_file():
             backend, kind = read(path, config)
@@ -51,9 +59,11 @@ def _read_json(path: Path) -> dict[str, object]:
     try:
         found = json.loads(_read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"{path.name} is not valid JSON: {error}; {_REMEDY}") from error
+        told = f"{path.name} is not valid JSON: {str(error)[:160]}; {_REMEDY}"
+        raise TokenizerError(told, code="E_HEADER_SYNTAX") from error
     if not isinstance(found, dict):
-        raise TokenizerError(f"{path.name} holds no JSON object; {_REMEDY}")
+        told = f"{path.name} holds no JSON object; {_REMEDY}"
+        raise TokenizerError(told, code="E_HEADER_SYNTAX")
     return found
 
 
@@ -62,7 +72,8 @@ def _read_bytes(path: Path) -> bytes:
     if size > _LARGEST:
         raise TokenizerError(
             f"{path.name} has {size:,} bytes, more than any tokenizer needs "
-            f"({_LARGEST:,}); {_REMEDY}"
+            f"({_LARGEST:,}); {_REMEDY}",
+            code="E_LIMIT",
         )
     return path.read_bytes()
 
@@ -71,7 +82,8 @@ def _read_text(path: Path) -> str:
     try:
         return _read_bytes(path).decode()
     except UnicodeDecodeError as error:
-        raise TokenizerError(f"{path.name} is not UTF-8; {_REMEDY}") from error
+        told = f"{path.name} is not UTF-8; {_REMEDY}"
+        raise TokenizerError(told, code="E_HEADER_ENCODING") from error
 
 
 def _string(token: object) -> str | None:
@@ -87,12 +99,22 @@ def _words(config: Mapping[str, object]) -> dict[str, str]:
 
 def _endings(path: Path) -> Iterator[int]:
     """Ids that generation_config.json, or else config.json, lists as ends of an answer."""
+    vocabulary = _read_json(path / "config.json").get("vocab_size")
+    most = vocabulary if isinstance(vocabulary, int) else _LARGEST_ID
     for name in ("generation_config.json", "config.json"):
         listed = _read_json(path / name).get("eos_token_id")
-        if listed is not None:
-            ids = listed if isinstance(listed, list) else [listed]
-            yield from (id for id in ids if isinstance(id, int) and not isinstance(id, bool))
-            return
+        if listed is None:
+            continue
+        ids = listed if isinstance(listed, list) else [listed]
+        if len(ids) > _MOST_ENDINGS:
+            told = f"{name}: 'eos_token_id' lists {len(ids):,} ids, at most {_MOST_ENDINGS}"
+            raise TokenizerError(f"{told}; {_REMEDY}", code="E_LIMIT")
+        for id in ids:
+            if type(id) is not int or not 0 <= id < most:
+                told = f"{name}: 'eos_token_id' holds {str(id)[:40]}, no id below {most:,}"
+                raise TokenizerError(f"{told}; repair it", code="E_MISMATCH")
+            yield id
+        return
 
 
 def _templates(path: Path, config: Mapping[str, object]) -> dict[str, str]:

@@ -65,11 +65,14 @@ class Tokenizer:
         self._special = frozenset(id for id, token in added if token.special)
 
     @classmethod
-    def from_folder(cls, path: Path) -> Tokenizer:
-        """Read the tokenizer files of a checkpoint folder: tokenizer.json, or else older forms."""
+    def from_folder(cls, path: Path, records: Path | None = None) -> Tokenizer:
+        """Read the tokenizer files of a checkpoint folder: tokenizer.json, or else older forms.
+
+        `records` is a folder that remembers which files of strangers were found sound.
+        """
         from fathom.inputs.folder import read_folder
 
-        return cls(*read_folder(path))
+        return cls(*read_folder(path, records))
 
     @classmethod
     def from_gguf(cls, metadata: Mapping[str, object]) -> Tokenizer:

@@ -1,10 +1,12 @@
 """The catalogue as tables, one file per format."""
 
 from hostile.case import Case
-from hostile.tables import gguf, safetensors
+from hostile.tables import gguf, safetensors, templates, tokenizers
 
 TABLES: dict[str, list[Case]] = {
     "safetensors": safetensors.CASES,
     "GGUF": gguf.CASES,
+    "tokenizer": tokenizers.CASES,
+    "chat template": templates.CASES,
 }
 CASES = [case for table in TABLES.values() for case in table]
