@@ -122,6 +122,21 @@ class NumericError(FathomError):
     code = "E_NONFINITE"
 
 
+class CatalogError(FathomError):
+    """A data file of the catalogue that does not say what it should.
+
+    Attributes:
+        file: its name.
+        line: counted from 1, where that is known.
+    """
+
+    def __init__(self, file: str, detail: str, *, line: int | None = None) -> None:
+        self.file = file
+        self.line = line
+        place = file if line is None else f"{file}, line {line}"
+        super().__init__(f"{place}: {detail}")
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return ' Did you mean a, b or c?' for the closest known names, or an empty string.
 
