@@ -101,3 +101,29 @@ def test_any_tensor_of_a_file_tells_what_it_takes_part_in() -> None:
     assert belonging(RULES, "model.layers.0.inv_freq", SHAPES) is None  # dropped
     assert belonging(RULES, "model.layers.7.qkv.weight", SHAPES) is None  # no such layer
     assert belonging(RULES, "model.other.weight", SHAPES) is None
+
+
+NUMBERED = (
+    rename("layers.0.up", "first.up"),  # a number in a template stands for itself
+    rename("layers.{layer}.up", "layers.{layer}.up"),
+    rename("layers.{layer}2.weight", "second.{layer}"),
+    drop("layers.{layer}.**"),
+    rename("layers.{layer}.down", "layers.{layer}.down"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("layers.0.up.weight", ("first.up.weight",)),
+        ("layers.10.up.bias", ("layers.10.up.bias",)),
+        ("layers.12.weight", ("second.1",)),
+        ("layers.0.gate.inner", None),
+        ("layers.3.down", None),  # the rule before it drops all
+    ],
+)
+def test_the_first_rule_that_fits_decides(name: str, ours: tuple[str, ...] | None) -> None:
+    found = assign(NUMBERED, [name], ours or ())
+    assert [assignment.ours for assignment in found] == ([] if ours is None else [ours])
+    one = belonging(NUMBERED, name, dict.fromkeys(ours or (), (1,)))
+    assert (None if one is None else one.ours) == ours

@@ -7,7 +7,7 @@ a rule and every parameter is filled, or the error lists both sides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -46,6 +46,55 @@ def _bindings(template: str, name: str) -> dict[str, str] | None:
     return None if found is None else {k: v for k, v in found.groupdict().items() if v is not None}
 
 
+_NUMBERED = re.compile(r"(?:\{\w+\}|\d+)+")  # placeholders and digits of a template
+_DIGITS = re.compile(r"\d+")
+
+
+class _Templates:
+    """Templates by skeleton, so that a name meets only those that it can fit.
+
+    A skeleton has one mark for every number, or for the placeholder of one. A mixture of experts
+    has tens of thousands of names and some fifty skeletons.
+    """
+
+    def __init__(self, templates: Iterable[tuple[int, str]]) -> None:
+        """Take templates with the number of their rule, in the order in which they count."""
+        self._listed = list(enumerate(templates))
+        self._by_skeleton: dict[str, list[int]] = {}
+        self._anything: list[int] = []
+        for place, (_, template) in self._listed:
+            if "**" in template:
+                self._anything.append(place)
+            else:
+                self._by_skeleton.setdefault(_NUMBERED.sub("#", template), []).append(place)
+        self._met: dict[str, list[tuple[int, str]]] = {}
+
+    @classmethod
+    def of_theirs(cls, rules: Sequence[Rule]) -> _Templates:
+        """Return the templates of the file's side."""
+        return cls((index, each) for index, rule in enumerate(rules) for each in rule.theirs)
+
+    @classmethod
+    def of_ours(cls, rules: Sequence[Rule]) -> _Templates:
+        """Return the templates of our side."""
+        return cls((index, each) for index, rule in enumerate(rules) for each in rule.ours)
+
+    def fitting(self, name: str) -> Iterator[tuple[int, str, dict[str, str]]]:
+        """Yield (rule, template, what its placeholders stand for), first rule first."""
+        skeleton = _DIGITS.sub("#", name)
+        if skeleton not in self._met:
+            self._met[skeleton] = self._candidates(skeleton)
+        for rule, template in self._met[skeleton]:
+            numbers = _bindings(template, name)
+            if numbers is not None:
+                yield rule, template, numbers
+
+    def _candidates(self, skeleton: str) -> list[tuple[int, str]]:
+        spelled = {skeleton, skeleton.removesuffix(".weight"), skeleton.removesuffix(".bias")}
+        places = [place for each in spelled for place in self._by_skeleton.get(each, ())]
+        return [self._listed[place][1] for place in sorted([*places, *self._anything])]
+
+
 def assign(
     rules: Sequence[Rule], tensors: Iterable[str], parameters: Iterable[str], *, prefix: str = ""
 ) -> list[Assignment]:
@@ -82,18 +131,16 @@ def _match(
     """Match names to rules, first rule first; return the assignments and the names used up."""
     groups: dict[tuple[int, tuple[str, ...]], dict[str, list[tuple[int, str]]]] = {}
     used: set[str] = set()
+    templates = _Templates.of_theirs(rules)
     for name in spoken:
-        for index, rule in enumerate(rules):
-            hit = _hit(rule, name, wanted)
-            if hit is None:
-                continue
-            used.add(name)
-            if rule.ours:
-                template, targets, expert = hit
-                groups.setdefault((index, targets), {}).setdefault(template, []).append(
-                    (expert, spoken[name])
-                )
-            break
+        hit = _hit(rules, templates, name, wanted)
+        if hit is None:
+            continue
+        used.add(name)
+        index, template, targets, expert = hit
+        if targets:
+            by_template = groups.setdefault((index, targets), {})
+            by_template.setdefault(template, []).append((expert, spoken[name]))
     assignments = []
     for (index, targets), by_template in groups.items():
         rule = rules[index]
@@ -104,16 +151,13 @@ def _match(
 
 
 def _hit(
-    rule: Rule, name: str, wanted: Mapping[str, object]
-) -> tuple[str, tuple[str, ...], int] | None:
-    """Return the template that a name fits, our names for it, and its place in a stack."""
-    for template in rule.theirs:
-        numbers = _bindings(template, name)
-        if numbers is None:
-            continue
-        targets = tuple(_fill(ours, numbers) for ours in rule.ours)
+    rules: Sequence[Rule], templates: _Templates, name: str, wanted: Mapping[str, object]
+) -> tuple[int, str, tuple[str, ...], int] | None:
+    """Return the rule and template that a name fits, our names, and its place in a stack."""
+    for index, template, numbers in templates.fitting(name):
+        targets = tuple(_fill(ours, numbers) for ours in rules[index].ours)
         if all(target in wanted for target in targets):
-            return template, targets, int(numbers.get("expert", 0))
+            return index, template, targets, int(numbers.get("expert", 0))
     return None
 
 
@@ -125,26 +169,17 @@ def spell(rules: Sequence[Rule], shapes: Mapping[str, tuple[int, ...]]) -> list[
     """
     assignments: list[Assignment] = []
     done: set[str] = set()
+    templates = _Templates.of_ours(rules)
     for name in shapes:
         if name in done:
             continue
-        found = _spell_one(rules, name, shapes)
+        fits = (_whole(rules[i], numbers, shapes) for i, _, numbers in templates.fitting(name))
+        found = next((whole for whole in fits if whole is not None), None)
         if found is None:
             raise TensorMismatchError(f"No rule says how '{name}' is spelled in a file")
         assignments.append(found)
         done.update(found.ours)
     return assignments
-
-
-def _spell_one(
-    rules: Sequence[Rule], name: str, shapes: Mapping[str, tuple[int, ...]]
-) -> Assignment | None:
-    for rule in rules:
-        for template in rule.ours:
-            found = _whole(rule, _bindings(template, name), shapes)
-            if found is not None:
-                return found
-    return None
 
 
 def belonging(
@@ -154,23 +189,19 @@ def belonging(
 
     `shapes` are those of our parameters. None for a tensor that no rule names, or one drops.
     """
-    for rule in rules:
-        for template in rule.theirs:
-            numbers = _bindings(template, name)
-            if numbers is not None and not rule.ours:
-                return None
-            found = _whole(rule, numbers, shapes)
-            if found is not None:
-                return found
+    for index, _, numbers in _Templates.of_theirs(rules).fitting(name):
+        if not rules[index].ours:
+            return None
+        found = _whole(rules[index], numbers, shapes)
+        if found is not None:
+            return found
     return None
 
 
 def _whole(
-    rule: Rule, numbers: Mapping[str, str] | None, shapes: Mapping[str, tuple[int, ...]]
+    rule: Rule, numbers: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
 ) -> Assignment | None:
     """Return what a rule assigns where its placeholders stand for `numbers`."""
-    if numbers is None:
-        return None
     ours = tuple(_fill(template, numbers) for template in rule.ours)
     if not ours or not all(name in shapes for name in ours):
         return None
