@@ -1,6 +1,6 @@
 """Sizes of the published configurations, computed through the spec.
 
-    python tests/catalog/sizes.py      # writes src/fathom/catalog/sizes.toml
+python tests/catalog/sizes.py      # writes src/fathom/catalog/sizes.toml
 """
 
 from __future__ import annotations

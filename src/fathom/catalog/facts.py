@@ -43,12 +43,18 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a card may say: the type of the value, and the few words it must be one of."""
+    """What a card may say: the type of the value, and the few words it must be one of.
+
+    Attributes:
+        dated: the value is a date.
+        changes: it may change while the model stays, so that the newest source is right.
+    """
 
     kind: type[str] | type[int] | type[tuple[str, ...]]
     label: str
     choices: tuple[str, ...] = ()
     dated: bool = False
+    changes: bool = False
 
 
 FIELDS: Mapping[str, Field] = {
@@ -58,9 +64,9 @@ FIELDS: Mapping[str, Field] = {
     "released": Field(str, "released", dated=True),
     "inputs": Field(tuple, "input"),
     "outputs": Field(tuple, "output"),
-    "context_in": Field(int, "context"),
-    "context_out": Field(int, "longest answer"),
-    "licence": Field(str, "licence"),
+    "context_in": Field(int, "context", changes=True),
+    "context_out": Field(int, "longest answer", changes=True),
+    "licence": Field(str, "licence", changes=True),
     "openness": Field(
         str,
         "openness",
@@ -77,6 +83,11 @@ FIELDS: Mapping[str, Field] = {
     "distilled_from": Field(tuple, "distilled from"),
     "parts": Field(tuple, "made of"),
     "api": Field(tuple, "hosted as"),
+    "price": Field(
+        tuple, "priced elsewhere", changes=True
+    ),  # "provider/model input=2.5 output=10 cached=1.25"
+    "arena_rating": Field(int, "Arena rating", changes=True),
+    "analysis_index": Field(str, "Artificial Analysis index", changes=True),
 }
 
 
@@ -91,10 +102,17 @@ def address(source: str) -> str:
     return places[scheme] + rest if scheme in places else source
 
 
-def fact(field: str, content: object, source: str, date: str) -> Fact:
+def fact(
+    field: str,
+    content: object,
+    source: str,
+    date: str,
+    fields: Mapping[str, Field] = FIELDS,
+) -> Fact:
     """Return a fact of a card from a bare value or from ``{is, source, date, basis}``.
 
-    Raises ValueError in words that complete "field …".
+    `fields` says what this kind of card may hold. Raises ValueError in words that complete
+    "field …".
     """
     basis = "cited"
     if isinstance(content, dict):
@@ -109,11 +127,11 @@ def fact(field: str, content: object, source: str, date: str) -> Fact:
         raise ValueError("has no source")
     if not _DATE.fullmatch(date):
         raise ValueError(f"has the date '{date}'; write 2024-07 or 2024-07-23")
-    return Fact(_value(field, content), source, date, basis)
+    return Fact(_value(field, content, fields), source, date, basis)
 
 
-def _value(name: str, content: object) -> Value:
-    field = FIELDS.get(name)
+def _value(name: str, content: object, fields: Mapping[str, Field]) -> Value:
+    field = fields.get(name)
     if field is None:
         raise ValueError("is no field of a card")
     if field.kind is tuple:
@@ -126,7 +144,7 @@ def _value(name: str, content: object) -> Value:
         raise ValueError(f"is '{content}', which is none of {', '.join(field.choices)}")
     if field.dated and not _DATE.fullmatch(str(content)):
         raise ValueError(f"is '{content}', which is no date; write 2024-07 or 2024-07-23")
-    if field.kind is int and int(content) <= 0:
+    if isinstance(content, int) and content <= 0:
         raise ValueError("must be above zero")
     return cast("str | int", content)
 
@@ -175,9 +193,7 @@ def wanted(table: Table, key: str, name: str, entry: str) -> str:
     value = table.get(key)
     if not isinstance(value, str) or not value:
         text, _ = document(name)
-        raise CatalogError(
-            name, f"{entry}: '{key}' must be text", line=line_of(text, entry, key)
-        )
+        raise CatalogError(name, f"{entry}: '{key}' must be text", line=line_of(text, entry, key))
     return value
 
 

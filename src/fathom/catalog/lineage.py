@@ -42,9 +42,7 @@ def edges() -> tuple[Edge, ...]:
 
 def parents(model: Model) -> tuple[Edge, ...]:
     """The edges that lead to a model, weights before knowledge."""
-    return tuple(
-        Edge(parent, model.name, kind) for kind in KINDS for parent in model.words(kind)
-    )
+    return tuple(Edge(parent, model.name, kind) for kind in KINDS for parent in model.words(kind))
 
 
 def children(name: str) -> tuple[Edge, ...]:

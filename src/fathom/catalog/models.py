@@ -139,7 +139,7 @@ class Model:
 # What a card may leave unsaid without anything being unknown.
 _OPTIONAL = {
     *("family", "domain", "branch", "base", "tuned_from", "merged_from", "distilled_from"),
-    *("parts", "api"),
+    *("parts", "api", "price", "arena_rating", "analysis_index"),
 }
 
 
@@ -175,6 +175,20 @@ def find(name: str) -> Model:
     return known[key]
 
 
+def match(name: str) -> str | None:
+    """Return the name of the card that a source means by some spelling, or None."""
+    return _spellings().get(_plain(name))
+
+
+@cache
+def _spellings() -> Mapping[str, str]:
+    found = _index(shipped())
+    for key, model in shipped().items():
+        if model.models_dev:
+            found[_plain(model.models_dev)] = key
+    return found
+
+
 def configuration(name: str) -> Mapping[str, object]:
     """Return a published configuration, as its ``config.json`` states it."""
     tables = facts.entries("configs.toml")
@@ -202,8 +216,8 @@ def _rounds_to(number: int, stated: str) -> bool:
         return False
     digits = len(found["number"].partition(".")[2])
     step = _UNITS[found["unit"]] / 10**digits * int(found["copies"] or 1)
-    apart, said = abs(number - (figure(stated) or 0)), figure(stated) or 1
-    return apart <= max(step / 2, said / 100)
+    said = figure(stated) or 1
+    return bool(abs(number - said) <= max(step / 2, said / 100))
 
 
 def _files() -> Iterator[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fathom.catalog import facts
-from fathom.catalog.facts import Fact
+from fathom.catalog.facts import FIELDS, Fact
 
 if TYPE_CHECKING:
     from fathom.catalog.models import Model
@@ -119,7 +119,11 @@ def _text(line: Line) -> str:
 
 
 def merge(model: Model, lines: Sequence[Line]) -> Model:
-    """Return a card on which the newest source speaks first and the others are kept beside it."""
+    """Return a card that knows what the lines say.
+
+    Of what changes, the newest source speaks first; of what does not, the shipped value, which
+    names its publisher. Whatever is displaced is kept beside it.
+    """
     spoken = dict(model.facts)
     elsewhere = {name: list(others) for name, others in model.elsewhere.items()}
     for line in lines:
@@ -127,7 +131,7 @@ def merge(model: Model, lines: Sequence[Line]) -> Model:
         if old is None or old.value == line.fact.value:
             spoken[line.field] = line.fact
             continue
-        newer = line.fact.date >= old.date
+        newer = FIELDS[line.field].changes and line.fact.date >= old.date
         spoken[line.field] = line.fact if newer else old
         elsewhere.setdefault(line.field, []).append(old if newer else line.fact)
     return replace(

@@ -37,6 +37,12 @@ VERBS: dict[str, Verb] = {
     "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
     "convert": Verb("fathom.cli.convert", "write any readable checkpoint as a safetensors folder"),
     "pull": Verb("fathom.cli.pull", "fetch a checkpoint and say where it lies"),
+    "models": Verb("fathom.cli.models", "the models of the catalogue, chosen and sorted"),
+    "model": Verb("fathom.cli.model", "one model's card: every value with its source"),
+    "prices": Verb("fathom.cli.prices", "what a stated mix of tokens costs on hosted models"),
+    "timeline": Verb("fathom.cli.timeline", "what appeared when"),
+    "tree": Verb("fathom.cli.tree", "who came from whom, drawn from the cards"),
+    "catalog": Verb("fathom.cli.catalog", "renew, check and export the catalogue"),
 }
 HOME = Verb("fathom.cli.home", "this machine, its measured rates, what is cached")
 
