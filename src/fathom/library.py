@@ -31,12 +31,14 @@ from fathom.checkpoint.sentence_transformers import stated_vector
 from fathom.checkpoint.storage import cache_folder
 from fathom.errors import DoesNotFitError, RequestError
 from fathom.generation.tasks import PairTasks, ReadingTasks, require_reading, require_writing
+from fathom.planning.calibration import calibrate
 from fathom.planning.costs import BYTES
 from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates, usable_threads
+from fathom.planning.records import Subject, subject
 from fathom.residency.adapting import Adapting
 from fathom.spec.card import Card
 from fathom.spec.classes import model_class, model_outputs
@@ -245,6 +247,9 @@ class Model(Adapting, ReadingTasks, PairTasks):
     def fit(self, context: int | None = None, batch: int = 1) -> Prediction:
         """Predict memory and speed on this machine, term by term.
 
+        Rates that were measured here before on models like this one are put right by that, and
+        the prediction says so (`calibrated_from`).
+
         Raises:
             RequestError: for a context beyond the model's own, or numbers below one.
         """
@@ -256,7 +261,12 @@ class Model(Adapting, ReadingTasks, PairTasks):
             )
         rates = measured_rates()
         found = predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
-        return self.with_adapter(found)
+        return self.with_adapter(calibrate(found, self.spec, self.device.type))
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What measurements of it are filed under."""
+        return subject(self.card.name, self._description)
 
     def logits(self, token_ids: Sequence[Sequence[int]] | torch.Tensor) -> torch.Tensor:
         """Return scores for whole sequences of one length: (batch, length, vocabulary) float32.

@@ -26,6 +26,7 @@ def fake_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setattr(fathom, "library", module, raising=False)
     spec.loader.exec_module(module)
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path))
+    monkeypatch.setenv("FATHOM_RECORD", "0")  # what is made up is not to be learnt from
     return module
 
 

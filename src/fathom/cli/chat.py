@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -15,7 +15,7 @@ from fathom.cli.writing import Writer
 from fathom.errors import FathomError
 
 if TYPE_CHECKING:
-    from fathom.library import Model
+    from fathom.library import Generation, Model
 
 PROMPT = ">>> "
 HELP = """\
@@ -45,9 +45,17 @@ class Conversation:
 
 
 def chat(
-    model: Model, system: str | None, options: Mapping[str, object], *, quiet: bool = False
+    model: Model,
+    system: str | None,
+    options: Mapping[str, object],
+    *,
+    quiet: bool = False,
+    done: Callable[[Model, Generation], None] = lambda model, generation: None,
 ) -> int:
-    """Read, answer and repeat until /exit or the end of input; return the exit code."""
+    """Read, answer and repeat until /exit or the end of input; return the exit code.
+
+    `done` is called after each answer that came to its end.
+    """
     _line_editing()
     conversation = Conversation(system)
     if not quiet:
@@ -66,7 +74,9 @@ def chat(
             case command if command.startswith("/") and " " not in command:
                 print(f"there is no {command}\n{HELP}")
             case _:
-                _exchange(model, conversation, line, options, quiet)
+                generation = _exchange(model, conversation, line, options, quiet)
+                if generation is not None:
+                    done(model, generation)
     return 0
 
 
@@ -88,8 +98,11 @@ def _exchange(
     question: str,
     options: Mapping[str, object],
     quiet: bool,
-) -> None:
-    """Answer one question. An error is told and the chat goes on without that question."""
+) -> Generation | None:
+    """Answer one question; return what came, None where it was stopped or failed.
+
+    An error is told and the chat goes on without that question.
+    """
     messages = [*conversation.messages, _message("user", question)]
     pieces: list[str] = []
     writer = Writer(thinking=not quiet)
@@ -104,11 +117,11 @@ def _exchange(
                     break
     except UnicodeEncodeError as error:
         print(f"fathom: that line is not UTF-8 at character {error.start:,}", file=sys.stderr)
-        return
+        return None
     except FathomError as error:
         writer.end()
         print(f"fathom: {error} (/reset forgets what was said)", file=sys.stderr)
-        return
+        return None
     except KeyboardInterrupt:  # a second Ctrl-C, before the next token came
         asked_to_stop = [signal.SIGINT]
     writer.end()
@@ -121,6 +134,7 @@ def _exchange(
         print("\n".join(figure_lines(generation)[-1:]), file=sys.stderr)
     if answer:
         conversation.add(question, answer)
+    return None if asked_to_stop else generation
 
 
 @contextmanager

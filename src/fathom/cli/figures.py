@@ -8,6 +8,7 @@ from fathom.cli.output import Json, byte_text, column_lines, plain, rate_text, s
 
 if TYPE_CHECKING:
     from fathom.library import Generation
+    from fathom.planning.predict import Forecast
 
 _ENDINGS = {"stop": "ended by itself", "length": "cut at the length asked for"}
 
@@ -49,7 +50,16 @@ def figure_lines(generation: Generation) -> list[str]:
         ("memory", _bytes(predicted.memory_bytes), _bytes(measured.peak_memory_bytes)),
     )
     rows = [("", "predicted", "measured"), *pairs]
-    return [*column_lines(rows, right=frozenset({1, 2})), _account(generation)]
+    table = column_lines(rows, right=frozenset({1, 2}))
+    return [*table, *_calibrated(predicted), _account(generation)]
+
+
+def _calibrated(predicted: Forecast) -> list[str]:
+    if predicted.raw is None:
+        return []
+    formula = predicted.raw.decode_tokens_per_second
+    alone = "" if formula is None else f"; the formula alone says {_tokens(formula)} of writing"
+    return [f"predicted speed is calibrated from {predicted.calibrated_from} runs here{alone}"]
 
 
 def _account(generation: Generation) -> str:

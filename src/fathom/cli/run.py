@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fathom.cli.figures import figure_lines, report
@@ -59,6 +60,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--stop", action="append", metavar="TEXT", help="end before this text; may be repeated"
     )
+    parser.add_argument(
+        "--no-record", action="store_true", help="keep no record of the speed measured"
+    )
     loading = parser.add_argument_group("loading")
     loading.add_argument("--adapter", metavar="NAME", help="a LoRA adapter: folder or hub id")
     loading.add_argument("--context", type=int, metavar="INT", help="positions to make room for")
@@ -82,17 +86,28 @@ def run(args: argparse.Namespace) -> int:
             raise RequestError("this checkpoint has no chat template: give a prompt to continue")
         from fathom.cli.chat import chat
 
-        return chat(model, args.system, options(args), quiet=args.quiet)
+        return chat(model, args.system, options(args), quiet=args.quiet, done=_remember(args))
     generation = _begin(model, args, prompt)
     if args.json:
         for _ in generation:
             pass
         print_json(report(generation))
+        _remember(args)(model, generation)
         return 0
     _stream(generation, thinking=not args.quiet)
     if not args.quiet:
         print("\n".join(["", *figure_lines(generation)]), file=sys.stderr)
+    _remember(args)(model, generation)
     return 0
+
+
+def _remember(args: argparse.Namespace) -> Callable[[Model, Generation], None]:
+    """Return what is to be done when an answer has ended and was shown."""
+    if args.no_record:
+        return lambda model, generation: None
+    from fathom.cli.recording import record_run
+
+    return record_run
 
 
 def options(args: argparse.Namespace) -> dict[str, object]:

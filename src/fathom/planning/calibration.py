@@ -2,20 +2,26 @@
 
 A formula misses a machine by much the same factor each time, so the median of measured by
 predicted corrects it. It speaks only of what it was taken from: the same machine, device,
-threads, type, batch, class of model, versions and formula, and models of a like size.
+threads, type, batch, class of model, versions and formula, and models of a like size. What was
+measured while other work kept this process waiting does not count.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from fathom.errors import RequestError
+from fathom.planning.contention import BUSY
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import Calibrated, Prediction
 from fathom.planning.records import (
     DECODE,
     PREFILL,
+    WAITED,
+    Figure,
     Record,
     Settings,
     machine_identity,
@@ -67,7 +73,8 @@ def _ratios(found: Sequence[Record], rate: str, size: int) -> list[float]:
     pairs = [
         (record.subject.active_parameters, figure.ratio)
         for record in found
-        if getattr(record.settings, counted) >= fewest
+        if not _disturbed(record)
+        and getattr(record.settings, counted) >= fewest
         and (figure := record.figures.get(rate)) is not None
         and figure.ratio is not None
     ][-LATEST:]
@@ -77,17 +84,25 @@ def _ratios(found: Sequence[Record], rate: str, size: int) -> list[float]:
     return [ratio for _, ratio in pairs if ratio is not None]
 
 
+def _disturbed(record: Record) -> bool:
+    """Whether other work held up this measurement."""
+    waited = record.figures.get(WAITED, Figure()).measured
+    return waited is not None and waited > BUSY
+
+
 def calibrate(prediction: Prediction, spec: Model, device: str = "cpu") -> Prediction:
     """Return a prediction whose rates this machine's measurements have put right.
 
     What was put right, and by how many measurements, stands in `calibrated`; a rate that no
-    measurements cover stays as the formula gives it.
-
-    Raises:
-        RequestError: the store of measurements cannot be read.
+    measurements cover stays as the formula gives it. A store that cannot be read is a warning:
+    predictions do without.
     """
     asked = settings(prediction.dtype, device, prediction.context, prediction.batch)
-    found = calibration(spec, asked)
+    try:
+        found = calibration(spec, asked)
+    except RequestError as error:
+        warnings.warn(f"predictions are not calibrated: {error}", stacklevel=2)
+        return prediction
     raw = {
         DECODE: prediction.decode_tokens_per_second,
         PREFILL: prediction.prefill_tokens_per_second,

@@ -37,6 +37,7 @@ MEMORY = "memory_"
 TOTAL = "memory_total"
 ALLOCATOR = "memory_allocator_peak"
 LOADING = "memory_loading_peak"
+WAITED = "waited_share"  # of its time, that the process waited for a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +143,11 @@ def header_digest(description: Description) -> str:
     return digest.hexdigest()
 
 
-def settings(dtype: str, device: str, context: int, batch: int = 1) -> Settings:
+def settings(
+    dtype: str, device: str, context: int, batch: int = 1, *, prompt: int = 0, new: int = 0
+) -> Settings:
     """Return settings with the threads that operations use on this machine."""
-    return Settings(dtype, device, usable_threads(this_machine()), context, batch)
+    return Settings(dtype, device, usable_threads(this_machine()), context, batch, prompt, new)
 
 
 def machine_identity(machine: Machine) -> str:
