@@ -39,10 +39,10 @@ class Line:
 
 
 def place() -> Path:
-    """Return the file: ``FATHOM_OVERLAY``, or one in the platform's place for a user's data."""
-    chosen = os.environ.get("FATHOM_OVERLAY")
+    """Return the file: in ``FATHOM_DATA``, or in the platform's place for a user's data."""
+    chosen = os.environ.get("FATHOM_DATA")
     if chosen:
-        return Path(chosen)
+        return Path(chosen).expanduser() / "catalog.jsonl"
     from platformdirs import user_data_path
 
     return user_data_path("fathom") / "catalog.jsonl"

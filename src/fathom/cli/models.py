@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     chosen = _sorted(_chosen(args), args.sort)
     if args.json:
-        print_json([card(model) for model in chosen])
+        print_json({"models": [card(model) for model in chosen]})
         return 0
     if not chosen:
         raise NotFoundError("No model passes all of these; leave one out, or try a wider one")

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     asked = args.model_class or args.family or args.all
     events = timeline(model_class=args.model_class, family=args.family) if asked else milestones()
     if args.json:
-        print_json(events)
+        print_json({"events": events})
         return 0
     year, rows = "", []
     for event in events:

@@ -28,16 +28,15 @@ def run(args: argparse.Namespace) -> int:
     if args.format not in tree.FORMATS:
         raise RequestError(f"--format {args.format}: draw as {', '.join(tree.FORMATS)}")
     if args.json:
-        print_json(
-            [
-                {
-                    "title": group.title,
-                    "models": [node.model.name for node in group.nodes],
-                    "edges": group.edges,
-                }
-                for group in tree.groups(args.family)
-            ]
-        )
+        groups = [
+            {
+                "title": group.title,
+                "models": [node.model.name for node in group.nodes],
+                "edges": group.edges,
+            }
+            for group in tree.groups(args.family)
+        ]
+        print_json({"groups": groups})
         return 0
     print(tree.draw(args.format, args.family))
     return 0
