@@ -88,11 +88,18 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
 
 def test_a_configuration_may_be_boundless_where_its_reader_says_so(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text('{"time_step_limit": [0.0, Infinity]}')
-    assert read_json(path, infinities=True) == {"time_step_limit": [0.0, float("inf")]}
+    allowed = {"boundless": ("time_step_limit",)}
+    path.write_text('{"a": {"b": 1}, "time_step_limit": [0.0, Infinity], "c": [{"d": 1}]}')
+    assert read_json(path, **allowed)["time_step_limit"] == [0.0, float("inf")]
     with pytest.raises(ModelFileError, match="E_NONFINITE"):
         read_json(path)
-    for literal in ("NaN", "1e400"):
-        path.write_text(f'{{"time_step_limit": [0.0, {literal}]}}')
+    for text in (
+        '{"time_step_limit": [0.0, NaN]}',
+        '{"time_step_limit": [0.0, 1e400]}',
+        '{"rope_theta": Infinity, "time_step_limit": [0, 1]}',
+        '{"a": {"rope_theta": [[-Infinity]]}}',
+        '{"a": [{"time_step_limit": [Infinity], "b": Infinity}]}',
+    ):
+        path.write_text(text)
         with pytest.raises(ModelFileError, match="E_NONFINITE"):
-            read_json(path, infinities=True)
+            read_json(path, **allowed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -101,6 +102,7 @@ class Runner:
         before = listing(folder), listing(self.scratch)
         verdict = self.attempt(case, door, path, benign=door == "open", without=without)
         after = listing(folder), listing(self.scratch)
+        shutil.rmtree(self.scratch / "converted", ignore_errors=True)
         found = list(faults(verdict, case, _size(folder)))
         if before[0] != after[0] or (case.code and before[1] != after[1]):
             found.append("files were changed")

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fathom.checkpoint.contents import Contents
-from fathom.checkpoint.documents import read_json
+from fathom.checkpoint.configuration import read_configuration
+from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.headers import read_headers
 from fathom.checkpoint.naming import Assignment, assign
 from fathom.checkpoint.scaled import join_scales
@@ -20,9 +20,9 @@ from fathom.dialects import gguf
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect, find
 from fathom.dialects.rules import Rule
-from fathom.errors import ConfigError, ModelFileError, NotFoundError
+from fathom.errors import ConfigError, ModelFileError, NotFoundError, TensorMismatchError
 from fathom.spec.model import Model
-from fathom.spec.parts import parameters
+from fathom.spec.parts import Parameter, parameters
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,25 @@ class Description:
                 f"{self.path} holds a configuration but no weights;"
                 " `fathom explain` and `fathom fit` work from it, running needs the weights"
             )
-        wanted = [parameter.name for parameter in parameters(self.spec)]
-        return assign(self.rules(), self.contents.tensors, wanted, prefix=self.dialect.prefix)
+        wanted = {parameter.name: parameter for parameter in parameters(self.spec)}
+        found = assign(self.rules(), self.contents.tensors, wanted, prefix=self.dialect.prefix)
+        for assignment in found:
+            theirs = [self.contents.tensors[name] for name in assignment.theirs]
+            _require_agreement(theirs, [wanted[name] for name in assignment.ours])
+        return found
+
+
+def _require_agreement(theirs: Sequence[TensorInfo], ours: Sequence[Parameter]) -> None:
+    """Refuse sizes of a configuration that the file does not bear out, before memory is taken.
+
+    No rule changes how many numbers there are, so counting them is enough here; shapes are
+    compared when each tensor is read.
+    """
+    if sum(tensor.elements for tensor in theirs) != sum(each.elements for each in ours):
+        raise TensorMismatchError(
+            f"'{theirs[0].name}' is {list(theirs[0].shape)} in the file, and the configuration says"
+            f" {list(ours[0].shape)} for '{ours[0].name}'; take both from one place"
+        )
 
 
 def describe(path: Path, *, allow_pickle: bool = False) -> Description:
@@ -114,7 +131,7 @@ def _published_configuration(path: Path) -> dict[str, object]:
             f"{folder} has no config.json beside the weights, so nobody can know what they are;"
             " copy it from where the weights come from"
         )
-    return read_json(file, infinities=True)
+    return read_configuration(file)
 
 
 def _gguf_configuration(contents: Contents) -> dict[str, object]:

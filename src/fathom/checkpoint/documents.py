@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,11 +20,12 @@ __all__ = ["parse_json", "read_json"]
 
 
 def read_json(
-    path: Path, *, limit: Limit = JSON_BYTES, infinities: bool = False
+    path: Path, *, limit: Limit = JSON_BYTES, boundless: Collection[str] = ()
 ) -> dict[str, object]:
     """Read a JSON object from a file such as ``config.json``.
 
-    `infinities` are what Python's writer, and so many a ``config.json``, spells ``Infinity``.
+    `boundless` are keys that may hold ``Infinity``, which Python's writer spells so and JSON
+    does not know.
 
     Raises:
         NotFoundError: there is no such file.
@@ -41,17 +43,17 @@ def read_json(
     if raw.startswith(b"\xef\xbb\xbf") or b"\0" in raw:
         detail = "not plain UTF-8 (byte order mark or UTF-16); save it again as UTF-8"
         raise ModelFileError("E_HEADER_ENCODING", detail, file=path)
-    return parse_json(raw, file=path, infinities=infinities)
+    return parse_json(raw, file=path, boundless=boundless)
 
 
-def parse_json(raw: bytes, *, file: Path, infinities: bool = False) -> dict[str, object]:
+def parse_json(raw: bytes, *, file: Path, boundless: Collection[str] = ()) -> dict[str, object]:
     """Parse UTF-8 JSON whose outermost value is an object; `file` is for the error only."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         detail = "not valid UTF-8; fetch the file again"
         raise ModelFileError("E_HEADER_ENCODING", detail, file=file, offset=error.start) from None
-    value = _load(text, file, infinities)
+    value = _load(text, file, boundless)
     if not isinstance(value, dict):
         detail = f"expected a JSON object, found {type(value).__name__}"
         raise ModelFileError("E_HEADER_SYNTAX", detail, file=file)
@@ -61,9 +63,16 @@ def parse_json(raw: bytes, *, file: Path, infinities: bool = False) -> dict[str,
     return value
 
 
-def _load(text: str, file: Path, infinities: bool) -> object:
+def _load(text: str, file: Path, boundless: Collection[str]) -> object:
+    infinite: list[str] = []  # what was read as such and not yet found under a key
+
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         result = dict(pairs)
+        if infinite:
+            for name, value in pairs:
+                if name not in boundless and _holds_infinity(value):
+                    reject(infinite[0])
+            infinite.clear()
         if len(result) != len(pairs):
             twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
             detail = f"the key {twice[:80]!r} occurs twice; keep one"
@@ -75,7 +84,10 @@ def _load(text: str, file: Path, infinities: bool) -> object:
         return number if math.isfinite(number) else reject(literal)
 
     def constant(literal: str) -> float:
-        return float(literal) if infinities and literal != "NaN" else reject(literal)
+        if not boundless or literal == "NaN":
+            reject(literal)
+        infinite.append(literal)
+        return float(literal)
 
     def reject(literal: str) -> NoReturn:
         detail = f"{literal[:40]} is not a finite number; JSON has none such"
@@ -90,6 +102,13 @@ def _load(text: str, file: Path, infinities: bool) -> object:
     except ValueError as error:  # JSONDecodeError, or an integer of thousands of digits
         detail = f"not valid JSON: {str(error)[:160]}; fetch the file again"
         raise ModelFileError("E_HEADER_SYNTAX", detail, file=file) from None
+
+
+def _holds_infinity(value: object) -> bool:
+    """Whether a value is infinite, or a list that holds such; objects answer for themselves."""
+    if isinstance(value, list):
+        return any(_holds_infinity(item) for item in value)
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _check_depth(value: object, file: Path) -> None:

@@ -57,12 +57,12 @@ def read_header(path: Path) -> Contents:
 
 
 def check_name(name: str, path: Path) -> None:
-    """Refuse a tensor name that is empty, too long or holds control characters.
+    """Refuse a tensor name that is empty, too long or holds what a terminal would obey.
 
     A name is a key and never a path, so ``../x`` is harmless.
     """
     TENSOR_NAME.check(len(name.encode()), "a tensor name is too long", file=path, code="E_NAME")
-    if not name or any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if not name or not name.isprintable():
         detail = f"a tensor is named {name[:80]!r}; names are printable and not empty"
         raise ModelFileError("E_NAME", detail, file=path)
 
