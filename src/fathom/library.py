@@ -30,7 +30,15 @@ from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.checkpoint.sentence_transformers import stated_vector
 from fathom.checkpoint.storage import cache_folder
 from fathom.errors import DoesNotFitError, RequestError
-from fathom.generation.tasks import PairTasks, ReadingTasks, require_reading, require_writing
+from fathom.generation.published import Published, legacy
+from fathom.generation.tasks import (
+    PairTasks,
+    ReadingTasks,
+    require_beams,
+    require_reading,
+    require_texts,
+    require_writing,
+)
 from fathom.planning.calibration import calibrate
 from fathom.planning.costs import BYTES
 from fathom.planning.explanation import Counted, Explanation
@@ -45,6 +53,7 @@ from fathom.spec.classes import model_class, model_outputs
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.parts import active, count
+from fathom.spec.tasks import possible
 
 if TYPE_CHECKING:
     import torch
@@ -52,8 +61,7 @@ if TYPE_CHECKING:
     from fathom.generation.embedding import Embedder
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
-    from fathom.generation.pair import PairEngine
-    from fathom.generation.request import Sampling
+    from fathom.generation.pair import Opening, PairEngine
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
@@ -268,10 +276,25 @@ class Model(Adapting, ReadingTasks, PairTasks):
         """What measurements of it are filed under."""
         return subject(self.card.name, self._description)
 
-    def logits(self, token_ids: Sequence[Sequence[int]] | torch.Tensor) -> torch.Tensor:
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it can be asked for, by the names of `spec.tasks.TASKS`; the likeliest first."""
+        published = self._config.get("task_specific_params")
+        named = tuple(map(str, published)) if isinstance(published, Mapping) else ()
+        infills = self.tokenizer.infill is not None
+        return possible(self.spec, chats=self.card.chat_template, infills=infills, published=named)
+
+    def logits(
+        self,
+        token_ids: Sequence[Sequence[int]] | torch.Tensor,
+        written: Sequence[Sequence[int]] | torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return scores for whole sequences of one length: (batch, length, vocabulary) float32.
 
+        A model that reads one text and writes another takes both, and scores the one written.
+
         Raises:
+            UnsupportedTaskError: for one text where there must be two, or two where one.
             RequestError: for ids outside the vocabulary, or sequences of different lengths.
             ContextLengthError: for sequences longer than the context.
         """
@@ -279,17 +302,22 @@ class Model(Adapting, ReadingTasks, PairTasks):
 
         from fathom.generation.scoring import checked_tokens
 
-        tokens = checked_tokens(token_ids, self.spec)
+        require_texts(self.spec, 1 if written is None else 2)
+        texts = [checked_tokens(token_ids, self.spec).to(self.device)]
+        if written is not None:
+            texts.append(checked_tokens(written, self.spec).to(self.device))
         with torch.inference_mode():
-            scores: torch.Tensor = self.module(tokens.to(self.device))
+            scores: torch.Tensor = self.module(*texts)
         return scores.float()
 
     def generate(self, prompt: str, **options: object) -> Generation:
         """Continue a text; iterate over the result for pieces of it.
 
         Options: max_tokens, temperature, top_k, top_p, min_p, repetition_penalty,
-        presence_penalty, frequency_penalty, logit_bias, seed, stop, logprobs, reasoning_budget.
-        What is not given is as the model's publisher wants it, and greedy where they say nothing.
+        presence_penalty, frequency_penalty, logit_bias, seed, stop, logprobs, reasoning_budget,
+        min_tokens, no_repeat_ngram_size, and of models that read one text to write another beams,
+        length_penalty, early_stopping. What is not given is as the model's publisher wants it, and
+        greedy where they say nothing; the result's `notes` tell what of that is not applied.
 
         What a model thinks before it answers is not part of the text: a piece has it as its
         `reasoning`, and so has the result.
@@ -319,6 +347,7 @@ class Model(Adapting, ReadingTasks, PairTasks):
             TokenizerError: when there is no template, or it refuses the messages.
             RequestError, ContextLengthError: as `generate`.
         """
+        require_writing(self.spec)
         text = self.tokenizer.chat.render(messages, tools)
         return self._generate(self.tokenizer.encode(text, add_special=False), options)
 
@@ -338,26 +367,47 @@ class Model(Adapting, ReadingTasks, PairTasks):
         found = gap(self.tokenizer, prefix, suffix)
         return self._generate(found.prompt, {"end": found.end, **options})
 
-    def _generate(self, prompt: Sequence[int], options: Mapping[str, object]) -> Generation:
-        from fathom.generation.request import Request
-
+    def _generate(
+        self, prompt: Sequence[int], options: Mapping[str, object], task: str | None = None
+    ) -> Generation:
+        """Begin an answer, by the publisher's defaults for a task where there are such."""
         require_writing(self.spec)
-        request = Request.asked(prompt, self._sampling, options)
-        if request.max_tokens is None and not isinstance(self.spec, EncoderDecoder):
-            room = max(1, self.spec.context - len(request.prompt))
-            request = replace(request, max_tokens=min(room, ANSWER_TOKENS))
+        require_beams(self.spec, options)
+        published = self._published(task)
+        room = self.spec.context - (published.opening or len(prompt))
+        room = room if isinstance(self.spec, EncoderDecoder) else min(room, ANSWER_TOKENS)
+        request, notes = published.request(prompt, options, max(1, room))
         generation = self._engine.generate(request)
         capacity = self._engine.capacity(len(request.prompt), request.max_tokens or 1)
-        generation.predicted = self.fit(context=capacity).forecast(len(request.prompt))
+        forecast = self.fit(context=capacity, batch=request.beams.beams)
+        generation.predicted = forecast.forecast(len(request.prompt))
+        generation.notes = notes
         return generation
 
-    @cached_property
-    def _sampling(self) -> Sampling:
-        """How the publisher wants tokens chosen."""
-        from fathom.generation.request import Sampling
+    def _published(self, task: str | None = None) -> Published:
+        """Return how the publisher wants text written, for a task if they say so."""
+        opening = None
+        if isinstance(self.spec, EncoderDecoder):
+            opening = len(self._opening.tokens)
+        special = self._config.get("task_specific_params")
+        stated = special.get(task) if isinstance(special, Mapping) else None
+        overlay = stated if isinstance(stated, Mapping) else {}
+        overlay = {str(key): value for key, value in overlay.items() if key != "prefix"}
+        return Published.read({**self._stated, **overlay}, opening=opening)
 
+    @cached_property
+    def _stated(self) -> Mapping[str, object]:
+        """What the publisher states on generating; older pairs do so in config.json."""
         file = self._description.folder / "generation_config.json"
-        return Sampling.published(read_json(file)) if file.is_file() else Sampling()
+        if file.is_file():
+            return read_json(file)
+        return legacy(self._config) if isinstance(self.spec, EncoderDecoder) else {}
+
+    @cached_property
+    def _opening(self) -> Opening:
+        from fathom.generation.pair import Opening
+
+        return Opening.published(self._stated, self._config)
 
     @cached_property
     def _engine(self) -> Engine | PairEngine:
@@ -378,14 +428,12 @@ class Model(Adapting, ReadingTasks, PairTasks):
         )
 
     def _pair_engine(self, dtype: torch.dtype) -> PairEngine:
-        from fathom.generation.pair import Opening, PairEngine
+        from fathom.generation.pair import PairEngine
 
-        file = self._description.folder / "generation_config.json"
-        stated = read_json(file) if file.is_file() else {}
         return PairEngine(
             self._module,  # type: ignore[arg-type]
             self.tokenizer,
-            Opening.published(stated, self._config),
+            self._opening,
             dtype=dtype,
             device=self.device,
             context=self.spec.context,

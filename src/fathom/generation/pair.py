@@ -10,6 +10,8 @@ from torch import Tensor
 
 from fathom.blocks.cross import Source
 from fathom.errors import ConfigError, ContextLengthError
+from fathom.generation.adjusting import Adjuster
+from fathom.generation.beams import BeamSearch
 from fathom.generation.coder import TextCoder
 from fathom.generation.measuring import Meter
 from fathom.generation.reasoning import Piece
@@ -22,10 +24,9 @@ from fathom.models.encoder_decoder import EncoderDecoder
 
 @dataclass(frozen=True)
 class Opening:
-    """What stands before a text that is written, and tokens that never stand in one."""
+    """What stands before a text that is written."""
 
     tokens: tuple[int, ...]
-    banned: tuple[int, ...] = ()
 
     @classmethod
     def published(cls, *configs: Mapping[str, object]) -> Opening:
@@ -40,16 +41,11 @@ class Opening:
         start, first = stated.get("decoder_start_token_id"), stated.get("forced_bos_token_id")
         if not isinstance(start, int):
             raise ConfigError("config.json names no 'decoder_start_token_id' to begin an answer")
-        words = stated.get("bad_words_ids")
-        listed = words if isinstance(words, list) else []
-        banned = tuple(word[0] for word in listed if isinstance(word, list) and len(word) == 1)
-        if len(banned) != len(listed):
-            raise ConfigError("'bad_words_ids' of more than one token are not supported")
-        return cls((start, first) if isinstance(first, int) else (start,), banned)
+        return cls((start, first) if isinstance(first, int) else (start,))
 
 
 class PairEngine:
-    """Reads the prompt whole, then writes token by token."""
+    """Reads the prompt whole, then writes token by token, or follows several beams."""
 
     def __init__(
         self,
@@ -94,6 +90,7 @@ class PairEngine:
             max_tokens=wanted,
             vocabulary=self.model.spec.vocabulary,
             device=self.device,
+            before=self.opening.tokens,
         )
         meter = Meter(self.device, self.load_seconds)
         return Generation(sequence, self._pieces(sequence, meter), meter)
@@ -104,40 +101,67 @@ class PairEngine:
 
     def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[Piece, None, None]:
         meter.start()
-        prompt = sequence.request.prompt
+        request = sequence.request
         state = PairState(
             self.model.spec,
-            batch=1,
+            batch=request.beams.beams,
             capacity=sequence.max_tokens + len(self.opening.tokens),
-            source=len(prompt),
+            source=len(request.prompt),
             dtype=self.dtype,
             device=self.device,
         )
+        written = self._searched if request.beams.beams > 1 else self._written
         try:
-            with meter.reading(len(prompt)):
-                source = self._read(prompt)
-                piece = sequence.take(self._scores(self.opening.tokens, source, state))
-            if piece:
-                yield piece
-            while sequence.finish_reason is None:
-                with meter.writing():
-                    piece = sequence.take(self._scores(sequence.tokens[-1:], source, state))
-                if piece:
-                    yield piece
+            yield from written(sequence, state, meter)
         finally:
             meter.end()
 
-    @torch.inference_mode()
-    def _read(self, prompt: Sequence[int]) -> Source:
-        row = torch.tensor([list(prompt)], dtype=torch.long, device=self.device)
-        return self.model.encode(row)
+    def _written(
+        self, sequence: TokenSequence, state: PairState, meter: Meter
+    ) -> Generator[Piece, None, None]:
+        """Write one sequence, token by token."""
+        prompt = sequence.request.prompt
+        with meter.reading(len(prompt)):
+            source = self._read(prompt, 1)
+            piece = sequence.take(self._scores([self.opening.tokens], source, state)[0])
+        if piece:
+            yield piece
+        while sequence.finish_reason is None:
+            with meter.writing():
+                piece = sequence.take(self._scores([sequence.tokens[-1:]], source, state)[0])
+            if piece:
+                yield piece
+
+    def _searched(
+        self, sequence: TokenSequence, state: PairState, meter: Meter
+    ) -> Generator[Piece, None, None]:
+        """Follow several sequences, and give the best as one piece when nothing better can come."""
+        request, rows = sequence.request, sequence.request.beams.beams
+        vocabulary, opening = self.model.spec.vocabulary, self.opening.tokens
+        adjuster = Adjuster(
+            request.sampling, sequence.limits, len(opening), vocabulary, self.device
+        )
+        search = BeamSearch(
+            request.beams, adjuster, opening, end=sequence.end, max_tokens=sequence.max_tokens
+        )
+        with meter.reading(len(request.prompt)):
+            source = self._read(request.prompt, rows)
+            state.reorder(search.take(self._scores([opening] * rows, source, state)))
+        while not search.done:
+            with meter.writing():
+                last = [[token] for token in search.last]
+                state.reorder(search.take(self._scores(last, source, state)))
+        yield sequence.replay(search.best)
 
     @torch.inference_mode()
-    def _scores(self, tokens: Sequence[int], source: Source, state: PairState) -> Tensor:
-        """Add tokens to what is written and return the scores after the last, (vocabulary,)."""
-        row = torch.tensor([list(tokens)], dtype=torch.long, device=self.device)
-        hidden = self.model.hidden(row, source, step=state.advance(len(tokens)), state=state)
-        scores = self.model.scores(hidden[:, -1])[0]
-        if self.opening.banned:
-            scores[list(self.opening.banned)] = torch.finfo(scores.dtype).min
-        return scores
+    def _read(self, prompt: Sequence[int], rows: int) -> Source:
+        """Read a prompt once, for so many answers to it."""
+        row = torch.tensor([list(prompt)], dtype=torch.long, device=self.device)
+        return Source(self.model.encode(row).hidden.expand(rows, -1, -1))
+
+    @torch.inference_mode()
+    def _scores(self, tokens: Sequence[Sequence[int]], source: Source, state: PairState) -> Tensor:
+        """Add tokens to each row and return the scores after the last, (rows, vocabulary)."""
+        rows = torch.tensor(tokens, dtype=torch.long, device=self.device)
+        hidden = self.model.hidden(rows, source, step=state.advance(rows.shape[1]), state=state)
+        return self.model.scores(hidden[:, -1])
