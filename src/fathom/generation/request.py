@@ -7,57 +7,23 @@ depends on the model (its context, its vocabulary) the engine checks before any 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from dataclasses import dataclass, field, fields, replace
 
 from fathom.errors import ConfigError, RequestError, nearest
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The finite numbers that an option takes, both ends included; only whole ones if `whole`."""
-
-    least: float
-    most: float
-    whole: bool = False
-
-    def accepts(self, value: object) -> bool:
-        """Tell whether a value is such a number. True and False are not numbers here."""
-        kind = Integral if self.whole else Real
-        if isinstance(value, bool) or not isinstance(value, kind):
-            return False
-        return value <= self.most and not value < self.least  # NaN fails the first
-
-    def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        return f"{kind} from {self.least:,} to {self.most:,}"
-
-
-# The bounds of the penalties and of the bias are those of the OpenAI API.
-RANGES: Mapping[str, Range] = {
-    "temperature": Range(0, 100),
-    "top_k": Range(0, 2**31, whole=True),
-    "top_p": Range(0, 1),
-    "min_p": Range(0, 1),
-    "repetition_penalty": Range(0.01, 100),
-    "presence_penalty": Range(-2, 2),
-    "frequency_penalty": Range(-2, 2),
-    "seed": Range(0, 2**63 - 1, whole=True),
-}
-BIAS = Range(-100, 100)
-TOKEN = Range(0, 2**31, whole=True)
-MAX_TOKENS = Range(1, 2**31, whole=True)
-LOGPROBS = Range(0, 1000, whole=True)
-REASONING = Range(0, 2**31, whole=True)
+from fathom.generation.constraints import Beams, Constraints
+from fathom.generation.ranges import (
+    BIAS,
+    LOGPROBS,
+    MAX_TOKENS,
+    RANGES,
+    REASONING,
+    TOKEN,
+    require,
+)
 
 COLDEST = 1e-6  # a temperature below this is taken as 0: float32 scores would overflow
 _NARROWING = ("top_k", "top_p", "min_p")
 _PUBLISHED = ("temperature", *_NARROWING, "repetition_penalty")
-
-
-def _require(allowed: Range, name: str, value: object) -> None:
-    if not allowed.accepts(value):
-        raise RequestError(f"{name} must be {allowed}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -91,12 +57,12 @@ class Sampling:
             value = getattr(self, name)
             if value is None and name == "seed":
                 continue
-            _require(allowed, name, value)
+            require(allowed, name, value)
         if not isinstance(self.logit_bias, Mapping):
             raise RequestError(f"logit_bias must map token ids to {BIAS}")
         for token, bias in self.logit_bias.items():
-            _require(TOKEN, "a token id in logit_bias", token)
-            _require(BIAS, f"logit_bias of token {token}", bias)
+            require(TOKEN, "a token id in logit_bias", token)
+            require(BIAS, f"logit_bias of token {token}", bias)
 
     @property
     def greedy(self) -> bool:
@@ -152,6 +118,8 @@ class Request:
         prompt: token ids, at least one.
         max_tokens: tokens that the answer may have; None for what the context has room for.
         sampling: how each token is chosen.
+        constraints: what may not be written.
+        beams: how many ways of writing are followed at once, without chance.
         stop: texts before which the answer ends; a single one may be given as a string. In
             reasoning they end nothing.
         end: ids that end the answer; None for the tokenizer's own, empty for none at all.
@@ -167,6 +135,8 @@ class Request:
     prompt: Sequence[int]
     max_tokens: int | None = None
     sampling: Sampling = Sampling()
+    constraints: Constraints = field(default_factory=Constraints)
+    beams: Beams = field(default_factory=Beams)
     stop: Sequence[str] = ()
     end: frozenset[int] | None = None
     logprobs: int | None = None
@@ -179,35 +149,66 @@ class Request:
         if not self.prompt:
             raise RequestError("the prompt is empty; give some text")
         for token in self.prompt:
-            _require(TOKEN, "a token id of the prompt", token)
+            require(TOKEN, "a token id of the prompt", token)
         if not all(isinstance(text, str) and text for text in stop):
             raise RequestError("a stop text must be a string of at least one character")
         if self.max_tokens is not None:
-            _require(MAX_TOKENS, "max_tokens", self.max_tokens)
+            require(MAX_TOKENS, "max_tokens", self.max_tokens)
         if self.logprobs is not None:
-            _require(LOGPROBS, "logprobs", self.logprobs)
+            require(LOGPROBS, "logprobs", self.logprobs)
         if self.reasoning_budget is not None:
-            _require(REASONING, "reasoning_budget", self.reasoning_budget)
+            require(REASONING, "reasoning_budget", self.reasoning_budget)
+        self._check_beams()
+
+    def _check_beams(self) -> None:
+        """Refuse what has no meaning for several sequences at once."""
+        if self.beams.beams == 1:
+            return
+        alone = {
+            "a temperature above 0": not self.sampling.greedy,
+            "logprobs": self.logprobs is not None,
+            "reasoning_budget": self.reasoning_budget is not None,
+        }
+        for option, asked in alone.items():
+            if asked:
+                raise RequestError(
+                    f"{option} and {self.beams.beams} beams do not go together; give beams=1"
+                )
 
     @classmethod
     def asked(
-        cls, prompt: Sequence[int], defaults: Sampling, options: Mapping[str, object]
+        cls,
+        prompt: Sequence[int],
+        defaults: Sampling,
+        options: Mapping[str, object],
+        *,
+        constraints: Constraints | None = None,
+        beams: Beams | None = None,
     ) -> Request:
-        """Return a request from options by name, its own and those of `Sampling` in one mapping.
+        """Return a request from options by name, its own and those of its parts in one mapping.
 
-        What is not given, or None, is as in `defaults` and in this class.
+        What is not given, or None, is as in the defaults and in this class.
 
         Raises:
             RequestError: for an unknown option, with the nearest names, or a bad value.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        own = {part.name for part in fields(cls)} - {"prompt", "sampling"}
-        known = own | {part.name for part in fields(Sampling)}
+        parts = (defaults, constraints or Constraints(), beams or Beams())
+        theirs = [{each.name for each in fields(part)} for part in parts]
+        own = {part.name for part in fields(cls)} - {"prompt", "sampling", "constraints"}
+        own -= {"beams"}  # which names a number of them: the part's own
+        known = own.union(*theirs)
         for name in given.keys() - known:
             raise RequestError(f"there is no option '{name}'.{nearest(name, sorted(known))}")
-        sampling = defaults.changed({name: given[name] for name in given.keys() - own})
+        chosen = [{name: given[name] for name in given.keys() & names} for names in theirs]
         stated = {name: given[name] for name in given.keys() & own}
-        return cls(prompt, sampling=sampling, **stated)  # type: ignore[arg-type]  # checked there
+        return cls(
+            prompt,
+            sampling=defaults.changed(chosen[0]),
+            constraints=replace(parts[1], **chosen[1]),  # type: ignore[arg-type]
+            beams=replace(parts[2], **chosen[2]),  # type: ignore[arg-type]
+            **stated,  # type: ignore[arg-type]  # checked there, as those are
+        )
 
     def check_vocabulary(self, vocabulary: int) -> None:
         """Raise RequestError unless every id and count exists in a vocabulary of that size."""
@@ -217,11 +218,15 @@ class Request:
                 f"the prompt holds token {highest:,}, but the model knows {vocabulary:,} tokens; "
                 "use the tokenizer of this model"
             )
-        for token in self.sampling.logit_bias:
-            if token >= vocabulary:
-                raise RequestError(
-                    f"logit_bias names token {token:,}, but the model knows {vocabulary:,} tokens"
-                )
+        for option, tokens in (
+            ("logit_bias", self.sampling.logit_bias),
+            ("what may not be written", self.constraints.tokens),
+        ):
+            for token in tokens:
+                if token >= vocabulary:
+                    raise RequestError(
+                        f"{option} names token {token:,}, but the model knows {vocabulary:,} tokens"
+                    )
         if self.logprobs is not None and self.logprobs > vocabulary:
             raise RequestError(
                 f"logprobs asks for {self.logprobs:,} tokens, but the model knows {vocabulary:,}"

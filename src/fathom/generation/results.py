@@ -75,6 +75,7 @@ class Generation:
 
     Attributes:
         predicted: what was forecast, set by whoever forecast it.
+        notes: what of the publisher's wishes was not applied, a line each, set likewise.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Generation:
         self._pieces = pieces
         self._meter = meter
         self.predicted = Forecast()
+        self.notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Generation:
         return self

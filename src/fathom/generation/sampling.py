@@ -1,4 +1,4 @@
-"""From a model's scores to the next token: penalties, temperature, narrowing, one draw.
+"""From a model's scores to the next token: adjustment, temperature, narrowing, one draw.
 
 The order and meaning of each stage are those of transformers' logits processors, which the tests
 hold it to. Narrowing works on ever fewer candidates instead of masking the whole vocabulary: the
@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fathom.errors import NumericError
+from fathom.errors import NumericError, RequestError
+from fathom.generation.adjusting import Adjuster
+from fathom.generation.constraints import Limits
 from fathom.generation.request import Sampling
 
 
@@ -32,54 +34,47 @@ class Sampler:
     def __init__(
         self,
         sampling: Sampling,
-        prompt: Sequence[int],
+        before: Sequence[int],
         vocabulary: int,
         device: torch.device | str = "cpu",
+        limits: Limits | None = None,
     ) -> None:
+        """Begin an answer that comes after some tokens: a prompt, or what opens an answer."""
         self.sampling = sampling
         self.seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         self._generator = torch.Generator().manual_seed(self.seed)
-        self._bias = _bias(sampling, vocabulary, device)
-        self._occurred = torch.zeros(vocabulary, dtype=torch.bool, device=device)
-        self._occurred[torch.tensor(prompt, dtype=torch.long, device=device)] = True
-        self._counts = torch.zeros(vocabulary, device=device)  # in the answer alone
+        self._adjuster = Adjuster(sampling, limits or Limits(), len(before), vocabulary, device)
+        self._written = list(before)
 
     def choose(self, scores: Tensor) -> int:
         """Return the next token for the model's scores (vocabulary,), and remember it.
 
         Raises:
             NumericError: when the best score is not a finite number.
+            RequestError: when no token may be written.
         """
-        scores = self.penalised(scores.float())
-        best, token = scores.max(dim=0)  # NaN wins over all
-        if not math.isfinite(best.item()):
+        raw = scores.float()
+        highest = raw.max().item()  # NaN wins over all
+        if not math.isfinite(highest):
             raise NumericError(
-                f"the model's best score is {best.item()}: its weights are broken or overflow in "
+                f"the model's best score is {highest}: its weights are broken or overflow in "
                 "this type; try float32"
             )
+        scores = self.penalised(raw)
+        best, token = scores.max(dim=0)
+        if best.item() == -math.inf:
+            raise RequestError("no token may be written here; loosen what may not be written")
         chosen = int(token.item()) if self.sampling.greedy else self._draw(scores)
         self.remember(chosen)
         return chosen
 
     def remember(self, token: int) -> None:
         """Take note of a token of the answer, for the penalties."""
-        self._occurred[token] = True
-        self._counts[token] += 1
+        self._written.append(token)
 
     def penalised(self, scores: Tensor) -> Tensor:
-        """Return float32 scores (vocabulary,) with bias and penalties applied."""
-        sampling = self.sampling
-        if self._bias is not None:
-            scores = scores + self._bias
-        if sampling.repetition_penalty != 1.0:
-            penalty = sampling.repetition_penalty
-            repeated = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(self._occurred, repeated, scores)
-        if sampling.presence_penalty != 0.0:
-            scores = scores - sampling.presence_penalty * (self._counts > 0)
-        if sampling.frequency_penalty != 0.0:
-            scores = scores - sampling.frequency_penalty * self._counts
-        return scores
+        """Return float32 scores (vocabulary,) with bias, penalties and constraints applied."""
+        return self._adjuster(scores[None], [self._written])[0]
 
     def _draw(self, scores: Tensor) -> int:
         """Return a token by its probability: where a number in [0, 1) falls in their sum."""
@@ -87,15 +82,6 @@ class Sampler:
         sums = probabilities.double().cumsum(dim=0)
         share = torch.rand((), dtype=torch.float64, generator=self._generator).item()
         return int(tokens[torch.searchsorted(sums, sums[-1] * share, right=True)].item())
-
-
-def _bias(sampling: Sampling, vocabulary: int, device: torch.device | str) -> Tensor | None:
-    if not sampling.logit_bias:
-        return None
-    bias = torch.zeros(vocabulary)
-    for token, value in sampling.logit_bias.items():
-        bias[token] = value
-    return bias.to(device)
 
 
 def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

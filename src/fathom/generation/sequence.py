@@ -6,12 +6,14 @@ hands each its own row of scores.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from fathom.generation.coder import TextCoder
+from fathom.generation.constraints import Limits
 from fathom.generation.reasoning import Budget, Piece, Splitter
 from fathom.generation.request import Request
 from fathom.generation.results import TokenLogprob, Usage
@@ -26,6 +28,8 @@ class TokenSequence:
 
     Attributes:
         tokens: the ids chosen, in order; the one that ended the answer is the last of them.
+        end: ids that end the answer.
+        limits: what may not be written in it.
         finish_reason: "stop" after an end token or a stop text, "length" at `max_tokens`.
         reused: prompt tokens that an engine knew from before, set by it.
         logprobs: one entry per token, None unless the request asks for them.
@@ -39,16 +43,20 @@ class TokenSequence:
         max_tokens: int,
         vocabulary: int,
         device: torch.device | str = "cpu",
+        before: Sequence[int] | None = None,
     ) -> None:
+        """Begin an answer after the prompt, or after the tokens `before` that open it."""
         self.request = request
         self.max_tokens = max_tokens
         self.tokens: list[int] = []
         self.reused = 0
         self.finish_reason: FinishReason | None = None
         self.logprobs: list[TokenLogprob] | None = None if request.logprobs is None else []
-        self.sampler = Sampler(request.sampling, request.prompt, vocabulary, device)
         self._coder = coder
-        self._end = _end(request, coder)
+        self.end = _end(request, coder)
+        self.limits = Limits(request.constraints, self.end, max_tokens)
+        before = request.prompt if before is None else before
+        self.sampler = Sampler(request.sampling, before, vocabulary, device, self.limits)
         self._stopper = Stopper(request.stop)
         self._splitter = Splitter(coder, request.prompt)
         self._budget = Budget(coder, request.reasoning_budget)
@@ -80,6 +88,19 @@ class TokenSequence:
         self.tokens.append(token)
         if self.logprobs is not None:
             self.logprobs.append(self._logprob(scores, token))
+        return self._accepted(token)
+
+    def replay(self, tokens: Sequence[int]) -> Piece:
+        """Take tokens that were chosen elsewhere, up to the end of the answer, as one piece."""
+        pieces = []
+        for token in tokens:
+            if self.finish_reason is not None:
+                break
+            self.tokens.append(token)
+            pieces.append(self._accepted(token))
+        return Piece("".join(pieces), "".join(piece.reasoning for piece in pieces))
+
+    def _accepted(self, token: int) -> Piece:
         piece = self._advance(token)
         self._pieces.append(piece)
         return piece
@@ -93,8 +114,10 @@ class TokenSequence:
         return token
 
     def _advance(self, token: int) -> Piece:
-        if token in self._end:
-            self.finish_reason = "stop"
+        if token in self.end:
+            forced = token == self.request.constraints.forced_end
+            cut = forced and len(self.tokens) == self.max_tokens
+            self.finish_reason = "length" if cut else "stop"
             return self._last_text()
         certain = self._splitter.push(token)
         piece = Piece(self._stopper.push(certain), certain.reasoning)

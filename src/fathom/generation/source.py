@@ -53,6 +53,10 @@ class PairState:
         """Reserve places for the next `length` tokens written, and return their step."""
         return self._own.advance(length)
 
+    def reorder(self, rows: Tensor) -> None:
+        """Let each row go on from what another had written; all read the same text."""
+        self._own.reorder(rows)
+
     def reset(self) -> None:
         """Forget both texts, keeping the memory."""
         self._own.reset()

@@ -88,6 +88,13 @@ class ContiguousState:
         self._counts = self._counts + real.sum(dim=1, keepdim=True)
         return step
 
+    def reorder(self, rows: Tensor) -> None:
+        """Let row i go on from what row `rows[i]` held, (batch,); none of them may be padded."""
+        if rows.tolist() == list(range(self.batch)):
+            return
+        for layer in self.layers:
+            layer.reorder(rows, self.used)
+
     def reset(self) -> None:
         """Forget everything, keeping the memory."""
         self.used = 0
@@ -170,6 +177,12 @@ class LayerState:
         everything = torch.cat((kept[:, :, : places.before], new), dim=2)
         kept[:, :, places.slots] = new[:, :, -len(places.slots) :]
         return everything
+
+    def reorder(self, rows: Tensor, used: int) -> None:
+        """Put rows in the place of others, as far as there is something in them."""
+        for name, array in self.arrays.items():
+            held = array if name in self.remembered else array[:, :, :used]
+            held.copy_(held[rows])
 
     def recall(self, name: str) -> Tensor | None:
         """Return a remembered array, or None at the start of a sequence."""

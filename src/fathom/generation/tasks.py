@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fathom.generation.embedding import Embedder
     from fathom.generation.labelling import Answer, Filling, Label, Labeller, Ranked, Span
     from fathom.generation.results import Generation
+    from fathom.inputs.tokenizer import Tokenizer
 
 H = TypeVar("H", MaskedHead, SequenceHead, TokenHead, SpanHead)
 
@@ -127,7 +128,12 @@ class _Writing(_Opened, Protocol):
     @property
     def _config(self) -> Mapping[str, object]: ...
 
-    def generate(self, prompt: str, **options: object) -> Generation: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def _generate(
+        self, prompt: Sequence[int], options: Mapping[str, object], task: str | None = None
+    ) -> Generation: ...
 
 
 class PairTasks:
@@ -140,7 +146,8 @@ class PairTasks:
             UnsupportedTaskError: for a model that does not read one text to write another.
         """
         _require_pair(self.spec, "summarize a text by itself")
-        return self.generate(_prefixes(self._config).get("summarization", "") + text, **options)
+        before = _prefixes(self._config).get("summarization", "")
+        return self._generate(self.tokenizer.encode(before + text), options, "summarization")
 
     def translate(
         self: _Writing, text: str, *, languages: tuple[str, str] | None = None, **options: object
@@ -165,11 +172,12 @@ class PairTasks:
         }
         asked = None if languages is None else "_to_".join(languages)
         if asked is None and not known:
-            return self.generate(text, **options)
-        if asked not in known:
+            return self._generate(self.tokenizer.encode(text), options, "translation")
+        if asked is None or asked not in known:
             pairs = ", ".join(pair.replace("_to_", " to ") for pair in known) or "one pair alone"
             raise RequestError(f"name languages that this model was made for: {pairs}")
-        return self.generate(known[asked] + text, **options)
+        ids = self.tokenizer.encode(known[asked] + text)
+        return self._generate(ids, options, lead + asked)
 
 
 def _prefixes(config: Mapping[str, object]) -> dict[str, str]:
@@ -208,6 +216,31 @@ def require_writing(spec: Spec) -> None:
     decided, _ = model_class(spec)
     if isinstance(spec, Encoder) or decided == "embedding":
         raise _unsupported(spec, "write text", "an LLM or SLM, such as smollm2:135m")
+
+
+def require_beams(spec: Spec, options: Mapping[str, object]) -> None:
+    """Refuse several beams for a model that continues its prompt.
+
+    Raises:
+        UnsupportedTaskError: saying what to do instead.
+    """
+    if options.get("beams") not in (None, 1) and not isinstance(spec, EncoderDecoder):
+        raise _unsupported(
+            spec, "follow several beams", "a seq2seq model, such as T5, or leave out beams"
+        )
+
+
+def require_texts(spec: Spec, given: int) -> None:
+    """Refuse to score one text with a model that needs two, or two with one that takes one.
+
+    Raises:
+        UnsupportedTaskError: saying what to pass.
+    """
+    wanted = 2 if isinstance(spec, EncoderDecoder) else 1
+    if given != wanted:
+        decided, rule = model_class(spec)
+        call = "logits(read, written)" if wanted == 2 else "logits(token_ids)"
+        raise UnsupportedTaskError(f"this model's class is {decided} ({rule}); call {call}")
 
 
 def require_reading(spec: Spec) -> None:
