@@ -52,10 +52,11 @@ def read(file: Path | None = None) -> tuple[Line, ...]:
     """Return the lines that can be read; warn of the others."""
     file = file or place()
     try:
-        stamp = file.stat().st_mtime_ns
+        lines, faults = _read(file, file.stat().st_mtime_ns)
     except FileNotFoundError:
         return ()
-    lines, faults = _read(file, stamp)
+    except OSError as error:
+        lines, faults = (), (f"{file.name} cannot be read ({error.strerror})",)
     for fault in faults:
         warnings.warn(f"{fault}; the shipped value stands", stacklevel=2)
     return lines

@@ -23,7 +23,12 @@ from fathom.catalog.overlay import Line
 from fathom.errors import FetchError, RequestError, nearest
 
 TIMEOUT = 30  # seconds for one answer
+_ABSENT = {401, 403, 404, 410}  # answers about one document, not about the source
 LARGEST = 64 * 2**20  # bytes of one answer; models.dev's is 3 MB
+
+
+class AbsentError(FetchError):
+    """One document of a source that is not there, or not for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Ask:
                 content = answer.read(LARGEST + 1)
         except urllib.error.HTTPError as error:
             error.close()
-            raise FetchError(f"{self.place}{path} answers {error.code} {error.reason}") from None
+            kind = AbsentError if error.code in _ABSENT else FetchError
+            raise kind(f"{self.place}{path} answers {error.code} {error.reason}") from None
         except (urllib.error.URLError, TimeoutError, OSError) as error:
             raise FetchError(
                 f"{self.place} cannot be reached ({error}); the shipped catalogue stands"
@@ -138,6 +144,9 @@ def _told(adapter: Adapter, place: str) -> tuple[list[Line], tuple[str, ...]]:
     lines: dict[tuple[str, str], Line] = {}
     left = []
     for card, field, value in adapter.read(Ask(place.rstrip("/"), headers)):
+        if isinstance(value, AbsentError):
+            left.append(f"{card}: {value}")
+            continue
         content = {"is": value, "source": adapter.place, "date": today, "basis": "compared"}
         try:
             known = fact(field, content, "", "")
@@ -192,7 +201,11 @@ def _hub(ask: Ask) -> Iterator[tuple[str, str, object]]:
         hub = next((variant.hub for variant in model.variants if variant.hub), None)
         if hub is None:
             continue
-        card = _table(_table(ask(f"/api/models/{hub}")).get("cardData"))
+        try:
+            card = _table(_table(ask(f"/api/models/{hub}")).get("cardData"))
+        except AbsentError as error:
+            yield key, "hub", error
+            continue
         licence = str(card.get("license", "")).casefold()
         yield from _some(key, licence=spelled.get(licence))
         languages = card.get("language")
