@@ -35,6 +35,8 @@ VERBS: dict[str, Verb] = {
         "fathom.cli.explain", "what it is made of and what a token costs, from the configuration"
     ),
     "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
+    "bench": Verb("fathom.cli.bench", "measure speed and memory beside what was predicted"),
+    "measurements": Verb("fathom.cli.measurements", "list, export or forget what was measured"),
     "convert": Verb("fathom.cli.convert", "write any readable checkpoint as a safetensors folder"),
     "pull": Verb("fathom.cli.pull", "fetch a checkpoint and say where it lies"),
     "models": Verb("fathom.cli.models", "the models of the catalogue, chosen and sorted"),

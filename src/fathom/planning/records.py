@@ -26,8 +26,9 @@ from fathom.spec.parts import active, count
 Kind = Literal["run", "bench"]
 
 # Names of figures. The unit ends the name; a figure of memory begins with `memory_` and is in
-# bytes. `memory_total` is the most that the process held, so that it compares with the sum of
-# the terms; `memory_allocator_peak` is what torch's own allocator counted on an accelerator.
+# bytes: `memory_total` is the most that the process held, the sum of the terms on a processor;
+# `memory_growth` is that without the idle runtime; `memory_allocator_peak` is the most that
+# torch's own allocator counted on an accelerator, to which the terms add up there.
 DECODE = "decode_tokens_per_second"
 PREFILL = "prefill_tokens_per_second"
 FIRST = "seconds_to_first_token"
@@ -35,6 +36,7 @@ LOAD = "load_seconds"
 TEXTS = "texts_per_second"
 MEMORY = "memory_"
 TOTAL = "memory_total"
+GROWTH = "memory_growth"
 ALLOCATOR = "memory_allocator_peak"
 LOADING = "memory_loading_peak"
 WAITED = "waited_share"  # of its time, that the process waited for a core
