@@ -6,7 +6,7 @@ does not read the classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -19,9 +19,10 @@ from fathom.errors import CatalogError, NotFoundError, nearest
 KINDS: Mapping[str, str] = {
     "model": "fathom.catalog.models:models",
     "tool": "fathom.catalog.tools:tools",
+    "class": "fathom.catalog.classes:classes",
+    "criterion": "fathom.catalog.criteria:criteria",
+    "table": "fathom.catalog.criteria:tables",
 }
-# Ids that other parts of the catalogue have yet to answer, by the letter they begin with.
-PENDING: Mapping[str, str] = {"C": "classes", "P": "criteria", "D": "tables and diagrams"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,6 @@ def resolve(key: str) -> Entry:
 def names_of(entry: str) -> tuple[str, ...]:
     """Return the ids that lead to "kind:name"."""
     return tuple(key for key, place in ids().items() if place == entry)
-
-
-def unanswered(keys: Iterable[str]) -> tuple[str, ...]:
-    """Return those of some ids that nothing answers."""
-    return tuple(key for key in keys if key not in ids())
 
 
 def _entries(kind: str) -> Mapping[str, object]:
