@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,14 +87,14 @@ def pair(bert: Callable[..., Path], tmp_path: Path) -> Pair:
     """Return what makes a folder with a tiny random pair of stacks and a tokenizer."""
 
     def make(
-        kind: str, wishes: dict[str, object], seed: int = 3, **config: object
+        kind: str, wishes: dict[str, object], seed: int = 3, scale: float = 0.5, **config: object
     ) -> tuple[Path, Any]:
         torch.manual_seed(seed)
         name, small = KINDS[kind]
         model_class = getattr(transformers, name)
         model = model_class(model_class.config_class(**small, **config)).eval()
         for parameter in model.parameters():
-            parameter.data = torch.randn_like(parameter) * 0.5
+            parameter.data = torch.randn_like(parameter) * scale
         folder = tmp_path / f"{kind}-{seed}"
         model.save_pretrained(folder)
         file = folder / "generation_config.json"
@@ -107,22 +109,49 @@ def opened(folder: Path) -> library.Model:
     return library.open(str(folder), dtype="float32", device="cpu")
 
 
+@pytest.mark.parametrize("ends", [(3,), (3, *range(8, 17))], ids=["rarely", "often"])
 @pytest.mark.parametrize("wishes", WISHES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_tokens_are_the_references(pair: Pair, kind: str, wishes: str) -> None:
-    for seed in (3, 4):
-        folder, reference = pair(kind, {**WISHES[wishes], "max_length": 18}, seed)
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_tokens_are_the_references(
+    pair: Pair, kind: str, wishes: str, ends: tuple[int, ...]
+) -> None:
+    wish = {**WISHES[wishes], "max_length": 18, "eos_token_id": list(ends)}
+    folder, reference = pair(kind, wish, seed=len(wishes))
+    model = opened(folder)
+    generation = model.generate(TEXT)
+    text = "".join(generation)
+    ids = torch.tensor([model.tokenizer.encode(TEXT)])
+    theirs = reference.generate(ids)[0].tolist()
+    before = 2 if "forced_bos_token_id" in wish else 1
+    assert list(generation.tokens) == theirs[before:]
+    assert generation.notes == ()
+    assert text == generation.text
+    short = len(theirs) < 18
+    assert not short or generation.finish_reason == "stop"
+
+
+def test_any_search_is_the_references(pair: Pair) -> None:
+    """Texts, beams, lengths and endings drawn at random, on models that end sooner or later."""
+    chance = random.Random(11)
+    lengths = Counter[int]()
+    for seed in range(4):
+        often = {"eos_token_id": [3, 5, 6] if seed % 2 else 3}
+        folder, reference = pair("bart" if seed < 2 else "t5", often, seed, scale=0.25)
         model = opened(folder)
-        generation = model.generate(TEXT)
-        text = "".join(generation)
-        ids = torch.tensor([model.tokenizer.encode(TEXT)])
-        theirs = reference.generate(ids)[0].tolist()
-        before = 2 if "forced_bos_token_id" in WISHES[wishes] else 1
-        assert list(generation.tokens) == theirs[before:]
-        assert generation.notes == ()
-        assert text == generation.text
-        ended = generation.tokens[-1] == 3 and len(theirs) < 18
-        assert ended <= (generation.finish_reason == "stop")
+        for _ in range(12):
+            ids = chance.choices(range(7, 64), k=chance.randint(2, 12))
+            beams, most = chance.randint(2, 6), chance.randint(2, 20)
+            penalty = chance.choice([-1.0, 0.0, 0.4, 1.0, 2.5])
+            early = chance.choice([True, False, "never"])
+            shared = {"length_penalty": penalty, "early_stopping": early}
+            ours = model._generate(ids, {**shared, "beams": beams, "max_tokens": most})
+            list(ours)
+            theirs = reference.generate(
+                torch.tensor([ids]), num_beams=beams, max_new_tokens=most, **shared
+            )
+            assert list(ours.tokens) == theirs[0, 1:].tolist(), (seed, beams, most, shared)
+            lengths[len(ours.tokens)] += 1
+    assert len(lengths) > 6  # some end at once, some later, some are cut
 
 
 def test_options_of_a_request_come_before_the_publishers(pair: Pair) -> None:
