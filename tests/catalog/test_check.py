@@ -47,6 +47,7 @@ FAULTY = [
     ),
     ("missing", "parameters", replace(SOUND, variants=())),
     ("broken", "base", _changed(base=_fact(("nobody",)))),
+    ("broken", "classes", _changed(classes=_fact(("nothing",)))),
     ("broken", "maker", replace(SOUND, maker="nobody")),
 ]
 

@@ -139,6 +139,31 @@ def test_every_card_prints(name: str, door) -> None:
     assert shipped()[name].title in out and "missing:" in out
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("M054", "Mixtral 8x7B"),
+        ("swe-bench", "Verified half thousand"),
+        ("s040", "S040"),
+        ("C007", "SLM"),
+        ("P001", "criterion"),
+        ("D014", "table"),
+    ],
+)
+def test_ids_and_tools_have_cards_too(asked: str, words: str, door) -> None:
+    code, out, err = door("model", asked)
+    assert (code, err) == (0, "") and words in out
+    assert isinstance(json.loads(door("model", asked, "--json")[1]), dict)
+
+
+def test_tools_name_verbs_that_exist() -> None:
+    from fathom.catalog.tools import tools
+    from fathom.cli.main import VERBS
+
+    named = {tool.here.split()[1] for tool in tools().values() if tool.here}
+    assert named and named <= set(VERBS)
+
+
 def test_a_closed_model_is_not_sized(door) -> None:
     _, out, _ = door("model", "gpt-4")
     assert "its memory is not estimated" in out

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fathom.catalog import ids, lineage, overlay
+from fathom.catalog.classes import classes
 from fathom.catalog.makers import makers
 from fathom.catalog.models import Model, models
 
@@ -90,7 +91,7 @@ def _missing(model: Model) -> Iterator[Finding]:
 
 def _broken() -> Iterator[Finding]:
     """References between data files that lead nowhere."""
-    known, people = models(), makers()
+    known, people, groups = models(), makers(), classes()
     for edge in lineage.edges():
         if edge.parent not in known:
             detail = f"names '{edge.parent}', which has no card"
@@ -99,6 +100,10 @@ def _broken() -> Iterator[Finding]:
         if model.maker not in people:
             detail = f"names '{model.maker}', which makers.toml does not have"
             yield Finding("broken", model.name, "maker", detail)
+        for word in model.words("classes"):
+            if word not in groups:
+                detail = f"names '{word}', which classes.toml does not have"
+                yield Finding("broken", model.name, "classes", detail)
     for key, place in ids.ids().items():
         kind, _, name = place.partition(":")
         if kind == "model" and name not in known:

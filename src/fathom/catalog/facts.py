@@ -77,7 +77,7 @@ FIELDS: Mapping[str, Field] = {
     "training": Field(str, "trained on"),
     "architecture": Field(str, "architecture"),
     "branch": Field(str, "branch", ("encoder-only", "encoder-decoder", "decoder-only")),
-    "base": Field(tuple, "based on"),
+    "base": Field(tuple, "follows"),
     "tuned_from": Field(tuple, "fine-tuned from"),
     "merged_from": Field(tuple, "merged from"),
     "distilled_from": Field(tuple, "distilled from"),

@@ -7,16 +7,18 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fathom.cli.output import print_columns, print_facts, print_json
+from fathom.cli.output import plain, print_columns, print_facts, print_json
 
 if TYPE_CHECKING:
     from fathom.catalog.facts import Fact
+    from fathom.catalog.ids import Entry
     from fathom.catalog.models import Model
 
 EXAMPLES = """\
   fathom model mixtral-8x7b
   fathom model "Llama 3.3 70B"
   fathom model gpt-4o --json
+  fathom model ollama
 """
 _WIDTH = 96  # of what is said in sentences
 _COLUMN = 56  # of a value in the table
@@ -24,7 +26,11 @@ _COLUMN = 56  # of a value in the table
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `model`."""
-    parser.add_argument("name", metavar="NAME", help="as `fathom models` lists it, or a hub id")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        help="as `fathom models` lists it, a hub id, a tool, or an id of the list",
+    )
     parser.add_argument("--prices", action="store_true", help="also what hosts ask for it")
 
 
@@ -34,7 +40,11 @@ def run(args: argparse.Namespace) -> int:
     from fathom.catalog.export import card
     from fathom.catalog.models import find
 
-    model = find(args.name)
+    entry = _entry(args.name)
+    if entry is not None and entry.kind != "model":
+        _print_entry(entry, args.json)
+        return 0
+    model = find(args.name if entry is None else entry.name)
     if args.json:
         listed = list(ids.names_of(f"model:{model.name}"))
         print_json(card(model) | {"ids": listed, **_offers(model, args.prices)})
@@ -43,6 +53,30 @@ def run(args: argparse.Namespace) -> int:
     if args.prices:
         _print_prices(model)
     return 0
+
+
+def _entry(name: str) -> Entry | None:
+    """Return what an id of the list leads to, or the tool of a name; None for anything else."""
+    from fathom.catalog.ids import ids, names_of, resolve
+
+    if name.upper() in ids():
+        return resolve(name.upper())
+    listed = names_of(f"tool:{name.casefold()}")
+    return resolve(listed[0]) if listed else None
+
+
+def _print_entry(entry: Entry, as_json: bool) -> None:
+    """Print the card of a tool, class, criterion or table, as far as it is text."""
+    content = plain(entry.content)
+    if as_json:
+        print_json({"id": entry.id, "kind": entry.kind, "card": content})
+        return
+    facts = [("id", entry.id), ("kind", entry.kind), ("name", entry.name), ("title", entry.title)]
+    told = content if isinstance(content, dict) else {}
+    rest = [(k, v) for k, v in told.items() if k not in ("name", "title") and isinstance(v, str)]
+    print_facts([*facts, *((key.replace("_", " "), value) for key, value in rest if value)])
+    if entry.kind == "class":
+        print(f"\n`fathom classes {entry.name}` shows it in full")
 
 
 def _print_card(model: Model) -> None:
