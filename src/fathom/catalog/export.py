@@ -161,7 +161,8 @@ def _introduction() -> str:
         f"{computed} sizes are computed from published configurations. Every value has a source "
         f"and a date: {compared} were compared with theirs by a program, the others written down "
         "from it once and are to be confirmed (`fathom model NAME`, `fathom catalog refresh`). "
-        "What nobody has published is unknown, above all the sizes of closed models."
+        "What nobody has published is unknown, above all the sizes of closed models. Compared "
+        "values are of models.dev (MIT License, Copyright (c) 2025 models.dev)."
     )
 
 
