@@ -1,0 +1,184 @@
+"""Models of the catalogue as candidates: what each will take and do on a target machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from fathom.catalog.models import Model, Variant, configuration, models
+from fathom.catalog.results import Result, results
+from fathom.checkpoint.published import published_spec
+from fathom.planning import costs
+from fathom.planning.costs import BYTES, EXACT_BYTES, Storage
+from fathom.planning.predict import Prediction, predict
+from fathom.planning.probe import Rates
+from fathom.planning.target import STORED, Target, computed_dtype
+from fathom.spec.decoder import Decoder
+from fathom.spec.model import Model as Spec
+from fathom.spec.roles import EXACT
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One size of a model on one machine.
+
+    Attributes:
+        context: tokens that the model takes at most; None if nobody states it.
+        memory_bytes: predicted; of a model without a published configuration its weights alone.
+        predicted: term by term; None without a configuration.
+        results: of this very size, with their grades; what is missing is not inherited.
+    """
+
+    model: str
+    variant: str
+    title: str
+    classes: tuple[str, ...]
+    hub: str | None
+    parameters: int
+    active: int
+    context: int | None
+    licence: str | None
+    languages: str | None
+    memory_bytes: int
+    predicted: Prediction | None
+    first_token_seconds: float | None
+    results: tuple[Result, ...]
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it: its repository's name, or else title and size."""
+        return self.hub.partition("/")[2] if self.hub else f"{self.title} {self.variant}"
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens written per second, predicted."""
+        return None if self.predicted is None else self.predicted.decode_tokens_per_second
+
+    def result(self, test: str) -> Result | None:
+        """Return its result on a test."""
+        return next((result for result in self.results if result.test == test), None)
+
+
+def candidates(
+    classes: Sequence[str], target: Target, *, stored: str, context: int
+) -> Iterator[Candidate]:
+    """Yield every size of every model with open weights that is of one of the classes.
+
+    Those without a known number of parameters cannot be planned and are left out.
+    """
+    wanted = set(classes)
+    planner = _Planner(target, stored, context)
+    for model in models().values():
+        if model.open and wanted & set(model.words("classes")):
+            for variant in model.variants:
+                if variant.parameters is not None:
+                    yield planner.candidate(model, variant, variant.parameters)
+
+
+@dataclass
+class _Planner:
+    """Predicts for one target; models that share a configuration are predicted once."""
+
+    target: Target
+    stored: str
+    context: int
+    made: dict[str, Prediction] = field(default_factory=dict)
+
+    def candidate(self, model: Model, variant: Variant, parameters: int) -> Candidate:
+        predicted = None if variant.config is None else self._predicted(variant.config)
+        weights = round(parameters * STORED[self.stored])
+        return Candidate(
+            model=model.name,
+            variant=variant.name,
+            title=model.title,
+            classes=model.words("classes"),
+            hub=variant.hub,
+            parameters=parameters,
+            active=variant.active_parameters or parameters,
+            context=_context(model, variant),
+            licence=model.text("licence"),
+            languages=model.text("languages"),
+            memory_bytes=weights if predicted is None else predicted.total_bytes,
+            predicted=predicted,
+            first_token_seconds=predicted.seconds_to_first_token(self.context)
+            if predicted
+            else None,
+            results=results().get((model.name, variant.name), ()),
+        )
+
+    def _predicted(self, config: str) -> Prediction:
+        if config not in self.made:
+            spec = _spec(config)
+            length = min(self.context, spec.context)
+            self.made[config] = stored_prediction(spec, self.stored, length, self.target.rates)
+        return self.made[config]
+
+
+def _context(model: Model, variant: Variant) -> int | None:
+    """Return the longest context: of this size by its configuration, or else as the card says."""
+    if variant.config is not None:
+        return _spec(variant.config).context
+    return model.number("context_in")
+
+
+@cache
+def _spec(config: str) -> Spec:
+    return published_spec(configuration(config))
+
+
+def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None) -> Prediction:
+    """Return what `predict` says, with the weights as they are stored.
+
+    The limit of the speed is left out: it is not what models are compared by.
+    """
+    dtype = computed_dtype(stored)
+    found = _extended(spec, dtype, context, rates)
+    if stored not in BYTES:
+        weights = costs.weight_bytes(spec, _blocks(stored))
+        found = replace(found, dtype=stored, terms={**found.terms, "weights": weights})
+    return found
+
+
+def _blocks(stored: str) -> Storage:
+    """Matrices and tables lie in blocks, norms and other exact roles in float32."""
+    return lambda one: EXACT_BYTES if one.role in EXACT else STORED[stored]
+
+
+def _extended(spec: Spec, dtype: str, context: int, rates: Rates | None) -> Prediction:
+    """Predict a stack of alike layers at two depths, and extend the line to its own.
+
+    Every term is a constant and so much per layer, so this is the prediction of the whole, at a
+    tenth of the work: a hundred models are compared while a person waits.
+    """
+    shallow, deep = 2, 4
+    if not isinstance(spec, Decoder) or len(spec.layers) <= deep or len(set(spec.layers)) > 1:
+        return replace(predict(spec, dtype=dtype, context=context, rates=rates), limit=None)
+    low, high = (
+        predict(
+            replace(spec, layers=spec.layers[:depth]), dtype=dtype, context=context, rates=rates
+        )
+        for depth in (shallow, deep)
+    )
+    steps = (len(spec.layers) - shallow) / (deep - shallow)
+    return replace(
+        low,
+        terms={
+            name: round(low.terms[name] + steps * (high.terms[name] - low.terms[name]))
+            for name in low.terms
+        },
+        decode_tokens_per_second=_line(
+            low.decode_tokens_per_second, high.decode_tokens_per_second, steps
+        ),
+        prefill_tokens_per_second=_line(
+            low.prefill_tokens_per_second, high.prefill_tokens_per_second, steps
+        ),
+        limit=None,
+    )
+
+
+def _line(low: float | None, high: float | None, steps: float) -> float | None:
+    """Extend rates: what adds up per layer are the seconds."""
+    if low is None or high is None:
+        return None
+    return 1 / (1 / low + steps * (1 / high - 1 / low))
