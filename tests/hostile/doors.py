@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fathom.errors import FathomError
+from fathom.errors import FathomError, ModelFileError
 
 Options = Mapping[str, object]
 
@@ -69,6 +69,18 @@ def adapter(path: Path, scratch: Path, options: Options) -> object:
     return len(read_adapter(path, allow_pickle=bool(options.get("allow_pickle"))).changes)
 
 
+def unpickle(path: Path, scratch: Path, options: Options) -> object:
+    """What the child of `--allow-pickle` does, without its limits."""
+    from fathom.checkpoint import pickle_child, pickles
+    from fathom.checkpoint.unpickling import Source
+
+    pickles.check_archive(path)
+    try:
+        return len(pickle_child.load(Source(path), 4 * path.stat().st_size))
+    except Exception as error:
+        raise ModelFileError(*pickle_child.fault(error), file=path) from error
+
+
 DOORS: dict[str, Callable[[Path, Path, Options], object]] = {
     "headers": headers,
     "inspect": inspect,
@@ -78,6 +90,7 @@ DOORS: dict[str, Callable[[Path, Path, Options], object]] = {
     "render": render,
     "document": document,
     "adapter": adapter,
+    "unpickle": unpickle,
 }
 
 

@@ -59,5 +59,6 @@ GGUF_RANK = Limit(4, "dimensions", "ggml tensors have at most four")
 GGUF_ALIGNMENT = Limit(65_536, "bytes", "published files use 32")
 
 PICKLE_MEMBERS = Limit(1_000_000, "members", "one per tensor and a few more")
+PICKLE_PROGRAM = Limit(64 << 20, "bytes", "one of 100,000 tensors takes about 20 MB")
 PICKLE_GROWTH = Limit(4, "times", "tensors that share storage are written once for each name")
 PICKLE_SECONDS = Limit(600, "seconds", "reading and writing the largest single pickle takes less")

@@ -6,6 +6,7 @@ to compute. On failure it prints ``{"code": …, "detail": …}`` and ends with 
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import sys
@@ -14,62 +15,57 @@ from pathlib import Path
 
 import torch
 
-from fathom.checkpoint.safetensors_writer import write_safetensors
+from fathom.checkpoint.safetensors_writer import write_stream
+from fathom.checkpoint.unpickling import Source, read_state
+from fathom.confinement import ConfinedError, confine
 from fathom.errors import ModelFileError
 
-# Audit events that reading tensors never raises: https://docs.python.org/3/library/audit_events
-_FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork")
+_HEADER = 100_000_000  # bytes, which a header may take beside the tensors
+_ROOM = 1 << 30  # bytes of address space for the program itself
 _NESTED = ("state_dict", "model", "module")
 
 
 def main(arguments: list[str]) -> int:
     source, target = Path(arguments[0]), Path(arguments[1])
     most_bytes, most_seconds = int(arguments[2]), int(arguments[3])
-    _restrict(most_bytes, most_seconds)
+    write_stream(io.BytesIO(), {"a": torch.zeros(2)})  # whatever that loads, it has now
     try:
-        tensors = _load(source, most_bytes)
-        write_safetensors(target, tensors)
-    except ModelFileError as error:
-        return _fail(error.code, str(error).removesuffix(f" [{error.code}]"))
-    except pickle.UnpicklingError as error:
-        unsafe = "weights only" in str(error).lower()
-        return _fail("E_UNSAFE_CODE" if unsafe else "E_HEADER_SYNTAX", _first_line(error))
-    except EOFError as error:
-        return _fail("E_TRUNCATED", _first_line(error))
-    except OSError as error:
-        return _fail("E_LIMIT", _first_line(error))
+        bytes_of_source = Source(source)
+        with target.open("wb") as stream:
+            confine(most_bytes + _ROOM, write=most_bytes + _HEADER, seconds=most_seconds)
+            write_stream(stream, load(bytes_of_source, most_bytes))
     except Exception as error:  # noqa: BLE001  whatever a hostile pickle provokes is its fault
-        return _fail("E_HEADER_SYNTAX", f"{type(error).__name__}: {_first_line(error)}")
+        code, detail = fault(error)
+        print(json.dumps({"code": code, "detail": detail}))  # noqa: T201
+        return 1
     return 0
 
 
-def _restrict(most_bytes: int, most_seconds: int) -> None:
-    """Limit disk and time, and forbid programs and sockets, for the rest of this process."""
-    if sys.platform != "win32":
-        import resource
+def fault(error: Exception) -> tuple[str, str]:
+    """Name what a pickle did wrong, by what it provoked."""
+    told = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    match error:
+        case ModelFileError():
+            return error.code, str(error).removesuffix(f" [{error.code}]")
+        case ConfinedError():
+            return "E_UNSAFE_CODE", told
+        case RecursionError():
+            return "E_DEPTH", "its program is nested too deeply"
+        case EOFError() | pickle.UnpicklingError():
+            return "E_TRUNCATED", told
+        case OSError() | MemoryError():
+            return "E_LIMIT", told
+        case ValueError() if "unsupported pickle protocol" in told:
+            return "E_VERSION", told
+    return "E_HEADER_SYNTAX", f"{type(error).__name__}: {told}"
 
-        resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds))
-        headers = 100_000_000
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes + headers, most_bytes + headers))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    def refuse(event: str, _: tuple[object, ...]) -> None:
-        if event.startswith(_FORBIDDEN):
-            raise ModelFileError("E_UNSAFE_CODE", f"reading it caused {event}")
-
-    sys.addaudithook(refuse)
-
-
-def _load(source: Path, most_bytes: int) -> dict[str, torch.Tensor]:
-    loaded = torch.load(source, map_location="cpu", weights_only=True)
-    tensors = _tensors(loaded)
+def load(source: Source, most_bytes: int) -> dict[str, torch.Tensor]:
+    """The named tensors of a pickle, of no more than so many bytes in all."""
+    tensors = _tensors(read_state(source))
     if not tensors:
         raise ModelFileError("E_MISMATCH", "holds no named tensors")
-    total = 0
-    for name, tensor in tensors.items():
-        if tensor.layout is not torch.strided or tensor.is_quantized:
-            raise ModelFileError("E_DTYPE", f"{name} is sparse or quantised")
-        total += tensor.numel() * tensor.element_size()
+    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if total > most_bytes:  # a stride of zero makes much of little
         raise ModelFileError("E_LIMIT", f"its tensors take {total:,} bytes, far more than the file")
     return tensors
@@ -86,15 +82,6 @@ def _tensors(loaded: object) -> dict[str, torch.Tensor]:
     }
     inner = (loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping))
     return found or next((tensors for value in inner if (tensors := _tensors(value))), {})
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _fail(code: str, detail: str) -> int:
-    print(json.dumps({"code": code, "detail": detail}))  # noqa: T201
-    return 1
 
 
 if __name__ == "__main__":

@@ -1,34 +1,33 @@
 """PyTorch pickles: refused, because a pickle is a program.
 
-With permission they are read by `torch.load(weights_only=True)` in a child process that has no
-secrets in its environment, a limit on time and disk, and no way to start programs or open
-sockets. The child writes safetensors; the parent reads those and never unpickles anything.
+With permission they are read by an unpickler that knows a dozen names (`unpickling.py`), in a
+child process that has no secret in its environment and, once it has begun, opens no file and no
+socket (`confinement.py`). It writes safetensors; the parent reads those and never unpickles.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
-import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-import fathom
 from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.limits import PICKLE_GROWTH, PICKLE_MEMBERS, PICKLE_SECONDS
 from fathom.checkpoint.safetensors import read_header
+from fathom.confinement import command, environment
 from fathom.errors import ModelFileError
 
 __all__ = ["find_pickles", "is_pickle", "read_pickles"]
 
+_CHILD = "fathom.checkpoint.pickle_child"
 _ZIP = b"PK\x03\x04"
 _PROTOCOLS = (2, 3, 4, 5)
 _PATTERNS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth")
@@ -68,7 +67,7 @@ def read_pickles(files: tuple[Path, ...], *, allow_pickle: bool) -> Contents:
     if not allow_pickle:
         detail = (
             "a PyTorch pickle, which can run code when read; use a .safetensors or .gguf of this "
-            "model, convert it with safetensors' save_file, or pass --allow-pickle"
+            "model, or convert it: fathom convert NAME OUT --allow-pickle"
         )
         raise ModelFileError("E_UNSAFE_CODE", detail, file=files[0])
     _check_parts(files)
@@ -156,14 +155,13 @@ def _check_parts(files: tuple[Path, ...]) -> None:
 def _convert(source: Path, target: Path) -> None:
     """Run the child; it prints nothing, or one JSON object with ``code`` and ``detail``."""
     size = source.stat().st_size
-    command = [sys.executable, "-P", "-s", "-m", "fathom.checkpoint.pickle_child"]
-    arguments = [str(source), str(target), str(size * PICKLE_GROWTH.most), str(PICKLE_SECONDS.most)]
+    most = size * PICKLE_GROWTH.most
     try:
         child = subprocess.run(
-            command + arguments,
+            command(_CHILD, source, target, most, PICKLE_SECONDS.most),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=_environment(),
+            env=environment(),
             timeout=PICKLE_SECONDS.most,
             check=False,
         )
@@ -179,11 +177,3 @@ def _convert(source: Path, target: Path) -> None:
         code = "E_LIMIT"
         detail = f"the process that read it ended with status {child.returncode}"
     raise ModelFileError(code, f"{detail}; convert it to safetensors", file=source)
-
-
-def _environment() -> dict[str, str]:
-    """Enough to import torch and this package, and no secret of the user."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
-    package = Path(fathom.__file__).parent.parent
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    return {**environment, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}

@@ -1,12 +1,22 @@
 """The catalogue as tables, one file per format."""
 
 from hostile.case import Case
-from hostile.tables import configurations, gguf, safetensors, templates, tokenizers
+from hostile.tables import (
+    adapters,
+    configurations,
+    gguf,
+    pickles,
+    safetensors,
+    templates,
+    tokenizers,
+)
 
 TABLES: dict[str, list[Case]] = {
     "safetensors": safetensors.CASES,
     "GGUF": gguf.CASES,
+    "pickle": pickles.CASES,
     "configuration": configurations.CASES,
+    "adapter": adapters.CASES,
     "tokenizer": tokenizers.CASES,
     "chat template": templates.CASES,
 }
