@@ -81,3 +81,14 @@ def test_numbers_of_parameters(number: int, text: str) -> None:
 def test_the_page_is_what_the_data_says() -> None:
     """`fathom catalog export --format markdown --output docs/landscape.md` renews it."""
     assert PAGE.read_text(encoding="utf-8") == as_markdown()
+
+
+def a_section() -> str:
+    """Stand for a part that somebody else adds to the page."""
+    return "## Added"
+
+
+def test_a_part_is_added_by_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\n## Added\n" not in as_markdown()
+    monkeypatch.setattr(export, "SECTIONS", (f"{__name__}:a_section",))
+    assert "\n## Added\n" in as_markdown()

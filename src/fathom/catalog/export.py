@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from fathom.catalog import lineage, timeline, tools
@@ -17,14 +18,9 @@ from fathom.errors import RequestError
 FORMATS = ("csv", "json", "xlsx", "markdown")
 UNKNOWN = "unknown"
 _OWN = ("name", "title", "maker", "variant", "stated", "parameters", "active_parameters", "hub")
-# Further parts of the page, added by those who keep their data: each returns Markdown.
-SECTIONS: list[Callable[[], str]] = []
-
-
-def section(write: Callable[[], str]) -> Callable[[], str]:
-    """Add a part to docs/landscape.md; parts come in the order in which they are added."""
-    SECTIONS.append(write)
-    return write
+# Further parts of docs/landscape.md, in their order, as "module:function": each returns Markdown
+# that begins with a heading. A line here is all that a new part needs.
+SECTIONS: tuple[str, ...] = ()
 
 
 def columns() -> tuple[str, ...]:
@@ -142,9 +138,15 @@ def write_xlsx(file: Path) -> None:
 
 def as_markdown() -> str:
     """Return docs/landscape.md as a whole."""
-    parts = [_introduction(), _timeline(), *(write() for write in SECTIONS)]
+    parts = [_introduction(), _timeline(), *map(_section, SECTIONS)]
     parts += [_models(), _families(), _corrections(), _tools()]
     return "\n\n".join(parts) + "\n"
+
+
+def _section(place: str) -> str:
+    module, _, function = place.partition(":")
+    text: str = getattr(import_module(module), function)()
+    return text
 
 
 def _introduction() -> str:
