@@ -84,6 +84,7 @@ class Generation:
     measured: Measured = field(default_factory=Measured)
     predicted: Predicted = field(default_factory=Predicted)
     logprobs: list[float] | None = None
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Piece]:
         for word in map(_piece, self.words):
@@ -104,6 +105,10 @@ def _piece(word: str) -> Piece:
 class Model:
     card: Card
     calls: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return ("chat", "generate") if self.card.chat_template else ("generate",)
 
     def generate(self, prompt: str, **options: object) -> Generation:
         self.calls.append({"prompt": prompt, **options})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -31,6 +31,7 @@ class Conversation:
 
     system: str | None
     messages: list[dict[str, str]] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)  # notes: each is said once
 
     def __post_init__(self) -> None:
         self.reset()
@@ -38,6 +39,13 @@ class Conversation:
     def reset(self) -> None:
         """Forget all but the system text."""
         self.messages = [] if self.system is None else [_message("system", self.system)]
+
+    def tell(self, notes: Sequence[str]) -> None:
+        """Say what has not been said before."""
+        for note in notes:
+            if note not in self.told:
+                print(f"fathom: note: {note}", file=sys.stderr)
+        self.told.update(notes)
 
     def add(self, question: str, answer: str) -> None:
         """Keep one exchange."""
@@ -109,6 +117,8 @@ def _exchange(
     try:
         question.encode("utf-8")
         generation = model.chat(messages, tools=None, **options)
+        if not quiet:
+            conversation.tell(generation.notes)
         with _stoppable() as asked_to_stop:
             for piece in generation:
                 pieces.append(piece)

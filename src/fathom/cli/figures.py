@@ -22,6 +22,7 @@ def report(generation: Generation) -> dict[str, Json]:
         "usage": plain(generation.usage),
         "predicted": plain(generation.predicted),
         "measured": plain(generation.measured),
+        "notes": list(generation.notes),
     }
     if generation.logprobs is not None:
         content["logprobs"] = plain(generation.logprobs)

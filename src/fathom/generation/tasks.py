@@ -139,6 +139,11 @@ class _Writing(_Opened, Protocol):
 class PairTasks:
     """Tasks that read one text and write another."""
 
+    @property
+    def task_prompts(self: _Writing) -> Mapping[str, str]:
+        """What the publisher puts before a text, by the publisher's name of the task."""
+        return _prefixes(self._config)
+
     def summarize(self: _Writing, text: str, **options: object) -> Generation:
         """Write a summary; iterate over the result for pieces of it. Options as for `generate`.
 
