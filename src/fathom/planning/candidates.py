@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 
 from fathom.catalog.models import Model, Variant, configuration, models
 from fathom.catalog.results import Result, results
@@ -146,39 +147,40 @@ def _blocks(stored: str) -> Storage:
 
 
 def _extended(spec: Spec, dtype: str, context: int, rates: Rates | None) -> Prediction:
-    """Predict a stack of alike layers at two depths, and extend the line to its own.
+    """Predict one layer of each kind, then one more of each, and extend to as many as there are.
 
     Every term is a constant and so much per layer, so this is the prediction of the whole, at a
     tenth of the work: a hundred models are compared while a person waits.
     """
-    shallow, deep = 2, 4
-    if not isinstance(spec, Decoder) or len(spec.layers) <= deep or len(set(spec.layers)) > 1:
-        return replace(predict(spec, dtype=dtype, context=context, rates=rates), limit=None)
-    low, high = (
-        predict(
-            replace(spec, layers=spec.layers[:depth]), dtype=dtype, context=context, rates=rates
-        )
-        for depth in (shallow, deep)
-    )
-    steps = (len(spec.layers) - shallow) / (deep - shallow)
+    whole = partial(predict, dtype=dtype, context=context, rates=rates)
+    kinds = Counter(spec.layers) if isinstance(spec, Decoder) else Counter()
+    if not isinstance(spec, Decoder) or len(kinds) ** 2 * 2 > len(spec.layers):
+        return replace(whole(spec), limit=None)
+    each = tuple(kinds)
+    base = whole(replace(spec, layers=each))
+    more = [
+        (whole(replace(spec, layers=(*each, kind))), times - 1) for kind, times in kinds.items()
+    ]
     return replace(
-        low,
+        base,
         terms={
-            name: round(low.terms[name] + steps * (high.terms[name] - low.terms[name]))
-            for name in low.terms
+            name: value + sum(times * (one.terms[name] - value) for one, times in more)
+            for name, value in base.terms.items()
         },
         decode_tokens_per_second=_line(
-            low.decode_tokens_per_second, high.decode_tokens_per_second, steps
+            base.decode_tokens_per_second,
+            [(one.decode_tokens_per_second, times) for one, times in more],
         ),
         prefill_tokens_per_second=_line(
-            low.prefill_tokens_per_second, high.prefill_tokens_per_second, steps
+            base.prefill_tokens_per_second,
+            [(one.prefill_tokens_per_second, times) for one, times in more],
         ),
         limit=None,
     )
 
 
-def _line(low: float | None, high: float | None, steps: float) -> float | None:
-    """Extend rates: what adds up per layer are the seconds."""
-    if low is None or high is None:
+def _line(base: float | None, more: Sequence[tuple[float | None, int]]) -> float | None:
+    """Extend a rate: what adds up per layer are its seconds."""
+    if base is None:
         return None
-    return 1 / (1 / low + steps * (1 / high - 1 / low))
+    return 1 / (1 / base + sum(times * (1 / rate - 1 / base) for rate, times in more if rate))
