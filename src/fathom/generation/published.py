@@ -104,7 +104,7 @@ class Published:
                 opening,
                 tuple(_notes(config, sampling, opening)),
             )
-        except (RequestError, TypeError) as error:
+        except RequestError as error:
             raise ConfigError(f"{where}: {error}; correct the file") from error
 
     def request(
@@ -189,8 +189,11 @@ def _beams(config: Mapping[str, object], opening: int | None) -> Beams:
 
 
 def _texts(config: Mapping[str, object]) -> tuple[str, ...]:
-    stated = config.get("stop_strings", ())
-    return (stated,) if isinstance(stated, str) else tuple(stated)  # type: ignore[arg-type]
+    stated = config.get("stop_strings", [])
+    texts = [stated] if isinstance(stated, str) else stated
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
+        raise RequestError(f"stop_strings must be texts, not {stated!r}")
+    return tuple(texts)
 
 
 def _lengths(config: Mapping[str, object]) -> dict[str, int]:
