@@ -64,10 +64,12 @@ class Row:
     """What one context and batch took.
 
     `first` is the time to read `prompt` tokens of each row and choose the next, `step` that of
-    writing one more of each row; None for a model that does not write. Bytes: `before` of what
-    was held when the row began, `state` of what sequences keep, `workspace` of the most that was alive besides at any moment, `peak` of what
-    the process held then, or the accelerator's allocator. `exact` as `memory_watch.Watch` has
-    it; `waited` is the share of time that other work kept the process from a core.
+    writing one more of each row; None for a model that does not write.
+
+    Bytes, of the accelerator's allocator where there is one, else of the process: `before` when
+    the row began, `state` that sequences keep, `workspace` the most that was alive besides, `peak`
+    of it all. `process_peak` is the process's own in any case, `exact` as `memory_watch.Watch`
+    has it. `waited` is the share of time that other work kept the process from a core.
     """
 
     context: int

@@ -35,7 +35,7 @@ from fathom.spec.parts import active
 
 FEWEST = 3  # records: below that a median is an anecdote
 LATEST = 50  # of more, only these count: a machine changes
-REACH = 2  # from half of the smallest model measured to twice the largest
+REACH = 2  # a model speaks of those from half to twice its size
 
 # Shorter runs say more about their first moments than about a rate. Tokens.
 _LONG_ENOUGH: Mapping[str, tuple[str, int]] = {
@@ -68,20 +68,17 @@ def calibration(spec: Model, asked: Settings) -> Mapping[str, Sequence[float]]:
 
 
 def _ratios(found: Sequence[Record], rate: str, size: int) -> list[float]:
-    """Return the ratios of one rate; none when the sizes they cover leave this one out."""
+    """Return the ratios of one rate, latest last, of the records that a model of `size` is near."""
     counted, fewest = _LONG_ENOUGH[rate]
-    pairs = [
-        (record.subject.active_parameters, figure.ratio)
+    return [
+        ratio
         for record in found
         if not _disturbed(record)
         and getattr(record.settings, counted) >= fewest
-        and (figure := record.figures.get(rate)) is not None
-        and figure.ratio is not None
+        and size <= record.subject.active_parameters * REACH
+        and size >= record.subject.active_parameters / REACH
+        and (ratio := record.figures.get(rate, Figure()).ratio) is not None
     ][-LATEST:]
-    sizes = [parameters for parameters, _ in pairs]
-    if not sizes or not min(sizes) / REACH <= size <= max(sizes) * REACH:
-        return []
-    return [ratio for _, ratio in pairs if ratio is not None]
 
 
 def _disturbed(record: Record) -> bool:

@@ -29,7 +29,7 @@ class Turns:
 def turns(statistics: Path = _STATISTICS) -> Turns:
     """Return the count so far; nothing but zeros where the system keeps none."""
     try:
-        ran, waited, _ = statistics.read_text().split()
+        ran, waited, _ = map(int, statistics.read_text().split())
     except (OSError, ValueError):
         return Turns()
-    return Turns(int(ran), int(waited))
+    return Turns(ran, waited)
