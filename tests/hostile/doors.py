@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fathom.errors import FathomError, ModelFileError
+
+if TYPE_CHECKING:
+    import torch
 
 Options = Mapping[str, object]
 
@@ -81,6 +88,41 @@ def unpickle(path: Path, scratch: Path, options: Options) -> object:
         raise ModelFileError(*pickle_child.fault(error), file=path) from error
 
 
+def save(path: Path, scratch: Path, options: Options) -> object:
+    """Write over a file, or a new folder beside it, and meet an accident at one step."""
+    from fathom.checkpoint import storage
+    from fathom.checkpoint.conversion import convert as rewrite
+    from fathom.checkpoint.headers import read_headers
+    from fathom.checkpoint.safetensors_writer import write_safetensors
+
+    left = int(str(options["step"]))
+
+    def accident(_: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0 and options["accident"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if left == 0:
+            raise OSError(getattr(errno, str(options["accident"])), "an accident")
+
+    storage.reached = accident
+    if options["what"] == "file":
+        try:
+            write_safetensors(path / "model.safetensors", new_tensors(), {"version": "new"})
+        except OSError as error:
+            raise storage.unwritten(path, error) from error
+    else:
+        rewrite(read_headers(path), path, path / "saved")
+    return None
+
+
+def new_tensors() -> dict[str, torch.Tensor]:
+    """What `save` writes over the old file."""
+    import torch
+
+    return {"a": torch.arange(1000.0), "b": torch.ones(7)}
+
+
 DOORS: dict[str, Callable[[Path, Path, Options], object]] = {
     "headers": headers,
     "inspect": inspect,
@@ -91,6 +133,7 @@ DOORS: dict[str, Callable[[Path, Path, Options], object]] = {
     "document": document,
     "adapter": adapter,
     "unpickle": unpickle,
+    "save": save,
 }
 
 

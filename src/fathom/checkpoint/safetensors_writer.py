@@ -10,9 +10,9 @@ from typing import IO
 import torch
 from torch import Tensor
 
+from fathom.checkpoint import storage
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.checkpoint.safetensors import DTYPES
-from fathom.checkpoint.storage import reached, replacing
 from fathom.errors import ModelFileError
 
 __all__ = ["write_safetensors", "write_stream"]
@@ -32,7 +32,7 @@ def write_safetensors(
         ModelFileError: ``E_DTYPE`` for a type that the format does not have.
         OSError: the disk is full or cannot be written; nothing is left behind.
     """
-    with replacing(path) as stream:
+    with storage.replacing(path) as stream:
         write_stream(stream, tensors, metadata, path)
 
 
@@ -78,4 +78,4 @@ def _write(stream: IO[bytes], tensor: Tensor) -> None:
     if tensor.numel():
         data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         stream.write(data.numpy().data)
-        reached("tensor written")
+        storage.reached("tensor written")

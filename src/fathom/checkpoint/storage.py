@@ -1,4 +1,4 @@
-"""The folder where fetched things are kept, and the four promises it makes.
+"""The folder where fetched things are kept, the four promises it makes, and how files are saved.
 
 Nothing half-written is ever visible (written aside, flushed, renamed); two processes that want
 the same thing take turns; a hash is computed once per file and remembered; a full or read-only
@@ -198,9 +198,9 @@ def new_folder(target: Path, needed: int) -> Iterator[Path]:
         WriteError: the disk is full or cannot be written; then
             nothing is left behind.
     """
-    if target.exists() or target.is_symlink():
-        raise RequestError(f"{target} exists already; name a new folder")
     try:
+        if target.exists() or target.is_symlink():
+            raise RequestError(f"{target} exists already; name a new folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         free = free_bytes(target.parent)
         if free < needed:
