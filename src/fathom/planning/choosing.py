@@ -14,6 +14,7 @@ from fathom.catalog.licences import licences
 from fathom.errors import NotFoundError, RequestError, nearest
 from fathom.planning.candidates import Candidate, candidates
 from fathom.planning.deciding import Decision, Wishes, decide
+from fathom.planning.hosting import Hosted, offered
 from fathom.planning.target import Target, target
 
 
@@ -61,6 +62,9 @@ class Answer:
         refused: how many fail each constraint, by its words.
         unknown: how many were left out because what a constraint asks is not known of them.
         relaxations: the least change of each constraint alone that would bring something new.
+        nearest: where nothing is left and no one change is enough, what fails the fewest
+            constraints, and which.
+        hosted: offers of models that run elsewhere, where those were asked about.
     """
 
     wishes: Wishes
@@ -73,6 +77,8 @@ class Answer:
     refused: dict[str, int]
     unknown: int
     relaxations: tuple[Relaxation, ...]
+    nearest: tuple[Candidate, tuple[str, ...]] | None = None
+    hosted: tuple[Hosted, ...] = ()
 
 
 def choose(wishes: Wishes) -> Answer:
@@ -83,15 +89,20 @@ def choose(wishes: Wishes) -> Answer:
         RequestError: for wishes that contradict one another.
     """
     decision = decide(wishes)
-    _require_local(wishes)
+    hosted = _require_local(wishes)
     place = target(wishes.machine, wishes.memory, wishes.stored)
-    listed = list(candidates(decision.classes, place, stored=wishes.stored, context=wishes.context))
+    listed = (
+        []
+        if hosted
+        else list(candidates(decision.classes, place, stored=wishes.stored, context=wishes.length))
+    )
     hard = _hard(wishes, place)
     failed = {index: _failures(one, hard) for index, one in enumerate(listed)}
     passing = [listed[index] for index, faults in failed.items() if not faults]
     proven = [one for one in passing if _tested(one, decision.tests)]
     front = [one for one in proven if not any(_beats(two, one, decision.tests) for two in proven)]
     unproven = [one for one in passing if not _tested(one, decision.tests)]
+    relaxations = tuple(_relaxations(listed, failed, hard, front, decision.tests))
     return Answer(
         wishes=wishes,
         decision=decision,
@@ -100,22 +111,40 @@ def choose(wishes: Wishes) -> Answer:
         beaten=len(proven) - len(front),
         unproven=tuple(sorted(unproven, key=lambda one: one.memory_bytes)),
         considered=len(listed),
-        refused={
-            one.asked: sum(one in faults for faults in failed.values())
-            for one in hard
-            if any(one in faults for faults in failed.values())
-        },
+        refused=_refused(listed, hard),
         unknown=sum(
             all(one.holds(listed[index]) is None for one in faults)
             for index, faults in failed.items()
             if faults
         ),
-        relaxations=tuple(_relaxations(listed, failed, hard, front, decision.tests)),
+        relaxations=relaxations,
+        nearest=None if passing or relaxations else _nearest(listed, failed),
+        hosted=offered(decision.classes, wishes) if hosted or wishes.price is not None else (),
     )
 
 
-def _require_local(wishes: Wishes) -> None:
-    """Refuse a machine of one's own for what shall run elsewhere, and the reverse."""
+def _refused(listed: Sequence[Candidate], hard: Sequence[Hard]) -> dict[str, int]:
+    """Return how many are known to fail each constraint, by its words; none is left out."""
+    counts = {one.asked: sum(one.holds(each) is False for each in listed) for one in hard}
+    return {asked: count for asked, count in counts.items() if count}
+
+
+def _nearest(
+    listed: Sequence[Candidate], failed: dict[int, list[Hard]]
+) -> tuple[Candidate, tuple[str, ...]] | None:
+    """Return what fails the fewest constraints, the smallest of several, and which they are."""
+    order = sorted(failed, key=lambda index: (len(failed[index]), listed[index].memory_bytes))
+    if not order:
+        return None
+    return listed[order[0]], tuple(one.asked for one in failed[order[0]])
+
+
+def _require_local(wishes: Wishes) -> bool:
+    """Return whether it shall run elsewhere; refuse a machine of one's own for that.
+
+    Raises:
+        RequestError: names the pair that contradicts.
+    """
     hosted = any(constraints.find(name).name == "hosted" for name in wishes.constraints)
     own = {"--machine": wishes.machine, "--memory": wishes.memory}
     for option, value in own.items():
@@ -124,11 +153,20 @@ def _require_local(wishes: Wishes) -> None:
                 f"'--constraint hosted' and '{option}' contradict one another: what is hosted runs "
                 "on its provider's machines; leave one out"
             )
+    private = any(constraints.find(name).name == "on-device" for name in wishes.constraints)
+    if private and wishes.price is not None:
+        raise RequestError(
+            "'--constraint on-device' and '--price' contradict one another: what runs here has no "
+            "price per token; leave one out"
+        )
+    return hosted
 
 
 def _hard(wishes: Wishes, place: Target) -> list[Hard]:
     """Return the hard constraints, in the order in which they are told."""
-    found = [_memory(place), _context(wishes.context)]
+    found = [_memory(place)]
+    if wishes.context is not None:
+        found.append(_context(wishes.context))
     if wishes.tokens_per_second is not None:
         found.append(_speed(wishes.tokens_per_second))
     if wishes.first_token is not None:

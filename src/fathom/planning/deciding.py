@@ -11,6 +11,8 @@ from fathom.catalog.evidence import Choice, Evidence, Verdict
 from fathom.catalog.tasks import Task
 from fathom.errors import RequestError
 
+USUAL_CONTEXT = 4096  # tokens
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -19,7 +21,8 @@ class Wishes:
     Attributes:
         machine: hardware by name; this machine if None.
         memory: bytes; the machine's if None.
-        context: tokens that must fit, prompt and answer.
+        context: tokens that must fit, prompt and answer; if None, what is predicted is for
+            `USUAL_CONTEXT` of them, and nothing is refused for it.
         tokens_per_second, first_token: the least speed, the longest wait in seconds.
         licence: its name, or "commercial" for any that allows it.
         price: US dollars for a million written tokens, of hosted models.
@@ -34,7 +37,7 @@ class Wishes:
     constraints: tuple[str, ...] = ()
     machine: str | None = None
     memory: int | None = None
-    context: int = 4096
+    context: int | None = None
     tokens_per_second: float | None = None
     first_token: float | None = None
     licence: str | None = None
@@ -43,6 +46,11 @@ class Wishes:
     quality: Mapping[str, float] = field(default_factory=dict)
     parameters: int | None = None
     stored: str = "bfloat16"
+
+    @property
+    def length(self) -> int:
+        """Tokens for which memory and speed are predicted."""
+        return USUAL_CONTEXT if self.context is None else self.context
 
 
 @dataclass(frozen=True)
