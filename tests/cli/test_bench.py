@@ -57,8 +57,8 @@ def test_each_rung_is_shown_and_recorded(door, folder: Path) -> None:
 
 
 def test_json_holds_every_figure(door, folder: Path) -> None:
-    code, out, _ = door("bench", str(folder), "--contexts", "24", "--rounds", "1", "--json")
-    assert code == 0
+    code, out, err = door("bench", str(folder), "--contexts", "24", "--rounds", "1", "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
     told = json.loads(out)
     (row,) = told["rows"]
     assert (row["context"], row["batch"], told["rounds"]) == (24, 1, 1)
@@ -74,6 +74,11 @@ def test_without_a_record_there_is_none(door, folder: Path, monkeypatch) -> None
     monkeypatch.setenv("FATHOM_RECORD", "0")
     assert door(*words)[0] == 0
     assert records() == []
+
+
+def test_an_unknown_model_is_one_line_and_nothing_is_measured(door, fake_library) -> None:
+    code, out, err = door("bench", "absent")
+    assert (code, out, err) == (2, "", "fathom: there is no model 'absent'. Try echo\n")
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,16 @@ def run(args: argparse.Namespace) -> int:
 
     if min(args.rounds, *args.batches) < 1:
         raise RequestError("rounds and batches begin at 1")
+    # First, so that a wrong name is told at once and fetching is no part of loading.
+    progress = shown_progress(args.json)
+    library.locate(args.name, allow_pickle=args.allow_pickle, progress=progress)
     model, loaded = opened(
         lambda: library.open(
             args.name,
             dtype=args.dtype,
             device=args.device,
             allow_pickle=args.allow_pickle,
-            progress=shown_progress(args.json),
+            progress=progress,
         )
     )
     ladder = list(product(contexts(args.contexts, model.spec.context), args.batches))
