@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,19 @@ def run(args: argparse.Namespace) -> int:
     check(task, asked)
     if task in READING:
         return _read(model, task, asked, args)
-    return _write(_begin(model, task, args, text), task, args)
+    generation = _begin(model, task, args, text)
+    _write(generation, task, args)
+    _remember(args)(model, generation)
+    return 0
+
+
+def _remember(args: argparse.Namespace) -> Callable[[Model, Generation], None]:
+    """Return what is to be done when an answer has ended and was shown."""
+    if args.no_record:
+        return lambda model, generation: None
+    from fathom.cli.recording import record_run
+
+    return record_run
 
 
 def _chat(model: Model, task: str, args: argparse.Namespace) -> int:
@@ -139,7 +152,7 @@ def _chat(model: Model, task: str, args: argparse.Namespace) -> int:
         raise RequestError(f"this checkpoint has no chat template: give a prompt, to {task}")
     from fathom.cli.chat import chat
 
-    return chat(model, args.system, options(args), quiet=args.quiet)
+    return chat(model, args.system, options(args), quiet=args.quiet, done=_remember(args))
 
 
 def _read(model: Model, task: str, asked: Asked, args: argparse.Namespace) -> int:
@@ -154,20 +167,19 @@ def _read(model: Model, task: str, asked: Asked, args: argparse.Namespace) -> in
     return 0
 
 
-def _write(generation: Generation, task: str, args: argparse.Namespace) -> int:
+def _write(generation: Generation, task: str, args: argparse.Namespace) -> None:
     """Print an answer as it comes, then its figures."""
     if args.json:
         for _ in generation:
             pass
         print_json({"task": task, **report(generation)})
-        return 0
+        return
     if not args.quiet:
         for note in generation.notes:
             print(f"fathom: note: {note}", file=sys.stderr)
     _stream(generation, thinking=not args.quiet)
     if not args.quiet:
         print("\n".join(["", *figure_lines(generation)]), file=sys.stderr)
-    return 0
 
 
 def _task(model: Model, args: argparse.Namespace) -> str:
