@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fathom.planning import costs
-from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
+from fathom.planning.costs import computed_in
+from fathom.planning.ledger import Ledger, Pass
 from fathom.planning.probe import Rates
-from fathom.spec.decoder import Decoder
+from fathom.planning.speed import step_seconds, token_seconds
+from fathom.planning.workspace import workspace
 from fathom.spec.encoder import Encoder
-from fathom.spec.encoder_decoder import EncoderDecoder
-from fathom.spec.experts import Experts
 from fathom.spec.model import Model
-from fathom.spec.parts import Linear, leaves
 
 PREFILL_CHUNK = 512  # tokens that one pass reads of a long prompt
 
-# An idle interpreter with torch imported, its allocator and thread pool: measured, not modelled.
-RUNTIME_BYTES = 230 * 2**20
+THREADS = 2  # whose buffers are counted; each more adds under a megabyte
+
+# Where nothing was measured. An idle interpreter with torch and this library imported; then the
+# code, threads and buffers of kernels, which appear as they are first used. Both as seen with
+# torch 2.13 on Linux x86-64 (`planning.idle` measures them).
+IDLE_BYTES = 238_000_000
+CODE_BYTES = 31_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Prediction:
     prefill_tokens_per_second: float | None = None
     limit: str | None = None  # what bounds decoding, in words
     calibrated: Mapping[str, Calibrated] = field(default_factory=dict)
+    workspace_at: str = ""  # what is computed when most workspace is held
 
     @property
     def calibrated_from(self) -> int:
@@ -114,73 +119,46 @@ def predict(
 ) -> Prediction:
     """Predict memory, and with `rates` speed, of running a spec.
 
-    `context` is in tokens per sequence; speed is for a sequence half as long, the mean of one
-    that grows from nothing.
+    `context` is in tokens per sequence; writing is as fast as in its middle, the mean of a
+    sequence that grows from nothing, and reading is of a prompt that fills half of it. Rates
+    count the tokens of all rows of the batch.
     """
+    held = workspace_account(spec, dtype, context, batch)
     terms = {
         "weights": costs.weight_bytes(spec, computed_in(dtype)),
         "state": batch * costs.state_bytes(spec, dtype, context),
-        "workspace": workspace_bytes(spec, dtype, min(context, PREFILL_CHUNK) * batch),
-        "runtime": RUNTIME_BYTES,
+        "workspace": held.peak,
+        "runtime": runtime_bytes(rates),
     }
+    found = Prediction(dtype, context, batch, terms, workspace_at=held.moment)
     if rates is None:
-        return Prediction(dtype, context, batch, terms)
-    prefill = _prefill_rate(spec, dtype, rates)
+        return found
+    reading = 1 / sum(token_seconds(spec, dtype, context, rates).values())
+    found = replace(found, prefill_tokens_per_second=reading)
     if isinstance(spec, Encoder):  # it reads and does not write
-        return Prediction(dtype, context, batch, terms, prefill_tokens_per_second=prefill)
-    decode, limit = _decode_rate(spec, dtype, context // 2, rates)
-    return Prediction(dtype, context, batch, terms, decode, prefill, limit)
+        return found
+    seconds = step_seconds(spec, dtype, context // 2, batch, rates)
+    return replace(
+        found,
+        decode_tokens_per_second=batch / sum(seconds.values()),
+        limit=max(seconds, key=lambda name: seconds[name]),
+    )
 
 
-def workspace_bytes(spec: Model, dtype: str, tokens: int) -> int:
-    """Return the bytes alive at the widest point of a pass over `tokens`, the stream included.
+def runtime_bytes(rates: Rates | None) -> int:
+    """Return the process without a model: as measured on this machine, or else as seen on one."""
+    if rates is None or rates.idle_bytes is None:
+        return IDLE_BYTES + CODE_BYTES
+    return rates.idle_bytes + (rates.code_bytes or CODE_BYTES)
 
-    The widest point is inside a feed-forward (its inner activations) or at the output.
+
+def workspace_account(spec: Model, dtype: str, context: int, batch: int) -> Ledger:
+    """Return the account of the largest pass: of a prompt's last chunk, or of one more token.
+
+    A text that is read in both directions is read whole, in one pass.
     """
-    widest = max(leaf.outputs for _, leaf in leaves(spec.layers) if isinstance(leaf, Linear))
-    stream = 3 * tokens * spec.width * EXACT_BYTES
-    inner = 3 * tokens * widest * BYTES[dtype]
-    return stream + max(inner, spec.vocabulary * (BYTES[dtype] + EXACT_BYTES))
-
-
-def _decode_rate(
-    spec: Decoder | EncoderDecoder, dtype: str, context: int, rates: Rates
-) -> tuple[float, str]:
-    """Return tokens per second of one sequence, and what bounds them.
-
-    Every weight is read once per token, of experts only the chosen ones, each matrix at the rate
-    of its size; the keys and values of the context are read too; every operation costs its call.
-    """
-    writing = (spec.decoder, spec.output) if isinstance(spec, EncoderDecoder) else spec
-    sizes = list(costs.matrices(writing))
-    weights = sum(size * BYTES[dtype] / rates.weights_per_second(dtype, size) for size in sizes)
-    state = costs.state_bytes(spec, dtype, context) / rates.memory_read
-    layers = spec.decoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
-    operations = OPERATIONS_PER_LAYER * len(layers)
-    operations += OPERATIONS_PER_EXPERT * _experts_passed(spec)
-    calls = operations * rates.operation_seconds
-    terms = {
-        "reading the weights": weights,
-        "reading the state": state,
-        "calling the operations": calls,
-    }
-    return 1 / sum(terms.values()), max(terms, key=lambda name: terms[name])
-
-
-# Norms, rotations, copies into the state, attention, activation, additions: counted in the blocks.
-OPERATIONS_PER_LAYER = 40
-# Looking up its tokens and weights, three maps, activation, weighing, adding: `ops/experts.py`.
-OPERATIONS_PER_EXPERT = 12
-
-
-def _experts_passed(spec: Model) -> int:
-    """Return how many routed experts a token passes on its way through all layers."""
-    parts = (layer.feed_forward for layer in spec.layers)
-    return sum(part.router.active for part in parts if isinstance(part, Experts))
-
-
-def _prefill_rate(spec: Model, dtype: str, rates: Rates) -> float:
-    """Return tokens per second of reading a long prompt."""
-    operations = costs.map_operations(spec.layers)
-    scores = costs.mixing_operations(spec.layers, PREFILL_CHUNK // 2)
-    return rates.matmul[dtype] / (operations + scores)
+    whole = isinstance(spec, Encoder)
+    chunk = context if whole else min(context, PREFILL_CHUNK)
+    reading = Pass(batch, chunk, context, dtype, threads=THREADS)
+    passes = (reading,) if whole else (reading, replace(reading, length=1))
+    return max((workspace(spec, one) for one in passes), key=lambda one: one.peak)

@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from fathom.checkpoint.storage import cache_folder, write_text
+from fathom.planning.idle import measure_idle
 from fathom.planning.machine import Machine, this_machine
 
 if TYPE_CHECKING:
     import torch
 
-EDITION = 1  # counts up when what is measured changes, so that older files are not used
+EDITION = 2  # counts up when what is measured changes, so that older files are not used
 DTYPES = ("float32", "bfloat16", "float16")
 MATRIX_SIDES = (512, 1024, 2048, 4096)  # square weights, from a small model's to a large one's
 _PREFILL = (256, 2048, 2048)  # tokens, inputs, outputs of the matrix product
@@ -59,6 +60,8 @@ class Rates:
     disk_read: float | None
     measured_at: str  # ISO 8601, UTC
     seconds: float  # that measuring took
+    idle_bytes: int | None = None  # a process with torch and this library, and no model
+    code_bytes: int | None = None  # what kernels add to it when they are first used
 
     def weights_per_second(self, dtype: str, elements: int) -> float:
         """Return bytes/s at which one row times a weight of that many elements is computed.
@@ -120,6 +123,7 @@ def measure(machine: Machine) -> Rates:
     before, threads = torch.get_num_threads(), usable_threads(machine)
     torch.set_num_threads(threads)
     try:
+        idle = measure_idle(threads)
         with torch.inference_mode():
             buffer = _buffer(machine)
             return Rates(
@@ -131,6 +135,8 @@ def measure(machine: Machine) -> Rates:
                 disk_read=disk_read_rate(cache_folder()),
                 measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 seconds=round(time.perf_counter() - started, 3),
+                idle_bytes=None if idle is None else idle.process,
+                code_bytes=None if idle is None else idle.code,
             )
     finally:
         torch.set_num_threads(before)
@@ -273,6 +279,8 @@ def _rates_from(kept: dict[str, object]) -> Rates:
         operation_seconds=_positive(rates.operation_seconds),
         seconds=_positive(rates.seconds),
         disk_read=None if rates.disk_read is None else _positive(rates.disk_read),
+        idle_bytes=None if rates.idle_bytes is None else int(_positive(rates.idle_bytes)),
+        code_bytes=None if rates.code_bytes is None else int(_positive(rates.code_bytes)),
     )
 
 

@@ -12,6 +12,7 @@ from fathom.checkpoint.naming import Assignment
 from fathom.checkpoint.rewriting import forwards
 from fathom.errors import TensorMismatchError
 from fathom.models.assemble import assemble
+from fathom.residency.allocation import hold_what_is_alive
 from fathom.spec.model import Model
 from fathom.spec.parts import parameters
 from fathom.spec.roles import EXACT
@@ -53,6 +54,7 @@ def load(
     Raises:
         TensorMismatchError: when a tensor has another shape than the spec says.
     """
+    hold_what_is_alive()
     model = assemble(spec)
     wanted = {parameter.name: parameter for parameter in parameters(spec)}
     for assignment in assignments:
