@@ -338,6 +338,8 @@ class Model(Adapting, ReadingTasks, PairTasks):
     ) -> Generation:
         """Answer a conversation, rendered by the model's own chat template.
 
+        What a user or a tool says is text, even where it spells a control token.
+
         Args:
             messages: each with a ``role`` and a ``content``, oldest first.
             tools: functions that the model may call, as JSON schemas.
@@ -347,9 +349,10 @@ class Model(Adapting, ReadingTasks, PairTasks):
             TokenizerError: when there is no template, or it refuses the messages.
             RequestError, ContextLengthError: as `generate`.
         """
+        from fathom.inputs.conversation import encode_conversation
+
         require_writing(self.spec)
-        text = self.tokenizer.chat.render(messages, tools)
-        return self._generate(self.tokenizer.encode(text, add_special=False), options)
+        return self._generate(encode_conversation(self.tokenizer, messages, tools), options)
 
     def infill(self, prefix: str, suffix: str, **options: object) -> Generation:
         """Write what is between two texts, such as the missing lines of a program.

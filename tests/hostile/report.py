@@ -1,0 +1,129 @@
+"""``docs/security.md``, written by the run of the catalogue.
+
+python tests/hostile/report.py        # run every case at every door and write the document
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+
+from hostile.case import Case  # noqa: E402  the path is set above
+from hostile.runner import Runner  # noqa: E402
+from hostile.tables import TABLES  # noqa: E402
+from hostile.words import OPEN, THREATS  # noqa: E402
+
+DOCUMENT = ROOT / "docs" / "security.md"
+PACKAGES = ("torch", "tokenizers", "jinja2", "safetensors", "gguf", "huggingface_hub")
+
+
+def attempts(case: Case) -> list[tuple[Case, str]]:
+    """Every attempt that a case asks for, its twin's among them."""
+    found = [(case, door) for door in case.doors]
+    if case.twin is not None:
+        twin = replace(case, build=case.twin, code="", twin=None)
+        found += [(twin, door) for door in case.twin_doors]
+    return found
+
+
+def run(folder: Path) -> dict[str, Counter[str]]:
+    """Try everything; by table, how many cases, attempts, and attempts that went as promised."""
+    counts: dict[str, Counter[str]] = {}
+    with Runner(folder / "runner") as runner:
+        for name, cases in TABLES.items():
+            counts[name] = Counter(cases=len(cases))
+            tried = [pair for case in cases for pair in attempts(case)]
+            for number, (case, door) in enumerate(tried):
+                place = folder / f"{name}-{number}"
+                place.mkdir()
+                complaints = runner.complaints(case, door, place)
+                counts[name]["attempts"] += 1
+                counts[name]["passed"] += not complaints
+                if complaints:
+                    sys.stderr.write(f"{case.name}, {door}: {complaints}\n")
+    return counts
+
+
+def written(counts: dict[str, Counter[str]], seconds: float) -> str:
+    """The document."""
+    day = datetime.now(UTC).strftime("%d %B %Y")
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    rows = [
+        f"| {name} | {ids(TABLES[name])} | {count['cases']} | {count['attempts']} |"
+        f" {count['passed']} |"
+        for name, count in counts.items()
+    ]
+    total = sum(counts.values(), Counter())
+    open_rows = [f"| {line} | {reason} |" for line, reason in OPEN.items()]
+    return "\n".join(
+        [
+            *THREATS.splitlines(),
+            "",
+            "## What was tried",
+            "",
+            f"Run on {day} with Python {platform.python_version()}, {packages}; it took"
+            f" {seconds:.0f} s. `python tests/hostile/report.py` repeats it and writes this page.",
+            "",
+            "| format | lines of the catalogue | cases | attempts | as promised |",
+            "|---|---|---:|---:|---:|",
+            *rows,
+            f"| all | | {total['cases']} | {total['attempts']} | {total['passed']} |",
+            "",
+            "An attempt is one file at one door (`inspect`, `open`, `convert`, a reader alone), in"
+            " a process with limits and an audit hook; a sound file is opened after it. Each"
+            " refused file has a twin, as near as can be, that is accepted.",
+            "",
+            "## What is open",
+            "",
+            "| lines | why |",
+            "|---|---|",
+            *open_rows,
+            "",
+        ]
+    )
+
+
+def ids(cases: list[Case]) -> str:
+    """The lines of the catalogue that a table covers, such as ``ST-01–09, ST-11``."""
+    numbers: dict[str, set[int]] = {}
+    for case in cases:
+        part, _, number = case.id.partition("-")
+        numbers.setdefault(part, set()).add(int(number))
+    return ", ".join(f"{part}-{_runs(found)}" for part, found in sorted(numbers.items()))
+
+
+def _runs(numbers: set[int]) -> str:
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return " ".join(
+        f"{run[0]:02}" if len(run) == 1 else f"{run[0]:02}–{run[-1]:02}" for run in runs
+    )
+
+
+def main() -> int:
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        counts = run(Path(folder))
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(written(counts, time.perf_counter() - started), encoding="utf-8")
+    failed = sum(count["attempts"] - count["passed"] for count in counts.values())
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
