@@ -26,7 +26,7 @@ class Case:
         doors: the entrances of `doors.DOORS` that are tried.
         twin_doors: those by which the twin must pass.
         options: given to the door.
-        seconds: the most wall time that an answer may take.
+        seconds: of processor time that an answer may take; 20 s of wall time more end it.
         memory: bytes above the start that a file below a mebibyte may cost.
     """
 
@@ -65,7 +65,7 @@ class Verdict:
         ending: accepted, refused, exception, memory, hang or signal.
         code: of the refusal.
         message: of the refusal or exception; else what killed the process.
-        seconds: wall time of the attempt itself.
+        seconds: processor time of the attempt itself.
         memory: bytes resident above the start, at the most.
         events: audit events that no sound file causes.
         benign: whether a sound model still opens in the same process; None if not asked.

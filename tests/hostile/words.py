@@ -46,6 +46,19 @@ to put one tensor in the place of another.
 - Whoever may write to Fathom's cache may make it believe that a tokenizer was tried.\
 """
 
+# Lines of the catalogue that are tests of their own, and where.
+ELSEWHERE = {
+    "ST-39": "tests/checkpoint/test_tensors.py",
+    "GG-14, GG-24, GG-26, GG-29, GG-30, GG-52, GG-53, GG-56": "tests/checkpoint/test_gguf.py",
+    "PK-31": "tests/checkpoint/test_pickles.py",
+    "PK-33": "tests/hostile/test_report.py",
+    "CF-12": "tests/checkpoint/test_index.py",
+    "TK-20": "tests/inputs/test_conversation.py",
+    "TK-22, TK-24": "tests/inputs/test_tokenizer.py",
+    "JJ-19": "tests/inputs/test_tokenizer.py",
+    "F-01 to F-09, F-11, F-12, F-14": "tests/hostile/test_saving.py",
+    "FZ-01, FZ-02, FZ-03": "tests/hostile/test_parsers.py",
+}
 OPEN = {
     "ST-40": "values that are not finite are accepted on load and not counted",
     "ST-44": "a mapped file that is shortened ends the process",
@@ -54,6 +67,8 @@ OPEN = {
     "CF-06": "pipelines of several models are not read yet",
     "TK-16": "the sentencepiece package is not used; its files are read by our own bounded reader",
     "TK-19": "ids beyond the embedding are refused when they are used, not when the file is read",
+    "TK-23": "the time of a mebibyte of one character is bounded, not measured to be linear",
+    "AD-05, AD-08": "belong to opening a base with an adapter; see tests/residency",
     "JJ-16, JJ-17, AD-09 to AD-16": "belong to the server and to kept states",
     "JJ-21": "a template that drops a message is not noticed",
     "F-10, F-13, F-15 to F-24": "no power-loss model, no resumed conversion, no offloading to disk",
