@@ -55,8 +55,7 @@ def _table(guide: Guide) -> Iterator[tuple[str, ...]]:
     for label, cells in guide.carded():
         yield label, *(cell or "unknown" for cell in cells), "the cards"
     for row in guide.rows:
-        cells = tuple(cell or "unknown" for cell in row.cells)
-        yield row.criterion, *cells, _source(row.evidence)
+        yield row.criterion, *(cell or "unknown" for cell in row.cells), _source(row.evidence)
 
 
 def _source(evidence: Evidence) -> str:

@@ -40,7 +40,7 @@ VERBS: dict[str, Verb] = {
     "convert": Verb("fathom.cli.convert", "write any readable checkpoint as a safetensors folder"),
     "pull": Verb("fathom.cli.pull", "fetch a checkpoint and say where it lies"),
     "classes": Verb("fathom.cli.classes", "what kinds of models there are, and how two differ"),
-    "choose": Verb("fathom.cli.choose", "which class, then which models fit, and what would change"),
+    "choose": Verb("fathom.cli.choose", "which class, which models fit, and what would change it"),
     "guide": Verb("fathom.cli.guide", "variants of one family side by side, and which to take"),
     "models": Verb("fathom.cli.models", "the models of the catalogue, chosen and sorted"),
     "model": Verb("fathom.cli.model", "one model's card: every value with its source"),
