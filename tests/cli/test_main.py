@@ -28,6 +28,9 @@ WORDS = {
     "embed": ["echo", "a text"],
     "convert": ["echo", "converted"],
     "pull": ["echo"],
+    "classes": [],
+    "choose": ["--task", "segmentation"],
+    "guide": ["llama"],
     "models": [],
     "model": ["gpt-2"],
     "prices": ["gpt-4o"],
@@ -38,7 +41,10 @@ WORDS = {
 }
 # Verbs that ask the catalogue or the store of measurements: they open no checkpoint, and their own
 # tests say what they refuse.
-CATALOGUE = {"models", "model", "prices", "timeline", "tree", "catalog", "measurements"}
+CATALOGUE = {
+    *("classes", "choose", "guide", "models", "model", "prices", "timeline", "tree", "catalog"),
+    "measurements",
+}
 MEASURING = {"bench"}  # needs a model that computes; its own tests say of it what is said here
 HEAVY = {"torch", "transformers", "rich", "numpy"}
 
