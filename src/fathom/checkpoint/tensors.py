@@ -11,6 +11,7 @@ import mmap
 import os
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -171,12 +172,27 @@ def _decode(raw: Tensor, info: TensorInfo, dtype: torch.dtype | None) -> Tensor:
 def _decode_blocks(
     raw: Tensor, kind: Encoding, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Tensor:
-    """Decode into a result of `dtype` that is allocated once."""
+    """Decode into a result of `dtype` that is allocated once.
+
+    Chunks are decoded side by side, each by one thread from end to end: threads that share every
+    small operation would wait for one another many times per chunk.
+    """
     result = torch.empty(shape, dtype=dtype)
     flat = result.view(-1)
     step = max(CHUNK_ELEMENTS // kind.block_elements, 1) * kind.block_elements
-    for start in range(0, flat.numel(), step):
+
+    def decode(start: int) -> None:
         part = flat[start : start + step]
         at = start // kind.block_elements * kind.block_bytes
         part.copy_(kind.decode(raw[at : at + kind.size(part.shape)], part.shape))
+
+    starts = range(0, flat.numel(), step)
+    workers = min(torch.get_num_threads(), len(starts))
+    if workers < 2:
+        for start in starts:
+            decode(start)
+        return result
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for _ in pool.map(decode, starts):
+            pass
     return result
