@@ -23,11 +23,11 @@ from fathom.checkpoint.description import Description
 from fathom.checkpoint.description import describe as _describe
 from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.facts import facts
-from fathom.checkpoint.locate import Resolver, locate_configuration
-from fathom.checkpoint.locate import locate as _locate
-from fathom.checkpoint.location import Location
 from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.checkpoint.sentence_transformers import stated_vector
+from fathom.checkpoint.sources.locate import Resolver, locate_configuration
+from fathom.checkpoint.sources.locate import locate as _locate
+from fathom.checkpoint.sources.location import Location
 from fathom.checkpoint.storage import cache_folder
 from fathom.errors import DoesNotFitError, RequestError
 from fathom.generation.published import Published, legacy
@@ -43,6 +43,8 @@ from fathom.planning.calibration import calibrate
 from fathom.planning.costs import BYTES
 from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
+from fathom.planning.fit import Fit, Wanted
+from fathom.planning.fit import fit as fit_description
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates, usable_threads
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
 
-__all__ = ["Generation", "Model", "convert", "describe", "explain", "locate", "open"]
+__all__ = ["Generation", "Model", "convert", "describe", "explain", "fit", "locate", "open"]
 
 
 def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
@@ -114,6 +116,29 @@ def explain(
     )
     description = _describe(location.path, allow_pickle=allow_pickle)
     return explain_description(description, name=location.name, **counted)
+
+
+def fit(
+    name: str,
+    *,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+    **wanted: Unpack[Wanted],
+) -> Fit:
+    """Return whether a model fits on a machine, term by term; no weights are fetched.
+
+    Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says.
+
+    Raises:
+        NotFoundError: for unknown hardware, or as `describe`.
+        RequestError: for numbers out of range, or an unknown type or encoding.
+        FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as `describe`.
+    """
+    location = locate_configuration(
+        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
+    )
+    description = _describe(location.path, allow_pickle=allow_pickle)
+    return fit_description(description, name=location.name, **wanted)
 
 
 def convert(

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from fathom.catalog.starters import sources, starters
-from fathom.checkpoint.locate import locate
-from fathom.checkpoint.names import CatalogName, HubName, PackageName, parse, split_pin
+from fathom.checkpoint.sources.locate import locate
+from fathom.checkpoint.sources.names import CatalogName, HubName, PackageName, parse, split_pin
 
 
 @pytest.mark.parametrize("name", starters())

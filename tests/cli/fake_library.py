@@ -16,7 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
-from fathom.checkpoint.location import Location
+from fathom.checkpoint.sources.location import Location
 from fathom.errors import ContextLengthError, NotFoundError
 from fathom.generation.reasoning import Piece
 from fathom.planning.costs import Cost

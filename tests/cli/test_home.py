@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fathom.catalog.starters import starters
-from fathom.checkpoint import hub_cache
+from fathom.checkpoint.sources import hub_cache
 from fathom.cli import home
 from fathom.planning import probe
 from fathom.planning.accelerators import Accelerator

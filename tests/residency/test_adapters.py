@@ -272,8 +272,8 @@ def test_a_base_that_is_not_here_is_never_fetched(
     def fetched(*_: object, **__: object) -> None:
         raise AssertionError("an adapter's word led to the network")
 
-    monkeypatch.setattr("fathom.checkpoint.hub.fetch", fetched)
-    monkeypatch.setattr("fathom.checkpoint.packages.fetch", fetched)
+    monkeypatch.setattr("fathom.checkpoint.sources.hub.fetch", fetched)
+    monkeypatch.setattr("fathom.checkpoint.sources.packages.fetch", fetched)
     configure(plain.adapter, base_model_name_or_path=base)
     with pytest.raises(NotFoundError, match="open its base yourself"):
         library.open(str(plain.adapter))

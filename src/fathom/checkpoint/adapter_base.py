@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fathom.checkpoint.adapters import Adapter, read_adapter, stands_alone
-from fathom.checkpoint.locate import Resolver
-from fathom.checkpoint.location import Location
+from fathom.checkpoint.sources.locate import Resolver
+from fathom.checkpoint.sources.location import Location
 from fathom.errors import NotFoundError, RequestError
 
 

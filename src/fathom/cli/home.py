@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from fathom.catalog.starters import starters
-from fathom.checkpoint.locate import Cached, cached
+from fathom.checkpoint.sources.locate import Cached, cached
 from fathom.checkpoint.storage import cache_folder, free_bytes
 from fathom.cli.output import Facts, byte_text, print_facts, print_json, rate_text
 from fathom.planning.machine import Machine, this_machine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.checkpoint.locate import cached, locate, locate_configuration
+from fathom.checkpoint.sources.locate import cached, locate, locate_configuration
 from fathom.checkpoint.storage import Digest, digest_of, matches
 from fathom.errors import FetchError, NotFoundError, RequestError
 
@@ -136,7 +136,7 @@ def test_a_changed_file_is_hashed_again(tmp_path: Path) -> None:
 
 def test_resolving_a_name_needs_no_torch() -> None:
     code = (
-        "import sys, fathom.checkpoint.locate, fathom.catalog.starters as s; s.sources();"
+        "import sys, fathom.checkpoint.sources.locate, fathom.catalog.starters as s; s.sources();"
         "print(sorted({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     )
     answer = subprocess.run(

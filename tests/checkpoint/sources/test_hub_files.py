@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fathom.checkpoint.hub_files import PREFERRED_ENCODINGS, Selection, complete, select
+from fathom.checkpoint.sources.hub_files import PREFERRED_ENCODINGS, Selection, complete, select
 from fathom.errors import ModelFileError, NotFoundError
 
 TOKENIZER = ["config.json", "tokenizer.json", "tokenizer_config.json"]

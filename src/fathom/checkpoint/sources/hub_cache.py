@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from fathom.checkpoint import storage
-from fathom.checkpoint.names import HubName
+from fathom.checkpoint.sources.names import HubName
 from fathom.checkpoint.storage import Digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

