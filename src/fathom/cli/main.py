@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "explain": Verb(
         "fathom.cli.explain", "what it is made of and what a token costs, from the configuration"
     ),
+    "fit": Verb("fathom.cli.fit", "does it fit, how fast will it be, and what would fit instead"),
     "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
     "bench": Verb("fathom.cli.bench", "measure speed and memory beside what was predicted"),
     "measurements": Verb("fathom.cli.measurements", "list, export or forget what was measured"),

@@ -1,0 +1,101 @@
+"""Weights as they would lie in memory or on disk: in a type, in one encoding, or in a usual mix.
+
+The names of mixes are those under which GGUF files are published. Which tensors get the finer of
+two encodings is as llama.cpp's quantiser chooses for a Llama (`llama_tensor_get_type`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from fathom.checkpoint.encodings import ENCODINGS
+from fathom.errors import RequestError, nearest
+from fathom.planning.costs import BYTES, EXACT_BYTES, Storage, computed_in
+from fathom.spec.model import Model
+from fathom.spec.parts import Parameter, parameters
+from fathom.spec.roles import EXACT, Role
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Most matrices in `most`; values and downs of some layers, and the output, in `finer`."""
+
+    most: str
+    finer: str
+
+
+MIXES: Mapping[str, Mix] = {
+    "Q4_K_M": Mix("Q4_K", "Q6_K"),
+    "Q5_K_M": Mix("Q5_K", "Q6_K"),
+    "Q4_K_S": Mix("Q4_K", "Q4_K"),
+    "Q5_K_S": Mix("Q5_K", "Q5_K"),
+}
+FROM_LARGE_TO_SMALL = ("bfloat16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
+_LAYER = re.compile(r"layers\.(\d+)\.(?:mixer\.value|feed_forward\.(?:experts\.)?down)\.weight$")
+
+
+def stored_as(spec: Model, name: str) -> Storage:
+    """Return bytes per number of each parameter stored under a name: a type, encoding or mix.
+
+    Raises:
+        RequestError: for a name that is none of these, with the nearest ones.
+    """
+    if name in BYTES:
+        return computed_in(name)
+    mix = MIXES.get(name.upper()) or _single(name)
+    layers = len(spec.layers)
+
+    def each(parameter: Parameter) -> float:
+        if parameter.role in EXACT or len(parameter.shape) == 1:
+            return EXACT_BYTES
+        fine = _head(parameter) or _in_finer_layer(parameter.name, layers)
+        chosen = ENCODINGS[mix.finer if fine else mix.most]
+        if parameter.shape[-1] % chosen.block_elements:  # rows that no block divides
+            return ENCODINGS["F16"].block_bytes
+        return chosen.block_bytes / chosen.block_elements
+
+    return each
+
+
+def bits_per_weight(spec: Model, name: str) -> float:
+    """Return the stored bits per parameter, the mean over the whole model."""
+    storage = stored_as(spec, name)
+    held = [(one.elements, storage(one)) for one in parameters(spec)]
+    return 8 * sum(count * each for count, each in held) / sum(count for count, _ in held)
+
+
+def known_names() -> tuple[str, ...]:
+    """Return every name that `stored_as` takes."""
+    return (*BYTES, *MIXES, *(name for name, one in ENCODINGS.items() if _holds_weights(name)))
+
+
+def _single(name: str) -> Mix:
+    wanted = name.upper()
+    if wanted not in ENCODINGS or not _holds_weights(wanted):
+        raise RequestError(
+            f"weights cannot be counted in '{name[:60]}'.{nearest(name.upper(), known_names())}"
+            f" Known are {', '.join((*BYTES, *MIXES))} and the encodings of safetensors and GGUF"
+        )
+    return Mix(wanted, "Q6_K" if wanted == "Q4_0" else wanted)
+
+
+def _holds_weights(name: str) -> bool:
+    return not name.startswith(("I8", "I16", "I32", "I64", "U", "BOOL", "C64", "F8_E8M0"))
+
+
+def _head(parameter: Parameter) -> bool:
+    """An output of its own, or the table that a tied output reads."""
+    tied = parameter.name.endswith("embedding.tokens.weight")
+    return parameter.role is Role.HEAD or tied
+
+
+def _in_finer_layer(name: str, layers: int) -> bool:
+    """The first and last eighth of the layers, and every third between."""
+    found = _LAYER.search(name)
+    if found is None:
+        return False
+    layer, eighth = int(found[1]), ceil(layers / 8)
+    return layer < eighth or layer >= layers - eighth or (layer - eighth) % 3 == 2
