@@ -26,7 +26,7 @@ from fathom.errors import (
     TokenizerError,
     UnknownArchitectureError,
 )
-from fathom.library import Model
+from fathom.library import Model, opening
 from fathom.planning.machine import this_machine
 from library.tiny import make
 
@@ -208,7 +208,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = replace(this_machine(), memory_available=1000)
-    monkeypatch.setattr(library, "this_machine", lambda: small)
+    monkeypatch.setattr(opening, "this_machine", lambda: small)
     with pytest.raises(DoesNotFitError, match="GB"):
         opened(folder)
 

@@ -1,35 +1,16 @@
-"""The joined rooms: a name becomes a description, a description a running model.
-
-model = fathom.open("smollm2:135m")
-model.card, model.spec, model.fit(context=8192)
-for piece in model.generate("Once upon a time"):
-    print(piece, end="")
-"""
+"""A model in memory: its facts, its predictions and its tasks."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
-from fathom.catalog.starters import sources, starters
-from fathom.checkpoint.adapter_base import locate_adapted
-from fathom.checkpoint.adapters import Adapter
-from fathom.checkpoint.adapters import notes as adapter_notes
 from fathom.checkpoint.description import Description
-from fathom.checkpoint.description import describe as _describe
 from fathom.checkpoint.documents import read_json
-from fathom.checkpoint.facts import facts
-from fathom.checkpoint.progress import QUIET, Progress, working
 from fathom.checkpoint.sentence_transformers import stated_vector
-from fathom.checkpoint.sources.locate import Resolver, locate_configuration
-from fathom.checkpoint.sources.locate import locate as _locate
-from fathom.checkpoint.sources.location import Location
-from fathom.checkpoint.storage import cache_folder
-from fathom.errors import DoesNotFitError, RequestError
+from fathom.errors import RequestError
 from fathom.generation.published import Published, legacy
 from fathom.generation.tasks import (
     PairTasks,
@@ -40,21 +21,13 @@ from fathom.generation.tasks import (
     require_writing,
 )
 from fathom.planning.calibration import calibrate
-from fathom.planning.costs import BYTES
-from fathom.planning.explanation import Counted, Explanation
-from fathom.planning.explanation import explain as explain_description
-from fathom.planning.fit import Fit, Wanted
-from fathom.planning.fit import fit as fit_description
-from fathom.planning.machine import this_machine
 from fathom.planning.predict import Prediction, predict
-from fathom.planning.probe import measured_rates, usable_threads
+from fathom.planning.probe import measured_rates
 from fathom.planning.records import Subject, subject
 from fathom.residency.adapting import Adapting
 from fathom.spec.card import Card
-from fathom.spec.classes import model_class, model_outputs
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import Model as Spec
-from fathom.spec.parts import active, count
 from fathom.spec.tasks import possible
 
 if TYPE_CHECKING:
@@ -68,170 +41,10 @@ if TYPE_CHECKING:
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
 
+
+from fathom.library.cards import read_tokenizer
+
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
-
-__all__ = ["Generation", "Model", "convert", "describe", "explain", "fit", "locate", "open"]
-
-
-def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
-    """Return where a model lies on this machine, fetching it first if it is not here.
-
-    Raises:
-        NotFoundError: nothing has this name.
-        FetchError: it exists and could not be brought here whole.
-    """
-    return _locate(name, catalog=sources(), progress=progress, allow_pickle=allow_pickle)
-
-
-def describe(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Card:
-    """Return the card of a model, from its headers and configuration; torch is not loaded.
-
-    Raises:
-        NotFoundError, FetchError: as `locate`.
-        ModelFileError, ConfigError, UnknownArchitectureError: for files that cannot be understood.
-    """
-    resolver = Resolver(sources(), progress or QUIET, allow_pickle)
-    location, adapter = locate_adapted(name, None, resolver)
-    return _card(location, _describe(location.path, allow_pickle=allow_pickle), adapter)
-
-
-def explain(
-    name: str,
-    *,
-    allow_pickle: bool = False,
-    progress: Progress | None = None,
-    **counted: Unpack[Counted],
-) -> Explanation:
-    """Return the page about a model: parts, costs of a token, names; no weights are fetched.
-
-    Options: dtype, context and names, as `planning.explanation.explain` says.
-
-    Raises:
-        RequestError: for an unknown type, or a context beyond the model's own.
-        NotFoundError, FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as
-            `describe`.
-    """
-    location = locate_configuration(
-        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
-    )
-    description = _describe(location.path, allow_pickle=allow_pickle)
-    return explain_description(description, name=location.name, **counted)
-
-
-def fit(
-    name: str,
-    *,
-    allow_pickle: bool = False,
-    progress: Progress | None = None,
-    **wanted: Unpack[Wanted],
-) -> Fit:
-    """Return whether a model fits on a machine, term by term; no weights are fetched.
-
-    Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says.
-
-    Raises:
-        NotFoundError: for unknown hardware, or as `describe`.
-        RequestError: for numbers out of range, or an unknown type or encoding.
-        FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as `describe`.
-    """
-    location = locate_configuration(
-        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
-    )
-    description = _describe(location.path, allow_pickle=allow_pickle)
-    return fit_description(description, name=location.name, **wanted)
-
-
-def convert(
-    name: str,
-    folder: str | Path,
-    *,
-    dtype: str = "float32",
-    allow_pickle: bool = False,
-    progress: Progress | None = None,
-) -> Path:
-    """Write a checkpoint as a safetensors folder, which appears whole or not at all.
-
-    Tensors keep their names and types; those of a GGUF file become the publisher's, in `dtype`.
-
-    Raises:
-        NotFoundError, FetchError, ModelFileError: as `describe`.
-        RequestError: the folder exists already.
-        WriteError: the disk is full or cannot be written; nothing is left behind.
-    """
-    from fathom.checkpoint.conversion import convert as rewrite
-    from fathom.checkpoint.headers import read_headers
-
-    path = locate(name, allow_pickle=allow_pickle, progress=progress).path
-    contents = read_headers(path, allow_pickle=allow_pickle)
-    if contents.format == "gguf":
-        open(name, dtype=dtype, device="cpu", progress=progress).save(folder)
-    else:
-        source = path if path.is_dir() else path.parent
-        rewrite(contents, source, Path(folder), progress or QUIET)
-    return Path(folder)
-
-
-def open(
-    name: str,
-    *,
-    adapter: str | None = None,
-    dtype: str | None = None,
-    device: str | None = None,
-    context: int | None = None,
-    allow_pickle: bool = False,
-    progress: Progress | None = None,
-) -> Model:
-    """Open a model: a catalogue name, a hub id, a folder, or a weights file.
-
-    The name of a LoRA adapter opens the base that it states, if that is on this machine.
-
-    Args:
-        adapter: a LoRA adapter to put on the model: a folder as PEFT saves it, or a hub id.
-        dtype: "float32", "bfloat16" or "float16"; by default what the weights were published in,
-            and bfloat16 for quantised ones where the processor computes in it.
-        device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
-        context: the most positions to make room for; by default the model's own number.
-
-    Raises:
-        NotFoundError, FetchError: as `locate`.
-        ModelFileError, ConfigError, UnknownArchitectureError, TensorMismatchError: for files that
-            cannot be understood.
-        DoesNotFitError: when the weights need more memory than there is.
-    """
-    begun = time.perf_counter()
-    shown = progress or QUIET
-    location, adapted = locate_adapted(name, adapter, Resolver(sources(), shown, allow_pickle))
-    description = _describe(location.path, allow_pickle=allow_pickle)
-    assignments = description.assignments()
-    spec = _bounded(description.spec, context)
-    dtype = _dtype(description, dtype)
-    device = _device(device)
-    needed = predict(spec, dtype=dtype, context=1).total_bytes
-    needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
-    _require_memory(name, needed, device)
-
-    import torch
-
-    from fathom.checkpoint.tensors import Reader
-    from fathom.residency.resident import load
-
-    torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
-    assert description.contents is not None
-    with Reader(description.contents) as reader, working(shown, needed, f"loading {name}"):
-        module = load(
-            description.spec,
-            reader,
-            assignments,
-            dtype=getattr(torch, dtype),
-            device=device,
-            progress=shown,
-        )
-    card = _card(location, description, adapted)
-    model = Model(card, spec, description, module, dtype)
-    if adapted is not None:
-        model.put_adapter_on(adapted)
-    model.load_seconds = time.perf_counter() - begun
-    return model
 
 
 class Model(Adapting, ReadingTasks, PairTasks):
@@ -275,7 +88,7 @@ class Model(Adapting, ReadingTasks, PairTasks):
         Raises:
             TokenizerError: when there is none, or it is broken.
         """
-        return _tokenizer(self._description, self.adapter)
+        return read_tokenizer(self._description, self.adapter)
 
     def fit(self, context: int | None = None, batch: int = 1) -> Prediction:
         """Predict memory and speed on this machine, term by term.
@@ -512,111 +325,3 @@ class Model(Adapting, ReadingTasks, PairTasks):
         inside = contents is not None and contents.format == "gguf"
         brought = self.adapter is not None and self.adapter.tokenized
         return tokenizer_files(self.tokenizer) if inside or brought else {}
-
-
-def _bounded(spec: Spec, context: int | None) -> Spec:
-    """Return the spec with a smaller context, if one is asked for."""
-    if context is None:
-        return spec
-    if not 1 <= context <= spec.context:
-        raise RequestError(
-            f"a context of {context:,} is not possible: the model takes 1 to {spec.context:,}"
-        )
-    return replace(spec, context=context)
-
-
-def _dtype(description: Description, asked: str | None) -> str:
-    """Return the type to compute in, as `open` promises."""
-    if asked is not None:
-        if asked not in BYTES:
-            raise RequestError(f"dtype '{asked}' is not one of {', '.join(BYTES)}")
-        return asked
-    assert description.contents is not None
-    encodings = {tensor.encoding for tensor in description.contents.tensors.values()}
-    if encodings <= {"F32", "F64", "I64", "I32"}:  # positions may be stored, as whole numbers
-        return "float32"
-    return "bfloat16" if _computes_in_bfloat16() else "float32"
-
-
-def _computes_in_bfloat16() -> bool:
-    machine = this_machine()
-    fast = {"avx512_bf16", "amx_bf16", "bf16"}
-    return bool(machine.accelerators) or not fast.isdisjoint(machine.instructions)
-
-
-def _device(asked: str | None) -> str:
-    if asked is not None:
-        return asked
-    if not this_machine().accelerators:
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _require_memory(name: str, needed: int, device: str) -> None:
-    """Refuse before reading what cannot end well."""
-    available = this_machine().memory_available
-    if device == "cpu" and needed > available:
-        raise DoesNotFitError(
-            f"{name} needs {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are free;"
-            " close something, or take a smaller type with --dtype bfloat16, or a smaller model"
-        )
-
-
-def _card(location: Location, description: Description, adapter: Adapter | None = None) -> Card:
-    """Join what the files say, what the spec implies and what the catalogue knows."""
-    stated = facts(description)
-    starter = starters().get(location.name)
-    contents = description.contents
-    tensors = contents.tensors.values() if contents is not None else ()
-    by_encoding: dict[str, int] = {}
-    for tensor in tensors:
-        by_encoding[tensor.encoding] = by_encoding.get(tensor.encoding, 0) + tensor.stored
-    spec = description.spec
-    total = count(spec)
-    tokenizer, templated = _tokenizer_facts(description, adapter)
-    return Card(
-        name=location.name,
-        origin=location.origin,
-        path=str(location.path),
-        format=contents.format if contents is not None else "configuration",
-        title=(starter.title if starter else None) or stated.title,
-        architecture=description.dialect.name,
-        model_class=model_class(spec)[0],
-        parameters=total,
-        active_parameters=active(spec),
-        context=spec.context,
-        vocabulary=spec.vocabulary,
-        stored_bytes=contents.size if contents is not None else 0,
-        bytes_by_encoding=dict(sorted(by_encoding.items(), key=lambda item: -item[1])),
-        tensors=len(contents.tensors) if contents is not None else 0,
-        licence=stated.licence or (starter.licence if starter else None),
-        tokenizer=tokenizer,
-        chat_template=templated,
-        outputs=model_outputs(spec),
-        lineage=stated.lineage,
-        notes=(*location.notes, *adapter_notes(adapter, description.folder)),
-    )
-
-
-def _tokenizer(description: Description, adapter: Adapter | None = None) -> Tokenizer:
-    from fathom.inputs.tokenizer import Tokenizer
-
-    if adapter is not None and adapter.tokenized:
-        return Tokenizer.from_folder(adapter.path, cache_folder() / "tokenizers")
-    contents = description.contents
-    if contents is not None and contents.format == "gguf":
-        return Tokenizer.from_gguf(contents.metadata)
-    return Tokenizer.from_folder(description.folder, cache_folder() / "tokenizers")
-
-
-def _tokenizer_facts(description: Description, adapter: Adapter | None) -> tuple[str | None, bool]:
-    """Return the tokenizer in words, and whether a chat template comes with it."""
-    from fathom.errors import TokenizerError
-
-    try:
-        found = _tokenizer(description, adapter)
-    except TokenizerError:
-        return None, False  # a checkpoint may come without one, and is described all the same
-    return found.describe, bool(found.templates)

@@ -1,0 +1,22 @@
+"""The joined rooms: a name becomes a description, a description a running model.
+
+    model = fathom.open("smollm2:135m")
+    model.card, model.spec, model.fit(context=8192)
+    for piece in model.generate("Once upon a time"):
+        print(piece, end="")
+
+`opening.py` leads from names to all that can be known or opened, `model.py` is what was opened.
+Importing this loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fathom.library.model import Model
+from fathom.library.opening import convert, describe, explain, fit, locate, open
+
+if TYPE_CHECKING:
+    from fathom.generation.results import Generation
+
+__all__ = ["Generation", "Model", "convert", "describe", "explain", "fit", "locate", "open"]

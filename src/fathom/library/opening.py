@@ -1,0 +1,246 @@
+"""From a name to a place, a card, a page, a plan, another file, or a model in memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from fathom.catalog.starters import sources
+from fathom.checkpoint.adapter_base import locate_adapted
+from fathom.checkpoint.description import Description
+from fathom.checkpoint.description import describe as _describe
+from fathom.checkpoint.progress import QUIET, Progress, working
+from fathom.checkpoint.sources.locate import Resolver, locate_configuration
+from fathom.checkpoint.sources.locate import locate as _locate
+from fathom.checkpoint.sources.location import Location
+from fathom.errors import DoesNotFitError, RequestError
+from fathom.planning.costs import BYTES
+from fathom.planning.explanation import Counted, Explanation
+from fathom.planning.explanation import explain as explain_description
+from fathom.planning.fit import Fit, Wanted
+from fathom.planning.fit import fit as fit_description
+from fathom.planning.machine import this_machine
+from fathom.planning.predict import predict
+from fathom.planning.probe import usable_threads
+from fathom.spec.card import Card
+from fathom.spec.model import Model as Spec
+
+if TYPE_CHECKING:
+    pass
+
+
+from fathom.library.cards import make_card
+from fathom.library.model import Model
+
+
+def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
+    """Return where a model lies on this machine, fetching it first if it is not here.
+
+    Raises:
+        NotFoundError: nothing has this name.
+        FetchError: it exists and could not be brought here whole.
+    """
+    return _locate(name, catalog=sources(), progress=progress, allow_pickle=allow_pickle)
+
+
+def describe(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Card:
+    """Return the card of a model, from its headers and configuration; torch is not loaded.
+
+    Raises:
+        NotFoundError, FetchError: as `locate`.
+        ModelFileError, ConfigError, UnknownArchitectureError: for files that cannot be understood.
+    """
+    resolver = Resolver(sources(), progress or QUIET, allow_pickle)
+    location, adapter = locate_adapted(name, None, resolver)
+    return make_card(location, _describe(location.path, allow_pickle=allow_pickle), adapter)
+
+
+def explain(
+    name: str,
+    *,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+    **counted: Unpack[Counted],
+) -> Explanation:
+    """Return the page about a model: parts, costs of a token, names; no weights are fetched.
+
+    Options: dtype, context and names, as `planning.explanation.explain` says.
+
+    Raises:
+        RequestError: for an unknown type, or a context beyond the model's own.
+        NotFoundError, FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as
+            `describe`.
+    """
+    location = locate_configuration(
+        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
+    )
+    description = _describe(location.path, allow_pickle=allow_pickle)
+    return explain_description(description, name=location.name, **counted)
+
+
+def fit(
+    name: str,
+    *,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+    **wanted: Unpack[Wanted],
+) -> Fit:
+    """Return whether a model fits on a machine, term by term; no weights are fetched.
+
+    Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says.
+
+    Raises:
+        NotFoundError: for unknown hardware, or as `describe`.
+        RequestError: for numbers out of range, or an unknown type or encoding.
+        FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as `describe`.
+    """
+    location = locate_configuration(
+        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
+    )
+    description = _describe(location.path, allow_pickle=allow_pickle)
+    return fit_description(description, name=location.name, **wanted)
+
+
+def convert(
+    name: str,
+    folder: str | Path,
+    *,
+    dtype: str = "float32",
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a checkpoint as a safetensors folder, which appears whole or not at all.
+
+    Tensors keep their names and types; those of a GGUF file become the publisher's, in `dtype`.
+
+    Raises:
+        NotFoundError, FetchError, ModelFileError: as `describe`.
+        RequestError: the folder exists already.
+        WriteError: the disk is full or cannot be written; nothing is left behind.
+    """
+    from fathom.checkpoint.conversion import convert as rewrite
+    from fathom.checkpoint.headers import read_headers
+
+    path = locate(name, allow_pickle=allow_pickle, progress=progress).path
+    contents = read_headers(path, allow_pickle=allow_pickle)
+    if contents.format == "gguf":
+        open(name, dtype=dtype, device="cpu", progress=progress).save(folder)
+    else:
+        source = path if path.is_dir() else path.parent
+        rewrite(contents, source, Path(folder), progress or QUIET)
+    return Path(folder)
+
+
+def open(
+    name: str,
+    *,
+    adapter: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    context: int | None = None,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+) -> Model:
+    """Open a model: a catalogue name, a hub id, a folder, or a weights file.
+
+    The name of a LoRA adapter opens the base that it states, if that is on this machine.
+
+    Args:
+        adapter: a LoRA adapter to put on the model: a folder as PEFT saves it, or a hub id.
+        dtype: "float32", "bfloat16" or "float16"; by default what the weights were published in,
+            and bfloat16 for quantised ones where the processor computes in it.
+        device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
+        context: the most positions to make room for; by default the model's own number.
+
+    Raises:
+        NotFoundError, FetchError: as `locate`.
+        ModelFileError, ConfigError, UnknownArchitectureError, TensorMismatchError: for files that
+            cannot be understood.
+        DoesNotFitError: when the weights need more memory than there is.
+    """
+    begun = time.perf_counter()
+    shown = progress or QUIET
+    location, adapted = locate_adapted(name, adapter, Resolver(sources(), shown, allow_pickle))
+    description = _describe(location.path, allow_pickle=allow_pickle)
+    assignments = description.assignments()
+    spec = _bounded(description.spec, context)
+    dtype = _dtype(description, dtype)
+    device = _device(device)
+    needed = predict(spec, dtype=dtype, context=1).total_bytes
+    needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
+    _require_memory(name, needed, device)
+
+    import torch
+
+    from fathom.checkpoint.tensors import Reader
+    from fathom.residency.resident import load
+
+    torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
+    assert description.contents is not None
+    with Reader(description.contents) as reader, working(shown, needed, f"loading {name}"):
+        module = load(
+            description.spec,
+            reader,
+            assignments,
+            dtype=getattr(torch, dtype),
+            device=device,
+            progress=shown,
+        )
+    card = make_card(location, description, adapted)
+    model = Model(card, spec, description, module, dtype)
+    if adapted is not None:
+        model.put_adapter_on(adapted)
+    model.load_seconds = time.perf_counter() - begun
+    return model
+
+
+def _bounded(spec: Spec, context: int | None) -> Spec:
+    """Return the spec with a smaller context, if one is asked for."""
+    if context is None:
+        return spec
+    if not 1 <= context <= spec.context:
+        raise RequestError(
+            f"a context of {context:,} is not possible: the model takes 1 to {spec.context:,}"
+        )
+    return replace(spec, context=context)
+
+
+def _dtype(description: Description, asked: str | None) -> str:
+    """Return the type to compute in, as `open` promises."""
+    if asked is not None:
+        if asked not in BYTES:
+            raise RequestError(f"dtype '{asked}' is not one of {', '.join(BYTES)}")
+        return asked
+    assert description.contents is not None
+    encodings = {tensor.encoding for tensor in description.contents.tensors.values()}
+    if encodings <= {"F32", "F64", "I64", "I32"}:  # positions may be stored, as whole numbers
+        return "float32"
+    return "bfloat16" if _computes_in_bfloat16() else "float32"
+
+
+def _computes_in_bfloat16() -> bool:
+    machine = this_machine()
+    fast = {"avx512_bf16", "amx_bf16", "bf16"}
+    return bool(machine.accelerators) or not fast.isdisjoint(machine.instructions)
+
+
+def _device(asked: str | None) -> str:
+    if asked is not None:
+        return asked
+    if not this_machine().accelerators:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _require_memory(name: str, needed: int, device: str) -> None:
+    """Refuse before reading what cannot end well."""
+    available = this_machine().memory_available
+    if device == "cpu" and needed > available:
+        raise DoesNotFitError(
+            f"{name} needs {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are free;"
+            " close something, or take a smaller type with --dtype bfloat16, or a smaller model"
+        )
