@@ -1,5 +1,6 @@
 """Tensors from mapped files: views where possible, never more than a chunk besides the result."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -121,6 +122,26 @@ def test_a_view_is_told_from_a_copy(tmp_path: Path) -> None:
         assert reader.maps(tensor[1000:])
         assert not reader.maps(tensor.clone())
         assert not reader.maps(reader.tensor("a", torch.bfloat16))
+
+
+def test_what_looks_into_a_file_is_read_into_memory_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": torch.arange(1024.0).reshape(32, 32), "b": torch.arange(8)})
+    with Reader(read_header(path)) as reader:
+        for tensor in (
+            reader.tensor("a"),
+            reader.tensor("a")[3:7],
+            reader.tensor("a").T,  # in no one piece
+            reader.tensor("a")[5, 5],
+            reader.tensor("b").to(torch.float16),
+        ):
+            owned = reader.owned(tensor)
+            assert torch.equal(owned, tensor) and owned.is_contiguous()
+            assert not reader.maps(owned)
+        tensor = reader.tensor("a")
+        os.truncate(path, 100)  # and nobody looks at the pages that are gone
+        with pytest.raises(ModelFileError, match="became shorter"):
+            reader.owned(tensor)
 
 
 def test_released_pages_are_read_again_and_neighbours_stay(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ class Reader:
         self.contents = contents
         self._needed = _lengths(contents.tensors.values())
         self._maps: dict[Path, mmap.mmap] = {}
+        self._descriptors: dict[Path, int] = {}
+        weakref.finalize(self, _close, self._descriptors)
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +59,7 @@ class Reader:
     def close(self) -> None:
         """Forget the mappings; each ends with the last tensor that looks into it."""
         self._maps.clear()
+        _close(self._descriptors)
 
     def info(self, name: str) -> TensorInfo:
         """What the header says about a tensor, or a `TensorMismatchError` with near names."""
@@ -80,12 +84,37 @@ class Reader:
 
     def maps(self, tensor: Tensor) -> bool:
         """Whether a tensor looks into a file rather than into memory of its own."""
+        return self._place(tensor) is not None
+
+    def owned(self, tensor: Tensor) -> Tensor:
+        """Return memory of its own with what a tensor holds that looks into a file.
+
+        What lies there in one piece is read from the file: that is quicker than to copy it from
+        pages, each of which has to be mapped first.
+        """
+        place = self._place(tensor)
+        if place is None or not tensor.is_contiguous() or not hasattr(os, "preadv"):
+            return tensor.clone(memory_format=torch.contiguous_format)
+        path, offset = place
+        result = torch.empty_like(tensor)
+        target = memoryview(result.view(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+        done = 0
+        while done < len(target):  # a call reads 2 GiB at most
+            got = os.preadv(self._descriptors[path], [target[done:]], offset + done)
+            if got == 0:
+                detail = "became shorter while it was read; fetch it again"
+                raise ModelFileError("E_TRUNCATED", detail, file=path)
+            done += got
+        return result
+
+    def _place(self, tensor: Tensor) -> tuple[Path, int] | None:
+        """Return the file that a tensor looks into, and where in it the tensor begins."""
         address = tensor.data_ptr()
-        return any(
-            start <= address < start + len(mapping)
-            for mapping in self._maps.values()
-            for start in (_bytes_at(mapping).data_ptr(),)
-        )
+        for path, mapping in self._maps.items():
+            offset = address - _bytes_at(mapping).data_ptr()
+            if 0 <= offset < len(mapping):
+                return path, offset
+        return None
 
     def release(self, name: str) -> None:
         """Let the pages of a stored tensor go: it has been copied, and will be read afresh."""
@@ -101,7 +130,9 @@ class Reader:
 
     def _raw(self, info: TensorInfo) -> Tensor:
         if info.file not in self._maps:
-            self._maps[info.file] = _map(info.file, self._needed[info.file])
+            with _open(info.file, self._needed[info.file]) as stream:
+                self._maps[info.file] = _map(stream, info.file)
+                self._descriptors[info.file] = os.dup(stream.fileno())
         return _bytes(self._maps[info.file], info)
 
 
@@ -121,7 +152,8 @@ def read_tensor(info: TensorInfo, *, dtype: torch.dtype | None = None) -> Tensor
 
 def read_raw(info: TensorInfo) -> Tensor:
     """Read the stored bytes of one tensor as (size,) uint8, without a copy."""
-    return _bytes(_map(info.file, info.offset + info.size), info)
+    with _open(info.file, info.offset + info.size) as stream:
+        return _bytes(_map(stream, info.file), info)
 
 
 def _lengths(tensors: Iterable[TensorInfo]) -> dict[Path, int]:
@@ -134,21 +166,39 @@ def _lengths(tensors: Iterable[TensorInfo]) -> dict[Path, int]:
     return lengths
 
 
-def _map(path: Path, needed: int) -> mmap.mmap:
+def _close(descriptors: dict[Path, int]) -> None:
+    while descriptors:
+        os.close(descriptors.popitem()[1])
+
+
+def _open(path: Path, needed: int) -> BinaryIO:
+    """Open a file that is to hold so many bytes at least."""
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    size = os.fstat(stream.fileno()).st_size
+    if size < needed:
+        stream.close()
+        detail = f"has {size:,} bytes, its header promised {needed:,}; fetch it again"
+        raise ModelFileError("E_TRUNCATED", detail, file=path)
+    return stream
+
+
+def _map(stream: BinaryIO, path: Path) -> mmap.mmap:
     """Map a file copy-on-write: writable for torch's sake, and the file never changes."""
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size < needed:
-                detail = f"has {size:,} bytes, its header promised {needed:,}; fetch it again"
-                raise ModelFileError("E_TRUNCATED", detail, file=path)
-            if sys.platform != "linux":
-                return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-            # NORESERVE: without it Linux refuses to map a file larger than memory copy-on-write.
-            flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000)
-            return mmap.mmap(stream.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
+        if sys.platform != "linux":
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        # NORESERVE: without it Linux refuses to map a file larger than memory copy-on-write.
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000)
+        return mmap.mmap(stream.fileno(), 0, flags, mmap.PROT_READ | mmap.PROT_WRITE)
     except OSError as error:
-        raise NotFoundError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> NotFoundError:
+    return NotFoundError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 def _bytes_at(mapping: mmap.mmap) -> Tensor:

@@ -32,6 +32,10 @@ class Source(Protocol):
         """Return whether a tensor looks into a file rather than into memory of its own."""
         ...
 
+    def owned(self, tensor: Tensor) -> Tensor:
+        """Return memory of its own with what a tensor holds that looks into a file."""
+        ...
+
     def release(self, name: str) -> None:
         """Let go of what was read of a tensor; nobody looks into it any more."""
         ...
@@ -81,7 +85,9 @@ def load(
 
 def _owned(tensor: Tensor, source: Source) -> Tensor:
     """Return a tensor with memory of its own: not that of a file, nor of a larger tensor."""
-    shares = source.maps(tensor) or tensor.untyped_storage().nbytes() > tensor.nbytes
+    if source.maps(tensor):
+        return source.owned(tensor)
+    shares = tensor.untyped_storage().nbytes() > tensor.nbytes
     return tensor.clone(memory_format=torch.contiguous_format) if shares else tensor.contiguous()
 
 
