@@ -18,7 +18,7 @@ from fathom.catalog.tasks import tasks
 from fathom.checkpoint.published import published_spec
 from fathom.errors import ConfigError, NotFoundError, RequestError
 from fathom.planning import costs
-from fathom.planning.candidates import Candidate, stored_prediction
+from fathom.planning.candidates import KINDS, Candidate, stored_prediction
 from fathom.planning.choosing import Answer, _beats, choose
 from fathom.planning.deciding import Wishes, decide
 from fathom.planning.predict import predict
@@ -153,7 +153,7 @@ def kept(answer: Answer) -> list[Candidate]:
 def test_what_is_shown_satisfies_every_hard_constraint(name: str) -> None:
     wishes = HARD[name]
     shown = kept(choose(wishes))
-    assert 0 < len(shown) < len(kept(choose(Wishes(task="chat", machine=GPU)))) + 1
+    assert shown
     for one in shown:
         assert one.memory_bytes <= (wishes.memory or 24 * 2**30)
         assert wishes.context is None or one.context >= wishes.context
@@ -293,6 +293,23 @@ def test_contradictions_name_the_pair(wishes: Wishes, complaint: str) -> None:
 def test_unknown_names_are_refused(wishes: Wishes, complaint: str) -> None:
     with pytest.raises(NotFoundError, match=complaint):
         choose(wishes)
+
+
+@pytest.mark.parametrize(
+    ("task", "does", "does_not"),
+    [
+        ("translation", "llama-3.1", "whisper"),
+        ("chat", "llama-3.1", "qwen2-audio"),
+        ("image-generation", "stable-diffusion", "shap-e"),
+    ],
+)
+def test_models_take_and_give_what_the_task_does(task: str, does: str, does_not: str) -> None:
+    answer = choose(Wishes(task=task, machine=GPU))
+    named = {one.model for one in kept(answer)}
+    assert does in named and does_not not in named
+    for name in named:
+        outputs = set(models()[name].words("outputs"))
+        assert KINDS & set(tasks()[task].outputs) <= outputs
 
 
 def test_no_model_is_an_answer() -> None:

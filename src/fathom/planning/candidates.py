@@ -12,6 +12,7 @@ from fathom.catalog.results import Result, results
 from fathom.checkpoint.published import published_spec
 from fathom.planning import costs
 from fathom.planning.costs import BYTES, EXACT_BYTES, Storage
+from fathom.planning.deciding import Decision
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import Rates
 from fathom.planning.target import STORED, Target, computed_dtype
@@ -61,20 +62,32 @@ class Candidate:
         return next((result for result in self.results if result.test == test), None)
 
 
+# Kinds of input and output that cards and tasks call by one word; of others a class tells enough.
+KINDS = frozenset({"text", "image", "audio", "video", "embeddings", "masks"})
+
+
 def candidates(
-    classes: Sequence[str], target: Target, *, stored: str, context: int
+    decision: Decision, target: Target, *, stored: str, context: int
 ) -> Iterator[Candidate]:
-    """Yield every size of every model with open weights that is of one of the classes.
+    """Yield every size of every model with open weights that does what was decided.
 
     Those without a known number of parameters cannot be planned and are left out.
     """
-    wanted = set(classes)
     planner = _Planner(target, stored, context)
     for model in models().values():
-        if model.open and wanted & set(model.words("classes")):
+        if model.open and _does(model, decision):
             for variant in model.variants:
                 if variant.parameters is not None:
                     yield planner.candidate(model, variant, variant.parameters)
+
+
+def _does(model: Model, decision: Decision) -> bool:
+    """Whether a model is of one of the classes, and takes and gives the kinds that are asked."""
+    return (
+        not set(decision.classes).isdisjoint(model.words("classes"))
+        and KINDS & set(decision.inputs) <= set(model.words("inputs"))
+        and KINDS & set(decision.outputs) <= set(model.words("outputs"))
+    )
 
 
 @dataclass

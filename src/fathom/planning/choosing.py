@@ -94,7 +94,7 @@ def choose(wishes: Wishes) -> Answer:
     listed = (
         []
         if hosted
-        else list(candidates(decision.classes, place, stored=wishes.stored, context=wishes.length))
+        else list(candidates(decision, place, stored=wishes.stored, context=wishes.length))
     )
     hard = _hard(wishes, place)
     failed = {index: _failures(one, hard) for index, one in enumerate(listed)}

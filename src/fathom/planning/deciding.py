@@ -62,6 +62,7 @@ class Decision:
         without: when no foundation model is needed, in words; else empty.
         rule: which rules were asked.
         classes: classes of the catalogue whose models do it.
+        inputs, outputs: kinds that such a model must take and give.
         tests: results that count as evidence of quality, the first to be read first.
         changes: what would change the answer.
     """
@@ -72,6 +73,8 @@ class Decision:
     rule: str
     without: str = ""
     classes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     tests: tuple[str, ...] = ("MMLU", "MMLU-Pro", "GSM8K")
     evidence: tuple[Evidence, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -117,6 +120,8 @@ def _of_task(task: Task) -> Decision:
         rule=f"task {task.name}",
         without=task.without,
         classes=task.cards,
+        inputs=task.inputs,
+        outputs=task.outputs,
         tests=task.tests,
         evidence=task.evidence,
         verdicts=(task.verdict,),
@@ -158,6 +163,7 @@ def _of_kinds(wishes: Wishes) -> Decision:
         reason=says,
         rule="kinds of input",
         classes=(choice.model_class,),
+        inputs=wishes.inputs,
         verdicts=(rule.verdict,),
     )
 
