@@ -13,7 +13,7 @@ from math import ceil
 
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.errors import RequestError, nearest
-from fathom.planning.costs import BYTES, EXACT_BYTES, Storage, computed_in
+from fathom.planning.costs import BYTES, EXACT_BYTES, Storage, computed_in, tied_outputs
 from fathom.spec.model import Model
 from fathom.spec.parts import Parameter, parameters
 from fathom.spec.roles import EXACT, Role
@@ -46,12 +46,12 @@ def stored_as(spec: Model, name: str) -> Storage:
     if name in BYTES:
         return computed_in(name)
     mix = MIXES.get(name.upper()) or _single(name)
-    layers = len(spec.layers)
+    layers, tied = len(spec.layers), any(tied_outputs(spec))
 
     def each(parameter: Parameter) -> float:
         if parameter.role in EXACT or len(parameter.shape) == 1:
             return EXACT_BYTES
-        fine = _head(parameter) or _in_finer_layer(parameter.name, layers)
+        fine = _scores(parameter, tied) or _in_finer_layer(parameter.name, layers)
         chosen = ENCODINGS[mix.finer if fine else mix.most]
         if parameter.shape[-1] % chosen.block_elements:  # rows that no block divides
             return ENCODINGS["F16"].block_bytes
@@ -86,10 +86,10 @@ def _holds_weights(name: str) -> bool:
     return not name.startswith(("I8", "I16", "I32", "I64", "U", "BOOL", "C64", "F8_E8M0"))
 
 
-def _head(parameter: Parameter) -> bool:
+def _scores(parameter: Parameter, tied: bool) -> bool:
     """An output of its own, or the table that a tied output reads."""
-    tied = parameter.name.endswith("embedding.tokens.weight")
-    return parameter.role is Role.HEAD or tied
+    table = tied and parameter.name.endswith("embedding.tokens.weight")
+    return parameter.role is Role.HEAD or table
 
 
 def _in_finer_layer(name: str, layers: int) -> bool:

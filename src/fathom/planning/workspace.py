@@ -51,7 +51,7 @@ def _stack(
     distances = getattr(spec, "distances", None)
     if distances is not None:
         pairs = passed.batch * passed.length * passed.keys
-        ledger.at("distances between tokens", pairs * 6 * INDEX_BYTES)
+        ledger.at("distances between tokens", pairs * 8 * INDEX_BYTES)
         ledger.hold(pairs * distances.heads * passed.size, "scores of distances")
     shared = distances.heads if distances is not None else 0
     exact = False
@@ -200,7 +200,7 @@ def _scores(
     if output is not None:
         row = passed.batch * output.vocabulary
         worked = 1 + (output.scale != 1.0) + 2 * (output.soft_cap is not None)
-        ledger.at("scores of the vocabulary", row * (worked * passed.size + 2 * EXACT_BYTES))
+        ledger.at("scores of the vocabulary", row * (worked * passed.size + passed.copied))
     head = getattr(spec, "head", None)
     if isinstance(head, MaskedHead):
         every = passed.tokens * head.output.vocabulary * passed.size
