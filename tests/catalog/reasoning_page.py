@@ -15,11 +15,12 @@ from fathom.catalog.reasoning import Thinking, Turn, account, families
 from fathom.catalog.results import results
 from fathom.cli.output import byte_text, seconds_text
 from fathom.planning import costs
-from fathom.planning.predict import predict
+from fathom.planning.candidates import stored_prediction
 from fathom.planning.target import target
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "reasoning.md"
 TURN = Turn(prompt=1_200, thought=4_000, answer=300)
+PACKED = "Q4_0"
 LOCAL = ("qwen3-4b", "qwen3-8b", "qwen3-30b-a3b")
 
 HEAD = """\
@@ -80,11 +81,11 @@ def bill_rows() -> Iterator[tuple[str, ...]]:
 def local_rows() -> Iterator[tuple[str, ...]]:
     """Yield time and cache of the same turn on one machine, by the spec and the data sheet."""
     yield "on your own machine", "reading", "thought", "answer", "cache of the thought"
-    place = target(GPU, None, "q4_0")
+    place = target(GPU, None, PACKED)
     for name in LOCAL:
         spec = decoder(configuration(name))
         total = TURN.prompt + TURN.thought + TURN.answer
-        found = predict(spec, dtype=DTYPE, context=total, rates=place.rates)
+        found = stored_prediction(spec, PACKED, total, place.rates)
         rate = found.decode_tokens_per_second or 1.0
         kept = costs.state_bytes(spec, DTYPE, TURN.prompt + TURN.thought)
         before = costs.state_bytes(spec, DTYPE, TURN.prompt)
@@ -121,7 +122,7 @@ def text() -> str:
             HEAD + "\n".join(table(known)),
             RULES + turn + "By the prices of the day on which each came:\n",
             *table(list(bill_rows())),
-            f"\nThe same turn on one {GPU} by its data sheet, weights in blocks of 4.5 bits, "
+            f"\nThe same turn on one {GPU} by its data sheet, weights in {PACKED}, "
             "an upper bound of speed:\n",
             *table(list(local_rows())),
             "\nThought is most of the bill and nearly all of the wait. It is worth it where the "

@@ -103,7 +103,7 @@ def test_on_a_terminal_it_asks(door, monkeypatch: pytest.MonkeyPatch) -> None:
         (("--task", "chat", "--speed", "nan"), "--speed nan must be a number above zero"),
         (("--task", "chat", "--quality", "MMLU=high"), "must be TEST=NUMBER"),
         (("--task", "chat", "--quality", "MMLX=70"), "names no test with results. Did you mean"),
-        (("--task", "chat", "--weights", "q3"), "weights 'q3' are none of"),
+        (("--task", "chat", "--weights", "q3"), "weights 'q3' are no type"),
         (("--constraint", "privacy", "--constraint", "frontier"), "contradict one another"),
     ],
 )

@@ -22,7 +22,8 @@ from fathom.planning.candidates import KINDS, Candidate, stored_prediction
 from fathom.planning.choosing import Answer, _beats, choose
 from fathom.planning.deciding import Wishes, decide
 from fathom.planning.predict import predict
-from fathom.planning.target import STORED, computed_dtype, data_sheet_rates, target
+from fathom.planning.storing import MIXES
+from fathom.planning.target import bytes_per_number, computed_dtype, data_sheet_rates, target
 
 GPU = "RTX 4090"
 CONFIGS = sorted(
@@ -42,7 +43,10 @@ def test_extending_by_kinds_of_layers_is_the_prediction_of_the_whole(name: str) 
     assert found.prefill_tokens_per_second == pytest.approx(whole.prefill_tokens_per_second)
 
 
-def test_blocks_take_the_bytes_of_their_encoding() -> None:
+STORED = (*costs.BYTES, *MIXES, "Q8_0", "q4_0")
+
+
+def test_packed_weights_take_the_bytes_of_their_encoding() -> None:
     spec = published_spec(configuration("llama-3.1-8b"))
     found = {
         stored: stored_prediction(spec, stored, 1024, target(GPU, None, stored).rates)
@@ -50,9 +54,10 @@ def test_blocks_take_the_bytes_of_their_encoding() -> None:
     }
     plain = costs.weight_bytes(spec, costs.computed_in("bfloat16"))
     assert found["bfloat16"].weights_bytes == plain
-    assert found["q8_0"].weights_bytes == pytest.approx(plain * 34 / 64, rel=1e-3)
-    assert found["q4_0"].weights_bytes == pytest.approx(plain * 18 / 64, rel=1e-3)
-    speeds = [found[stored].decode_tokens_per_second for stored in ("float32", "q8_0", "q4_0")]
+    assert found["Q8_0"].weights_bytes == pytest.approx(plain * 34 / 64, rel=1e-3)
+    assert 1 <= found["q4_0"].weights_bytes / (plain * 18 / 64) < 1.1  # its output is finer
+    order = ("float32", "bfloat16", "Q8_0", "Q4_K_M", "q4_0")
+    speeds = [found[stored].decode_tokens_per_second for stored in order]
     assert speeds == sorted(speeds)
 
 
@@ -77,10 +82,11 @@ def test_hardware_has_rates_where_its_maker_states_arithmetic(entry) -> None:
 @pytest.mark.parametrize("stored", STORED)
 def test_a_stored_type_is_computed_in_a_type(stored: str) -> None:
     assert computed_dtype(stored) in costs.BYTES
+    assert 0.5 < bytes_per_number(stored) <= 4
 
 
 def test_an_unknown_type_is_refused() -> None:
-    with pytest.raises(RequestError, match="weights 'q3' are none of float32"):
+    with pytest.raises(RequestError, match="weights 'q3' are no type, encoding or mix"):
         choose(Wishes(task="chat", stored="q3"))
 
 

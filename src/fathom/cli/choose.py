@@ -56,7 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--price", type=float, metavar="DOLLARS", help="hosted: most per million tokens written")
     add("--quality", action="append", default=[], metavar="TEST=N", help="least result on a test")
     add("--max-params", metavar="N", help="at most so many parameters: 8B, 500M")
-    add("--weights", default="bfloat16", metavar="TYPE", help="float32, bfloat16, q8_0, q4_0")
+    add("--weights", default="bfloat16", metavar="TYPE", help="bfloat16, Q8_0, Q4_K_M …")
     add("--all", action="store_true", help="list every model, not the first eight")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fathom.catalog import hardware
-from fathom.errors import RequestError
+from fathom.checkpoint.encodings import ENCODINGS
+from fathom.errors import RequestError, nearest
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import this_machine
 from fathom.planning.probe import Rates, cached_rates
+from fathom.planning.storing import MIXES, known_names
 
 HERE = "this"
-# Bytes that one number of a matrix takes as it is stored; blocks of 32 with a scale of 16 bits.
-STORED = {**BYTES, "q8_0": 34 / 32, "q4_0": 18 / 32}
 COMPUTED = "bfloat16"  # what blocks are turned into
 
 
@@ -37,8 +37,10 @@ def target(machine: str | None, memory: int | None, stored: str) -> Target:
 
     Raises:
         NotFoundError: for unknown hardware.
-        RequestError: for hardware that is sold with any amount of memory, when none is said.
+        RequestError: for hardware that is sold with any amount of memory, when none is said, and
+            for weights under an unknown name.
     """
+    computed_dtype(stored)
     if machine is None or machine == HERE:
         return _here(memory, stored)
     found = hardware.find(machine)
@@ -48,7 +50,7 @@ def target(machine: str | None, memory: int | None, stored: str) -> Target:
     return Target(
         name=found.name,
         memory=total,
-        rates=data_sheet_rates(found, stored),
+        rates=data_sheet_rates(found, computed_dtype(stored)),
         basis=f"the data sheet's peak ({found.source.title}, {found.source.date}): an upper bound",
     )
 
@@ -65,20 +67,15 @@ def _here(memory: int | None, stored: str) -> Target:
     return Target(f"this machine ({machine.cpu})", total, rates, basis)
 
 
-def data_sheet_rates(entry: hardware.Hardware, stored: str) -> Rates | None:
-    """Return the rates of hardware at its stated peak; None where it states no arithmetic.
-
-    Weights in blocks are read at the memory's rate, counted in bytes of what they become.
-    """
-    dtype = computed_dtype(stored)
+def data_sheet_rates(entry: hardware.Hardware, dtype: str) -> Rates | None:
+    """Return the rates of hardware at its stated peak; None where it states no arithmetic."""
     arithmetic = entry.rates.get(dtype) or entry.rates.get("float32")
     if arithmetic is None:
         return None
-    read = entry.bandwidth * BYTES[dtype] / STORED[stored]
     return Rates(
         threads=0,
         memory_read=entry.bandwidth,
-        matvec={dtype: ((1, read),)},
+        matvec={dtype: ((1, entry.bandwidth),)},
         matmul={dtype: arithmetic},
         operation_seconds=0.0,
         disk_read=None,
@@ -88,11 +85,26 @@ def data_sheet_rates(entry: hardware.Hardware, stored: str) -> Rates | None:
 
 
 def computed_dtype(stored: str) -> str:
-    """Return the type in which weights of a stored type are computed.
+    """Return the type in which weights stored under a name are computed.
 
     Raises:
-        RequestError: for an unknown type.
+        RequestError: for an unknown name, with the nearest.
     """
-    if stored not in STORED:
-        raise RequestError(f"weights '{stored}' are none of {', '.join(STORED)}")
-    return stored if stored in BYTES else COMPUTED
+    if stored in BYTES:
+        return stored
+    known = known_names()
+    if stored.upper() not in known:
+        raise RequestError(
+            f"weights '{stored}' are no type, encoding or mix.{nearest(stored.upper(), known)} "
+            f"Usual are {', '.join((*BYTES, *MIXES, 'Q8_0', 'Q4_0'))}"
+        )
+    return COMPUTED
+
+
+def bytes_per_number(stored: str) -> float:
+    """Return the bytes that one number of a large matrix takes under a name."""
+    if stored in BYTES:
+        return BYTES[stored]
+    mix = MIXES.get(stored.upper())
+    encoding = ENCODINGS[stored.upper() if mix is None else mix.most]
+    return encoding.block_bytes / encoding.block_elements
