@@ -150,7 +150,7 @@ def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None
     dtype = computed_dtype(stored)
     if stored in BYTES:
         return _extended(spec, dtype, context, rates)
-    plain = costs.weight_bytes(spec, costs.computed_in(dtype))
+    plain = _extended(spec, dtype, context, None).weights_bytes
     packed = costs.weight_bytes(spec, stored_as(spec, stored))
     found = _extended(spec, dtype, context, rates and _faster(rates, plain / packed))
     return replace(found, dtype=stored, terms={**found.terms, "weights": packed})
