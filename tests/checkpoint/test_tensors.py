@@ -2,6 +2,7 @@
 
 import os
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.checkpoint.safetensors import read_header
 from fathom.checkpoint.safetensors_writer import write_safetensors
-from fathom.checkpoint.tensors import CHUNK_ELEMENTS, Reader, read_raw, read_tensor
+from fathom.checkpoint.tensors import CACHE_LINE, CHUNK_ELEMENTS, Reader, read_raw, read_tensor
 from fathom.errors import ModelFileError, NotFoundError, TensorMismatchError
 
 
@@ -124,24 +125,32 @@ def test_a_view_is_told_from_a_copy(tmp_path: Path) -> None:
         assert not reader.maps(reader.tensor("a", torch.bfloat16))
 
 
-def test_what_looks_into_a_file_is_read_into_memory_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_kept_of_a_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    """float32 stays where it is; 16-bit numbers stay on a cache line alone."""
     path = tmp_path / "model.safetensors"
-    write_safetensors(path, {"a": torch.arange(1024.0).reshape(32, 32), "b": torch.arange(8)})
+    named = {"a": torch.arange(1024).to(dtype).reshape(32, 32), "b": torch.ones(6 << 20)}
+    write_safetensors(path, {name: tensor.to(dtype) for name, tensor in named.items()})
     with Reader(read_header(path)) as reader:
-        for tensor in (
-            reader.tensor("a"),
-            reader.tensor("a")[3:7],
-            reader.tensor("a").T,  # in no one piece
-            reader.tensor("a")[5, 5],
-            reader.tensor("b").to(torch.float16),
-        ):
-            owned = reader.owned(tensor)
-            assert torch.equal(owned, tensor) and owned.is_contiguous()
-            assert not reader.maps(owned)
+        a = reader.tensor("a")
+        for tensor in (a, a[3:7], a[5, 5], a.T, reader.tensor("b")):  # a.T is in no one piece
+            kept = reader.kept(tensor)
+            assert torch.equal(kept, tensor) and kept.is_contiguous()
+            stays = dtype == torch.float32 or tensor.data_ptr() % CACHE_LINE == 0
+            stays = stays and tensor.is_contiguous() and sys.platform == "linux"
+            assert reader.maps(kept) == stays
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, {"a": torch.ones(9, dtype=torch.bfloat16)})
+    with Reader(read_header(path)) as reader:
         tensor = reader.tensor("a")
-        os.truncate(path, 100)  # and nobody looks at the pages that are gone
+        end = next(part for part in (tensor[7:], tensor[8:]) if part.data_ptr() % CACHE_LINE)
+        assert torch.equal(reader.kept(end), torch.ones_like(end))
+        os.truncate(path, path.stat().st_size - 1)
         with pytest.raises(ModelFileError, match="became shorter"):
-            reader.owned(tensor)
+            reader.kept(end)
 
 
 def test_released_pages_are_read_again_and_neighbours_stay(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Tensors:
     def maps(self, tensor: Tensor) -> bool:
         return True  # they belong to the other model, so ours takes copies
 
-    def owned(self, tensor: Tensor) -> Tensor:
+    def kept(self, tensor: Tensor) -> Tensor:
         return tensor.clone()
 
     def release(self, name: str) -> None:

@@ -32,8 +32,8 @@ class Source(Protocol):
         """Return whether a tensor looks into a file rather than into memory of its own."""
         ...
 
-    def owned(self, tensor: Tensor) -> Tensor:
-        """Return memory of its own with what a tensor holds that looks into a file."""
+    def kept(self, tensor: Tensor) -> Tensor:
+        """Return what a tensor holds that looks into a file, to compute with: there or not."""
         ...
 
     def release(self, name: str) -> None:
@@ -67,26 +67,28 @@ def load(
         tensors = forwards(
             assignment.steps, [source.tensor(name, target) for name in assignment.theirs]
         )
+        mapped = False
         for name, tensor in zip(assignment.ours, tensors, strict=True):
             if tuple(tensor.shape) != wanted[name].shape:
                 raise TensorMismatchError(
                     f"'{assignment.theirs[0]}' gives '{name}' the shape {list(tensor.shape)},"
                     f" but the configuration says {list(wanted[name].shape)}"
                 )
-            owned = _owned(tensor.to(device=device, dtype=target), source)
-            _place(model, name, owned)
+            settled = _settled(tensor.to(device=device, dtype=target), source)
+            mapped = mapped or source.maps(settled)
+            _place(model, name, settled)
             if progress is not None:
-                progress.advance(owned.nbytes)
+                progress.advance(settled.nbytes)
         del tensors
-        for name in assignment.theirs:
+        for name in () if mapped else assignment.theirs:  # what is looked at must stay
             source.release(name)
     return model.eval()
 
 
-def _owned(tensor: Tensor, source: Source) -> Tensor:
-    """Return a tensor with memory of its own: not that of a file, nor of a larger tensor."""
+def _settled(tensor: Tensor, source: Source) -> Tensor:
+    """Return a tensor to compute with, which holds no larger tensor's memory."""
     if source.maps(tensor):
-        return source.owned(tensor)
+        return source.kept(tensor)
     shares = tensor.untyped_storage().nbytes() > tensor.nbytes
     return tensor.clone(memory_format=torch.contiguous_format) if shares else tensor.contiguous()
 
