@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from time import perf_counter
@@ -29,6 +28,7 @@ class Taken:
     prefill_tokens_per_second: float = 0.0
     decode_tokens_per_second: float | None = None
     spread: float = 0.0
+    waited: float | None = None  # share of time without a core
 
 
 def main(path: str, dtype: str, context: int, batch: int) -> Taken:
@@ -37,6 +37,7 @@ def main(path: str, dtype: str, context: int, batch: int) -> Taken:
 
     from fathom import library
     from fathom.generation import generate, pair  # the idle base has the code of both
+    from fathom.planning.contention import turns
     from fathom.planning.memory_watch import Watch, resident, settled
     from fathom.spec.encoder import Encoder
     from fathom.spec.encoder_decoder import EncoderDecoder
@@ -47,6 +48,7 @@ def main(path: str, dtype: str, context: int, batch: int) -> Taken:
     def stage(name: str) -> None:
         taken.stages[name] = resident() - taken.idle
 
+    began = turns()
     with Watch() as watch:
         model = library.open(path, dtype=dtype, device="cpu")
         taken.load_seconds = model.load_seconds
@@ -59,6 +61,7 @@ def main(path: str, dtype: str, context: int, batch: int) -> Taken:
             else:
                 _write(model, context, batch, taken, stage)
     taken.peak = watch.peak - taken.idle
+    taken.waited = turns().since(began)
     return taken
 
 
@@ -152,11 +155,6 @@ def _rates(
     if writing:
         taken.decode_tokens_per_second = written / median(writing)
         taken.spread = max(taken.spread, (max(writing) - min(writing)) / median(writing))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    yield
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes checkpoints with random weights in their publishers' own spelling, from a configuration."""
+"""Writes checkpoints with random weights, in their publishers' own spelling."""
 
 from __future__ import annotations
 
