@@ -34,14 +34,14 @@ check: $(DEV_STAMP)  ## format, lint, types, import contracts and the fast tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 -m "not slow"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 test: $(DEV_STAMP)  ## everything: what `check` runs, and the slow tests with real weights
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist worksteal
 
 format: $(DEV_STAMP)  ## rewrite the source in the one format
 	$(BIN)/ruff format src tests

@@ -59,7 +59,9 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "passes"), FILTERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("words", "passes"), FILTERS, ids=[" ".join(words) for words, _ in FILTERS]
+)
 def test_filters_choose_what_they_say(words: list[str], passes, door) -> None:
     code, out, _ = door("models", *words, "--json")
     names = {card["name"] for card in json.loads(out)["models"]}
