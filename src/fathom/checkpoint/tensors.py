@@ -13,6 +13,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -35,6 +36,36 @@ CACHE_LINE = 64  # bytes
 POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14, which Python's mmap does not name
 
 
+class _Workers:
+    """One thread for each core, for pieces of work that are done from end to end by one of them.
+
+    Threads are started when there is work for two, and only once: that takes longer than a piece.
+    """
+
+    def __init__(self) -> None:
+        self._count = torch.get_num_threads()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def each(self, work: Callable[[int], None], starts: range) -> None:
+        """Do a piece of work from each of many starts."""
+        if min(self._count, len(starts)) < 2:
+            for start in starts:
+                work(start)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(
+                self._count, initializer=torch.set_num_threads, initargs=(1,)
+            )
+        for _ in self._pool.map(work, starts):
+            pass
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
 class Reader:
     """Tensors of a checkpoint by name; each file is mapped once and stays mapped while in use.
 
@@ -46,6 +77,7 @@ class Reader:
         self._needed = _lengths(contents.tensors.values())
         self._maps: dict[Path, mmap.mmap] = {}
         self._descriptors: dict[Path, int] = {}
+        self._workers = _Workers()
         weakref.finalize(self, _close, self._descriptors)
 
     def __enter__(self) -> Self:
@@ -63,6 +95,7 @@ class Reader:
         """Forget the mappings; each ends with the last tensor that looks into it."""
         self._maps.clear()
         _close(self._descriptors)
+        self._workers.close()
 
     def info(self, name: str) -> TensorInfo:
         """What the header says about a tensor, or a `TensorMismatchError` with near names."""
@@ -79,7 +112,7 @@ class Reader:
         info = self.info(name)
         if info.scales is not None:
             return scaled.decode(self._raw(info), self._raw(info.scales.tensor), info, dtype)
-        return _decode(self._raw(info), info, dtype)
+        return _decode(self._raw(info), info, dtype, self._workers)
 
     def raw(self, name: str) -> Tensor:
         """The stored bytes as (size,) uint8, without a copy."""
@@ -134,7 +167,7 @@ class Reader:
                     raise ModelFileError("E_TRUNCATED", detail, file=path)
                 done += got
 
-        _side_by_side(read, range(0, len(target), PIECE))
+        self._workers.each(read, range(0, len(target), PIECE))
         return result
 
     def _place(self, tensor: Tensor) -> tuple[Path, int] | None:
@@ -177,7 +210,8 @@ def read_tensor(info: TensorInfo, *, dtype: torch.dtype | None = None) -> Tensor
         ModelFileError: ``E_TRUNCATED`` if the file is shorter than its header said, ``E_DTYPE``
             if torch has no type for the encoding.
     """
-    return _decode(read_raw(info), info, dtype)
+    with closing(_Workers()) as workers:
+        return _decode(read_raw(info), info, dtype, workers)
 
 
 def read_raw(info: TensorInfo) -> Tensor:
@@ -241,16 +275,31 @@ def _bytes(mapping: mmap.mmap, info: TensorInfo) -> Tensor:
     return torch.frombuffer(mapping, dtype=torch.uint8, count=info.size, offset=info.offset)
 
 
-def _decode(raw: Tensor, info: TensorInfo, dtype: torch.dtype | None) -> Tensor:
+def _decode(raw: Tensor, info: TensorInfo, dtype: torch.dtype | None, workers: _Workers) -> Tensor:
     kind = encoding(info.encoding)
     if kind.native is not None:
         values = view(raw, kind.native).reshape(info.shape)
-        return values if dtype is None else values.to(dtype)
-    return _decode_blocks(raw, kind, info.shape, dtype or torch.float32)
+        if dtype is None or dtype == values.dtype:
+            return values
+        return _converted(values, dtype, workers)
+    return _decode_blocks(raw, kind, info.shape, dtype or torch.float32, workers)
+
+
+def _converted(values: Tensor, dtype: torch.dtype, workers: _Workers) -> Tensor:
+    """Return numbers in another type."""
+    result = torch.empty(values.shape, dtype=dtype)
+    source, target = values.view(-1), result.view(-1)
+
+    def convert(start: int) -> None:
+        part = slice(start, start + CHUNK_ELEMENTS)
+        target[part].copy_(source[part])
+
+    workers.each(convert, range(0, target.numel(), CHUNK_ELEMENTS))
+    return result
 
 
 def _decode_blocks(
-    raw: Tensor, kind: Encoding, shape: tuple[int, ...], dtype: torch.dtype
+    raw: Tensor, kind: Encoding, shape: tuple[int, ...], dtype: torch.dtype, workers: _Workers
 ) -> Tensor:
     """Decode into a result of `dtype` that is allocated once.
 
@@ -266,17 +315,5 @@ def _decode_blocks(
         at = start // kind.block_elements * kind.block_bytes
         part.copy_(kind.decode(raw[at : at + kind.size(part.shape)], part.shape))
 
-    _side_by_side(decode, range(0, flat.numel(), step))
+    workers.each(decode, range(0, flat.numel(), step))
     return result
-
-
-def _side_by_side(work: Callable[[int], None], starts: range) -> None:
-    """Do a piece of work from each of many starts, one thread for each core, to its end."""
-    workers = min(torch.get_num_threads(), len(starts))
-    if workers < 2:
-        for start in starts:
-            work(start)
-        return
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for _ in pool.map(work, starts):
-            pass
