@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class Reference:
         with torch.inference_mode():
             mask = None if real is None else real.long()
             return self.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+
+
+def rounded(reference: R) -> R:
+    """Return a copy of a reference in bfloat16; the one that is shared keeps its own numbers."""
+    return replace(reference, model=deepcopy(reference.model).to(torch.bfloat16))
 
 
 def build_reference(case: Case, folder: Path) -> Reference:

@@ -19,7 +19,7 @@ from fathom.dialects.dialect import FAMILIES
 from fathom.generation.state import ContiguousState
 from fathom.spec.experts import Experts
 from fathom.spec.parts import parameters
-from parity.case import Case
+from parity.case import Case, rounded
 from parity.conftest import TABLES, Measured, Pair, all_cases, cases_of
 
 
@@ -105,11 +105,7 @@ def test_bfloat16_stays_within_its_own_error(pair: Pair) -> None:
     exact = pair.reference.logits(pair.tokens)
     half = library.open(str(pair.reference.folder), dtype="bfloat16", device="cpu")
     ours = typical_error(pair, half.logits(pair.tokens), exact)
-    model = pair.reference.model.to(torch.bfloat16)
-    try:
-        theirs = typical_error(pair, pair.reference.logits(pair.tokens).float(), exact)
-    finally:
-        model.float()
+    theirs = typical_error(pair, rounded(pair.reference).logits(pair.tokens).float(), exact)
     assert ours <= 1.3 * theirs + 1e-3 * exact.abs().max()
 
 

@@ -24,6 +24,7 @@ from fathom.planning.costs import state_bytes
 from fathom.planning.predict import predict
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.parts import parameters
+from parity.case import rounded
 from parity.conftest import Measured, cases_of
 from parity.gguf_files import write_gguf
 from parity.seq2seq_case import PairCase, PairReference, build_pair
@@ -139,12 +140,8 @@ def test_bfloat16_stays_within_its_own_error(opened: Opened) -> None:
     half = library.open(str(opened.reference.folder), dtype="bfloat16", device="cpu")
     with torch.inference_mode():
         scores = half.module(opened.source, opened.target).float()
-    model = opened.reference.model.to(torch.bfloat16)
-    try:
-        rounded = opened.reference.logits(opened.source, opened.target).float()
-    finally:
-        model.float()
-    ours, theirs = (scores - exact).abs().mean(), (rounded - exact).abs().mean()
+    reference = rounded(opened.reference).logits(opened.source, opened.target).float()
+    ours, theirs = (scores - exact).abs().mean(), (reference - exact).abs().mean()
     assert ours <= 1.3 * theirs + 1e-3 * exact.abs().max()
 
 
