@@ -197,8 +197,9 @@ for _ in range(int(sys.argv[1])):
 
 
 def _writer(tmp_path: Path, count: int) -> subprocess.Popen[str]:
-    source = Path(__file__).read_text().split("@pytest.fixture")[0]
-    (tmp_path / "test_store_record.py").write_text(source)
+    module = tmp_path / "test_store_record.py"
+    if not module.exists():  # a writer that runs already may be importing it
+        module.write_text(Path(__file__).read_text().split("@pytest.fixture")[0])
     program = _WRITER.format(folder=str(tmp_path))
     command = [sys.executable, "-c", program, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
