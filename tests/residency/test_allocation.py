@@ -28,4 +28,5 @@ def test_what_is_freed_is_given_back() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    assert left("held") < 8_000_000 < 40_000_000 < left("usual")
+    assert left("held") < 8_000_000
+    assert left("usual") > 40_000_000
