@@ -9,8 +9,8 @@ from itertools import combinations
 from types import MappingProxyType
 
 from fathom.catalog import facts
-from fathom.catalog.evidence import Choice, Entry, Evidence, Verdict, plain
-from fathom.errors import NotFoundError, RequestError, nearest
+from fathom.catalog.evidence import Choice, Entry, Evidence, Verdict, named
+from fathom.errors import RequestError
 
 FILE = "constraints.toml"
 
@@ -52,14 +52,7 @@ def find(name: str) -> Constraint:
     Raises:
         NotFoundError: for an unknown name.
     """
-    index = _index()
-    key = index.get(plain(name))
-    if key is None:
-        raise NotFoundError(
-            f"There is no constraint '{name}'.{nearest(plain(name), index)} "
-            f"Known are: {', '.join(constraints())}."
-        )
-    return constraints()[key]
+    return named("constraint", name, constraints())
 
 
 def require_joined(found: Sequence[Constraint]) -> None:
@@ -74,15 +67,6 @@ def require_joined(found: Sequence[Constraint]) -> None:
             raise RequestError(
                 f"'{one.name}' and '{other.name}' contradict one another: {why}; leave one out"
             )
-
-
-@cache
-def _index() -> Mapping[str, str]:
-    index = {plain(name): name for name in constraints()}
-    for name, entry in constraints().items():
-        for word in (entry.title, *entry.words):
-            index.setdefault(plain(word), name)
-    return index
 
 
 def _constraint(entry: Entry, known: Mapping[str, object]) -> Constraint:

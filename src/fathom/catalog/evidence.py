@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from fathom.catalog import facts
 from fathom.catalog.facts import Table
 from fathom.catalog.models import GRADES
-from fathom.errors import CatalogError
+from fathom.errors import CatalogError, NotFoundError, nearest
 
 STATES = ("holds", "aged", "wrong")
 # Answers that are no class: no foundation model, several of them, or any of fewer bits.
@@ -139,3 +140,36 @@ class Entry:
 def plain(name: str) -> str:
     """Return a name as it is compared: without case, hyphens and doubled spaces."""
     return " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
+
+
+class Known(Protocol):
+    """An entry that has a title and other words for itself."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def words(self) -> tuple[str, ...]: ...
+
+
+K = TypeVar("K", bound=Known)
+
+
+def named(what: str, name: str, known: Mapping[str, K]) -> K:
+    """Return the entry that a name, a title or one of its other words means.
+
+    Names come before words, and earlier entries before later ones.
+
+    Raises:
+        NotFoundError: for an unknown name, offering the nearest.
+    """
+    index = {plain(key): key for key in known}
+    for key, entry in known.items():
+        for word in (entry.title, *entry.words):
+            index.setdefault(plain(word), key)
+    found = index.get(plain(name))
+    if found is None:
+        raise NotFoundError(
+            f"There is no {what} '{name}'.{nearest(plain(name), index)} "
+            f"Known are: {', '.join(known)}."
+        )
+    return known[found]

@@ -8,8 +8,7 @@ from functools import cache
 from types import MappingProxyType
 
 from fathom.catalog import facts
-from fathom.catalog.evidence import Choice, Entry, Evidence, Verdict, plain
-from fathom.errors import NotFoundError, nearest
+from fathom.catalog.evidence import Choice, Entry, Evidence, Verdict, named
 
 FILE = "tasks.toml"
 
@@ -57,14 +56,7 @@ def find(name: str) -> Task:
     Raises:
         NotFoundError: for an unknown name.
     """
-    index = _index()
-    key = index.get(plain(name))
-    if key is None:
-        raise NotFoundError(
-            f"There is no task '{name}'.{nearest(plain(name), index)} "
-            f"Known are: {', '.join(tasks())}."
-        )
-    return tasks()[key]
+    return named("task", name, tasks())
 
 
 def between(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Task, ...]:
@@ -75,15 +67,6 @@ def between(inputs: Sequence[str], outputs: Sequence[str]) -> tuple[Task, ...]:
         if (not inputs or set(task.inputs) == set(inputs))
         and (not outputs or set(task.outputs) == set(outputs))
     )
-
-
-@cache
-def _index() -> Mapping[str, str]:
-    index = {plain(name): name for name in tasks()}
-    for name, task in tasks().items():
-        for word in (task.title, *task.words):
-            index.setdefault(plain(word), name)
-    return index
 
 
 def _task(entry: Entry) -> Task:
