@@ -1,0 +1,30 @@
+// Which instructions this processor has, and the kernels that use them: chosen once, at run time.
+#pragma once
+
+#include <cstdint>
+
+#include "packed.hpp"
+
+namespace fathom {
+
+// The functions that have a variant per instruction set. Semantics as in packed.hpp.
+struct Kernels {
+    const char* name;    // "avx512-vnni", "avx2", "neon" or "portable"
+    const char* reason;  // why not a better one; empty for the best
+    void (*multiply)(const PackedMatrix& matrix, const Activations& activations,
+                     std::int64_t begin, std::int64_t end, float* y, std::int64_t stride);
+    void (*quantise)(ActivationKind kind, const float* x, std::int64_t stride, std::int64_t tokens,
+                     std::int64_t columns, std::int64_t begin, std::int64_t end,
+                     std::uint8_t* destination);
+};
+
+// The best kernels of this processor.
+const Kernels& kernels();
+
+// Kernels by name, or nullptr where this processor or this build has none.
+const Kernels* kernels_named(const char* name);
+
+// Every name that this build knows, best first, ended by nullptr.
+const char* const* kernel_names();
+
+}  // namespace fathom
