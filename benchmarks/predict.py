@@ -32,7 +32,7 @@ from fathom.planning.probe import Rates, measured_rates
 from fathom.planning.speed import step_seconds, token_seconds
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "accuracy.md"
@@ -138,7 +138,9 @@ def run(setting: Setting, rates: Rates, folder: Path) -> Row:
     )
 
 
-def _rates(spec: Model, setting: Setting, context: int, rates: Rates) -> tuple[float, float | None]:
+def _rates(
+    spec: TextModel, setting: Setting, context: int, rates: Rates
+) -> tuple[float, float | None]:
     """Predict for what a row does: its prompt fills the whole context, it writes at the end."""
     whole = isinstance(spec, Encoder | EncoderDecoder)
     seen = context if whole else 2 * context

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fathom.spec.attention import Attention
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import count
 
 
@@ -17,7 +17,7 @@ from fathom.spec.parts import count
 class Case:
     """What the rules look at. `stored` are the bytes of the weights' file."""
 
-    spec: Model
+    spec: TextModel
     stored: int
     encoding: str
     context: int

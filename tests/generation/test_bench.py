@@ -12,7 +12,7 @@ from fathom.errors import RequestError
 from fathom.generation import bench
 from fathom.generation.bench import Rounds, check, figures, measure, opened
 from fathom.generation.loads import DecoderLoad, PairLoad, ReadingLoad, load_for
-from fathom.library import Model
+from fathom.library import TextModel
 from fathom.planning.predict import Prediction
 from fathom.planning.records import (
     DECODE,
@@ -58,7 +58,7 @@ LOADS = {
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TextModel]:
     """One tiny random model of each topology."""
     import transformers
 
@@ -73,17 +73,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
 
 
 @pytest.fixture(params=CONFIGS)
-def model(request: pytest.FixtureRequest, models: dict[str, Model]) -> Model:
+def model(request: pytest.FixtureRequest, models: dict[str, TextModel]) -> TextModel:
     return models[request.param]
 
 
-def test_every_topology_has_a_load(models: dict[str, Model]) -> None:
+def test_every_topology_has_a_load(models: dict[str, TextModel]) -> None:
     for name, kind in LOADS.items():
         assert type(load_for(models[name], 16, 1)) is kind
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_row_counts_what_it_did(model: Model, batch: int) -> None:
+def test_a_row_counts_what_it_did(model: TextModel, batch: int) -> None:
     steps: list[int] = []
     row = measure(model, 24, batch, 2, steps.append)
     assert steps == [1, 1, 1]  # the fill and two rounds
@@ -95,7 +95,7 @@ def test_a_row_counts_what_it_did(model: Model, batch: int) -> None:
 
 
 @torch.inference_mode()
-def test_a_decoder_fills_its_context_and_writes_in_the_middle(models: dict[str, Model]) -> None:
+def test_a_decoder_fills_its_context_and_writes_in_the_middle(models: dict[str, TextModel]) -> None:
     load = load_for(models["LlamaForCausalLM"], 40, 2)
     assert isinstance(load, DecoderLoad)
     load.fill()
@@ -109,7 +109,7 @@ def test_a_decoder_fills_its_context_and_writes_in_the_middle(models: dict[str, 
 
 
 @torch.inference_mode()
-def test_what_is_written_is_what_the_model_says(models: dict[str, Model]) -> None:
+def test_what_is_written_is_what_the_model_says(models: dict[str, TextModel]) -> None:
     load = load_for(models["LlamaForCausalLM"], 40, 2)
     assert isinstance(load, DecoderLoad)
     load.read()
@@ -118,7 +118,7 @@ def test_what_is_written_is_what_the_model_says(models: dict[str, Model]) -> Non
 
 
 @torch.inference_mode()
-def test_a_pair_writes_up_to_its_context(models: dict[str, Model]) -> None:
+def test_a_pair_writes_up_to_its_context(models: dict[str, TextModel]) -> None:
     load = load_for(models["T5ForConditionalGeneration"], 20, 2)
     load.fill()  # one more would not fit
     with pytest.raises(Exception, match="20"):
@@ -192,7 +192,7 @@ def test_an_accelerators_memory_is_its_allocators() -> None:
     assert found[TOTAL].measured == 1200 and found[TOTAL].predicted is None
 
 
-def test_opening_is_measured_around_the_call(models: dict[str, Model]) -> None:
+def test_opening_is_measured_around_the_call(models: dict[str, TextModel]) -> None:
     folder = models["LlamaForCausalLM"].card.path
     model, loaded = opened(lambda: library.open(folder))
     held = sum(one.numel() * 4 for one in model.module.parameters())

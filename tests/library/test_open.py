@@ -26,7 +26,7 @@ from fathom.errors import (
     TokenizerError,
     UnknownArchitectureError,
 )
-from fathom.library import Model, opening
+from fathom.library import TextModel, opening
 from fathom.planning.machine import this_machine
 from library.tiny import make
 
@@ -46,7 +46,7 @@ def folder(published: Path, tmp_path: Path) -> Path:
     return shutil.copytree(published, tmp_path / "tiny")
 
 
-def opened(folder: Path, **options: object) -> Model:
+def opened(folder: Path, **options: object) -> TextModel:
     return library.open(str(folder), **{"device": "cpu", **options})  # type: ignore[arg-type]
 
 

@@ -8,20 +8,20 @@ import pytest
 
 from fathom import library
 from fathom.errors import RequestError
-from fathom.library import Model
+from fathom.library import TextModel
 from library.tiny import FIRST, THINK, make
 
 CLOSE = FIRST + 1
 
 
 @pytest.fixture(scope="module")
-def thinker(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> TextModel:
     folder = make(tmp_path_factory.mktemp("thinker") / "tiny", added=THINK)
     return library.open(str(folder), dtype="float32", device="cpu")
 
 
 @pytest.mark.parametrize("budget", [0, 4])
-def test_a_budget_ends_what_the_prompt_began(thinker: Model, budget: int) -> None:
+def test_a_budget_ends_what_the_prompt_began(thinker: TextModel, budget: int) -> None:
     generation = thinker.generate("Why?<think>", max_tokens=20, reasoning_budget=budget)
     pieces = list(generation)
     assert generation.tokens[budget] == CLOSE
@@ -31,7 +31,7 @@ def test_a_budget_ends_what_the_prompt_began(thinker: Model, budget: int) -> Non
     assert bool(generation.reasoning) == (budget > 0)
 
 
-def test_reasoning_without_a_budget_goes_on(thinker: Model) -> None:
+def test_reasoning_without_a_budget_goes_on(thinker: TextModel) -> None:
     free = thinker.generate("Why?<think>", max_tokens=20)
     bounded = thinker.generate("Why?<think>", max_tokens=20, reasoning_budget=4)
     list(free), list(bounded)
@@ -39,7 +39,7 @@ def test_reasoning_without_a_budget_goes_on(thinker: Model) -> None:
     assert free.usage.reasoning_tokens > 4
 
 
-def test_a_chat_takes_a_budget_too(thinker: Model) -> None:
+def test_a_chat_takes_a_budget_too(thinker: TextModel) -> None:
     messages = [{"role": "user", "content": "Why?<think>"}]
     generation = thinker.chat(messages, max_tokens=8, reasoning_budget=2)
     list(generation)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from fathom import library
-from fathom.library import Model
+from fathom.library import TextModel
 from fathom.spec.classes import model_class
-from fathom.spec.model import Model as Spec
+from fathom.spec.model import TextModel as Spec
 from parity.case import Case, Reference, build_reference
 
 # The argument of a test → the folder whose cases it is run over.
@@ -48,7 +48,7 @@ class Pair:
 
     case: Case
     reference: Reference
-    ours: Model
+    ours: TextModel
     tokens: Tensor  # (2, length)
 
 

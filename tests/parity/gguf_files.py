@@ -13,7 +13,7 @@ from fathom.checkpoint.naming import spell
 from fathom.checkpoint.rewriting import backwards
 from fathom.dialects import gguf
 from fathom.dialects.dialect import find
-from fathom.library import Model
+from fathom.library import TextModel
 
 
 def architecture_of(config: Mapping[str, object]) -> str | None:
@@ -28,7 +28,7 @@ def architecture_of(config: Mapping[str, object]) -> str | None:
 
 
 def write_gguf(
-    model: Model,
+    model: TextModel,
     config: Mapping[str, object],
     path: Path,
     more: Mapping[str, object] | None = None,

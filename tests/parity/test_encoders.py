@@ -18,7 +18,7 @@ from fathom import library
 from fathom.blocks.state import Step
 from fathom.checkpoint.sentence_transformers import stated_vector
 from fathom.dialects.distilbert import NAMES
-from fathom.library import Model
+from fathom.library import TextModel
 from fathom.planning.predict import predict
 from fathom.spec.encoder import Encoder
 from fathom.spec.parts import parameters
@@ -35,7 +35,7 @@ class EncoderPair:
 
     case: EncoderCase
     reference: EncoderReference
-    ours: Model
+    ours: TextModel
     tokens: Tensor  # (2, length), none of them padding
 
 

@@ -19,7 +19,7 @@ from fathom import library
 from fathom.blocks.state import Step
 from fathom.dialects.gguf_readers import PAIR_TENSORS
 from fathom.generation.source import PairState
-from fathom.library import Model
+from fathom.library import TextModel
 from fathom.planning.costs import state_bytes
 from fathom.planning.predict import predict
 from fathom.spec.encoder_decoder import EncoderDecoder
@@ -37,7 +37,7 @@ class Opened:
 
     case: PairCase
     reference: PairReference
-    ours: Model
+    ours: TextModel
     source: Tensor  # (2, length)
     target: Tensor  # (2, length - 4)
 

@@ -24,7 +24,7 @@ from fathom.planning.records import (
 )
 from fathom.planning.store import keep
 from fathom.spec.classes import model_class
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import active, count
 
 CONFIG = {
@@ -49,7 +49,7 @@ PREDICTED = Prediction(
 
 
 @pytest.fixture
-def spec() -> Model:
+def spec() -> TextModel:
     return find("llama").read(Config(CONFIG))
 
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def record(spec: Model, decode: float, **changes: object) -> Record:
+def record(spec: TextModel, decode: float, **changes: object) -> Record:
     """A run of this very machine that wrote at `decode` times the speed predicted."""
     subject = Subject("m", "d", "llama", model_class(spec)[0], count(spec), active(spec), "F32")
     how = settings("float32", "cpu", 300, prompt=100, new=50)
@@ -71,7 +71,7 @@ def record(spec: Model, decode: float, **changes: object) -> Record:
     return replace(new_record("run", subject, how, figures), **changes)  # type: ignore[arg-type]
 
 
-def test_the_median_ratio_puts_both_rates_right_and_says_from_how_many(spec: Model) -> None:
+def test_the_median_ratio_puts_both_rates_right_and_says_from_how_many(spec: TextModel) -> None:
     for ratio in (0.5, 0.8, 0.9):
         assert keep(record(spec, ratio))
     found = calibrate(PREDICTED, spec)
@@ -82,7 +82,7 @@ def test_the_median_ratio_puts_both_rates_right_and_says_from_how_many(spec: Mod
     assert found.calibrated[DECODE].ratio == pytest.approx(0.8)
 
 
-def test_a_forecast_carries_both(spec: Model) -> None:
+def test_a_forecast_carries_both(spec: TextModel) -> None:
     for _ in range(FEWEST):
         assert keep(record(spec, 0.8))
     forecast = calibrate(PREDICTED, spec).forecast(200)
@@ -93,13 +93,13 @@ def test_a_forecast_carries_both(spec: Model) -> None:
     assert PREDICTED.forecast(200).raw is None
 
 
-def test_too_few_change_nothing(spec: Model) -> None:
+def test_too_few_change_nothing(spec: TextModel) -> None:
     for _ in range(FEWEST - 1):
         assert keep(record(spec, 0.8))
     assert calibrate(PREDICTED, spec) is PREDICTED
 
 
-def test_only_the_latest_count(spec: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_latest_count(spec: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LATEST", 3)
     for ratio in (0.1, 0.1, 0.1, 0.1, 2.0, 2.0, 2.0):
         assert keep(record(spec, ratio))
@@ -132,7 +132,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("case", FOREIGN)
-def test_a_record_of_something_else_does_not_count(case: str, spec: Model) -> None:
+def test_a_record_of_something_else_does_not_count(case: str, spec: TextModel) -> None:
     for _ in range(FEWEST):
         assert keep(FOREIGN[case](record(spec, 0.8)))
     assert calibrate(PREDICTED, spec) is PREDICTED
@@ -142,14 +142,14 @@ def test_a_record_of_something_else_does_not_count(case: str, spec: Model) -> No
 
 
 @pytest.mark.parametrize(("factor", "covered"), [(REACH, True), (1 / REACH, True), (3, False)])
-def test_sizes_are_covered_within_reach(factor: float, covered: bool, spec: Model) -> None:
+def test_sizes_are_covered_within_reach(factor: float, covered: bool, spec: TextModel) -> None:
     size = round(active(spec) / factor)
     for _ in range(FEWEST):
         assert keep(_part("subject", active_parameters=size)(record(spec, 0.8)))
     assert (calibrate(PREDICTED, spec).calibrated_from > 0) == covered
 
 
-def test_a_rate_without_measurements_stays_as_it_is(spec: Model) -> None:
+def test_a_rate_without_measurements_stays_as_it_is(spec: TextModel) -> None:
     for _ in range(FEWEST):
         assert keep(_figure(PREFILL, Figure(1000.0, None))(record(spec, 0.8)))
     found = calibrate(PREDICTED, spec)
@@ -157,7 +157,9 @@ def test_a_rate_without_measurements_stays_as_it_is(spec: Model) -> None:
     assert found.prefill_tokens_per_second == 1000
 
 
-def test_a_store_that_cannot_be_used_is_a_warning(spec: Model, folder: Path, monkeypatch) -> None:
+def test_a_store_that_cannot_be_used_is_a_warning(
+    spec: TextModel, folder: Path, monkeypatch
+) -> None:
     (folder / "measurements.sqlite").write_bytes(b"")
     monkeypatch.setattr("fathom.planning.store._version", lambda store: 99)
     with pytest.warns(UserWarning, match="not calibrated: .* update Fathom"):

@@ -21,7 +21,7 @@ from fathom.cli.output import plain
 from fathom.errors import RequestError
 from fathom.planning import running_code
 from fathom.planning.explanation import Explanation, explain
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import Part, active, children, count, parameters
 from parity.conftest import TABLES, cases_of
 
@@ -79,7 +79,7 @@ def reference_configs() -> dict[str, Mapping[str, object]]:
     return found
 
 
-def consistent(found: Explanation, spec: Model) -> None:
+def consistent(found: Explanation, spec: TextModel) -> None:
     """Check that a page says as much as its spec, and no more."""
     assert (found.cost.parameters, found.cost.active) == (count(spec), active(spec))
     assert sum(role.parameters for role in found.roles) == count(spec)

@@ -17,7 +17,7 @@ from fathom.planning.workspace import workspace
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.experts import Experts
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import Table
 from parity.conftest import cases_of
 from planning.profiled import allocated_peak, random_module
@@ -51,7 +51,7 @@ def _each(table: str) -> Iterator[object]:
             yield pytest.param(spec, id=case.id, marks=[pytest.mark.slow] if more else [])
 
 
-def _agrees(account: Ledger, measured: int, spec: Model) -> None:
+def _agrees(account: Ledger, measured: int, spec: TextModel) -> None:
     routed = any(isinstance(layer.feed_forward, Experts) for layer in spec.layers)
     share = ROUTED if routed else KERNELS
     assert abs(account.peak - measured) <= share * measured + SLACK, account.moment
@@ -85,7 +85,7 @@ def test_a_chunk_of_a_prompt_holds_what_is_planned(spec: Decoder, dtype: str) ->
 
 
 @pytest.mark.parametrize("spec", _specs("cases_encoders"))
-def test_a_text_read_whole_holds_what_is_planned(spec: Model) -> None:
+def test_a_text_read_whole_holds_what_is_planned(spec: TextModel) -> None:
     length, batch = 36, 24
     module = random_module(spec, torch.float32)
     tokens = torch.randint(2, spec.vocabulary, (batch, length))

@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from fathom import library
 from fathom.errors import ModelFileError, NotFoundError, RequestError, TensorMismatchError
-from fathom.library import Model
+from fathom.library import TextModel
 from parity.case import randomise
 from parity.gguf_files import write_gguf
 
@@ -184,7 +184,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Adapted], Saved
     return lambda case: made(case.id)
 
 
-def opened(found: Saved) -> Model:
+def opened(found: Saved) -> TextModel:
     return library.open(str(found.base), adapter=str(found.adapter), dtype="float32", device="cpu")
 
 

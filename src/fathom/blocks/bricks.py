@@ -1,6 +1,10 @@
-"""The bricks: linear maps, norms and tables."""
+"""The bricks: linear maps, convolutions, norms and tables."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +13,20 @@ from torch.nn import functional
 from fathom.ops.norm import layer_norm, rms_norm
 from fathom.spec import parts
 
+_Slide: TypeAlias = Callable[..., Tensor]
+
+# By the number of axes.
+_CONVOLUTIONS: Mapping[int, _Slide] = {
+    1: functional.conv1d,
+    2: functional.conv2d,
+    3: functional.conv3d,
+}
+_TRANSPOSED: Mapping[int, _Slide] = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+
 
 class Brick(nn.Module):
     """A module that holds just the tensors which its spec names; the others are None."""
@@ -16,7 +34,7 @@ class Brick(nn.Module):
     weight: Tensor | None
     bias: Tensor | None
 
-    def __init__(self, spec: parts.Linear | parts.Norm | parts.Table) -> None:
+    def __init__(self, spec: parts.Leaf) -> None:
         super().__init__()
         shapes = spec.tensors()
         for name in ("weight", "bias"):
@@ -33,6 +51,38 @@ class Linear(Brick):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class Convolution(Brick):
+    """A kernel over the last one to three axes of (batch, inputs, …), in the weight's type."""
+
+    weight: Tensor
+
+    def __init__(self, spec: parts.Convolution) -> None:
+        super().__init__(spec)
+        kinds = _TRANSPOSED if spec.transposed else _CONVOLUTIONS
+        self.slide = partial(
+            kinds[len(spec.kernel)],
+            stride=spec.stride,
+            padding=spec.padding,
+            dilation=spec.dilation,
+            groups=spec.groups,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.slide(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class GroupNorm(Brick):
+    """A norm over groups of channels, in float32; its result is in the stream's type."""
+
+    def __init__(self, spec: parts.GroupNorm) -> None:
+        super().__init__(spec)
+        self.groups, self.epsilon = spec.groups, spec.epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        exact = functional.group_norm(x.float(), self.groups, self.weight, self.bias, self.epsilon)
+        return exact.to(x.dtype)
 
 
 class Norm(Brick):

@@ -28,7 +28,9 @@ from fathom.spec import (
 # Spec type → "module:class" of the block that computes it; imported when first built.
 BLOCKS: Mapping[type, str] = {
     parts.Linear: "fathom.blocks.bricks:Linear",
+    parts.Convolution: "fathom.blocks.bricks:Convolution",
     parts.Norm: "fathom.blocks.bricks:Norm",
+    parts.GroupNorm: "fathom.blocks.bricks:GroupNorm",
     parts.Table: "fathom.blocks.bricks:Table",
     attention.Attention: "fathom.blocks.attention:Attention",
     attention.GatedAttention: "fathom.blocks.attention:GatedAttention",

@@ -21,7 +21,7 @@ from fathom.dialects.config import Config
 from fathom.dialects.dialect import Dialect, find
 from fathom.dialects.rules import Rule
 from fathom.errors import ConfigError, ModelFileError, NotFoundError, TensorMismatchError
-from fathom.spec.model import Model
+from fathom.spec.model import Model, TextModel, text_model
 from fathom.spec.parts import Parameter, parameters
 
 
@@ -46,6 +46,15 @@ class Description:
         if self.contents is None or self.contents.format == "gguf" or not self.dialect.prefix:
             return False
         return not any(name.startswith(self.dialect.prefix) for name in self.contents.tensors)
+
+    @property
+    def text(self) -> TextModel:
+        """The spec of a text model.
+
+        Raises:
+            UnsupportedTaskError: for a model of another kind.
+        """
+        return text_model(self.spec)
 
     def rules(self) -> Sequence[Rule]:
         """Return the rules between this file's names and ours."""

@@ -17,7 +17,7 @@ from fathom.checkpoint.naming import Assignment, belonging, spell
 from fathom.checkpoint.rewriting import backwards
 from fathom.errors import TensorMismatchError
 from fathom.spec.decoder import Decoder
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import parameters
 
 SHOWN = 4  # names and complaints listed in an error
@@ -53,13 +53,13 @@ class Fits:
     output alone, so it counts as a place of its own.
     """
 
-    spec: Model
+    spec: TextModel
     tied: bool
     changes: tuple[Fit[Change], ...]
     replacements: tuple[Fit[Replacement], ...]
 
 
-def untied(spec: Model) -> Model:
+def untied(spec: TextModel) -> TextModel:
     """Return the spec of a decoder with an output of its own; others, and such, as they are."""
     if isinstance(spec, Decoder) and spec.output.tied:
         return replace(spec, output=replace(spec.output, tied=False))
@@ -69,7 +69,7 @@ def untied(spec: Model) -> Model:
 def untied_description(description: Description) -> Description:
     """Return a description by which a decoder with an output of its own can be saved."""
     config = {**description.config, "tie_word_embeddings": False}
-    return replace(description, spec=untied(description.spec), config=config)
+    return replace(description, spec=untied(description.text), config=config)
 
 
 def fit(adapter: Adapter, description: Description) -> Fits:
@@ -103,7 +103,7 @@ class _Places:
     """The rules of a model's dialect, asked from the publisher's side."""
 
     def __init__(self, description: Description) -> None:
-        self.spec = untied(description.spec)
+        self.spec = untied(description.text)
         self.tied = self.spec is not description.spec
         self._prefix = description.dialect.prefix
         self._rules = description.dialect.rules(self.spec)

@@ -39,7 +39,7 @@ from fathom.planning.store import keep, recording
 
 if TYPE_CHECKING:
     from fathom.generation.bench import Loaded, Row
-    from fathom.library import Model
+    from fathom.library import TextModel
 
 EXAMPLES = """\
   fathom bench smollm2:135m
@@ -103,12 +103,14 @@ def run(args: argparse.Namespace) -> int:
     progress = shown_progress(args.json)
     library.locate(args.name, allow_pickle=args.allow_pickle, progress=progress)
     model, loaded = opened(
-        lambda: library.open(
-            args.name,
-            dtype=args.dtype,
-            device=args.device,
-            allow_pickle=args.allow_pickle,
-            progress=progress,
+        lambda: library.text_of(
+            library.open(
+                args.name,
+                dtype=args.dtype,
+                device=args.device,
+                allow_pickle=args.allow_pickle,
+                progress=progress,
+            )
         )
     )
     ladder = list(product(contexts(args.contexts, model.spec.context), args.batches))
@@ -135,7 +137,7 @@ def contexts(asked: Sequence[int] | None, longest: int) -> tuple[int, ...]:
     return tuple(one for one in USUAL if one <= longest) or (longest,)
 
 
-def _require_room(model: Model, context: int, batch: int) -> None:
+def _require_room(model: TextModel, context: int, batch: int) -> None:
     from fathom.planning.machine import this_machine
 
     predicted, machine = model.fit(context=context, batch=batch), this_machine()
@@ -147,7 +149,7 @@ def _require_room(model: Model, context: int, batch: int) -> None:
         )
 
 
-def _keep(model: Model, row: Row, measured: Mapping[str, Figure]) -> None:
+def _keep(model: TextModel, row: Row, measured: Mapping[str, Figure]) -> None:
     how = settings(
         model.dtype, model.device.type, row.context, row.batch, prompt=row.prompt, new=row.written
     )
@@ -179,7 +181,7 @@ def _counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
 
 def _print(
     args: argparse.Namespace,
-    model: Model,
+    model: TextModel,
     loaded: Loaded,
     found: Sequence[tuple[Row, Mapping[str, Figure]]],
 ) -> None:
@@ -198,7 +200,7 @@ def _print(
 
 
 def _report(
-    model: Model, loaded: Loaded, rounds: int, found: Sequence[tuple[Row, Mapping[str, Figure]]]
+    model: TextModel, loaded: Loaded, rounds: int, found: Sequence[tuple[Row, Mapping[str, Figure]]]
 ) -> Mapping[str, object]:
     rows: list[Json] = [
         {

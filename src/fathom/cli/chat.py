@@ -15,7 +15,7 @@ from fathom.cli.writing import Writer
 from fathom.errors import FathomError
 
 if TYPE_CHECKING:
-    from fathom.library import Generation, Model
+    from fathom.library import Generation, TextModel
 
 PROMPT = ">>> "
 HELP = """\
@@ -53,12 +53,12 @@ class Conversation:
 
 
 def chat(
-    model: Model,
+    model: TextModel,
     system: str | None,
     options: Mapping[str, object],
     *,
     quiet: bool = False,
-    done: Callable[[Model, Generation], None] = lambda model, generation: None,
+    done: Callable[[TextModel, Generation], None] = lambda model, generation: None,
 ) -> int:
     """Read, answer and repeat until /exit or the end of input; return the exit code.
 
@@ -101,7 +101,7 @@ def _lines() -> Iterator[str]:
 
 
 def _exchange(
-    model: Model,
+    model: TextModel,
     conversation: Conversation,
     question: str,
     options: Mapping[str, object],

@@ -20,16 +20,16 @@ from fathom.planning.records import (
 from fathom.planning.store import keep, recording
 
 if TYPE_CHECKING:
-    from fathom.library import Generation, Model
+    from fathom.library import Generation, TextModel
 
 
-def record_run(model: Model, generation: Generation) -> None:
+def record_run(model: TextModel, generation: Generation) -> None:
     """Keep a record of an answer, unless the user's environment says not to."""
     if recording() and generation.usage.completion_tokens:
         keep(run_record(model, generation))
 
 
-def run_record(model: Model, generation: Generation) -> Record:
+def run_record(model: TextModel, generation: Generation) -> Record:
     """Return the record of an answer: counts and figures, nothing of what was said."""
     usage, measured = generation.usage, generation.measured
     predicted = generation.predicted.raw or generation.predicted

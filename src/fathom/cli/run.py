@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fathom.cli.figures import figure_lines, report
 from fathom.cli.output import on_terminal, print_json
@@ -20,7 +20,7 @@ from fathom.spec.tasks import TASKS
 
 if TYPE_CHECKING:
     from fathom.cli.tasks import Asked
-    from fathom.library import Generation, Model
+    from fathom.library import Generation, TextModel
 
 EXAMPLES = """\
   fathom run smollm2:135m "Why is the sky blue?"
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _remember(args: argparse.Namespace) -> Callable[[Model, Generation], None]:
+def _remember(args: argparse.Namespace) -> Callable[[TextModel, Generation], None]:
     """Return what is to be done when an answer has ended and was shown."""
     if args.no_record:
         return lambda model, generation: None
@@ -147,7 +147,7 @@ def _remember(args: argparse.Namespace) -> Callable[[Model, Generation], None]:
     return record_run
 
 
-def _chat(model: Model, task: str, args: argparse.Namespace) -> int:
+def _chat(model: TextModel, task: str, args: argparse.Namespace) -> int:
     if task != "chat":
         raise RequestError(f"this checkpoint has no chat template: give a prompt, to {task}")
     from fathom.cli.chat import chat
@@ -155,7 +155,7 @@ def _chat(model: Model, task: str, args: argparse.Namespace) -> int:
     return chat(model, args.system, options(args), quiet=args.quiet, done=_remember(args))
 
 
-def _read(model: Model, task: str, asked: Asked, args: argparse.Namespace) -> int:
+def _read(model: TextModel, task: str, asked: Asked, args: argparse.Namespace) -> int:
     """Do a task that gives no text of its own."""
     unused = sorted(options(args))
     if unused:
@@ -182,7 +182,7 @@ def _write(generation: Generation, task: str, args: argparse.Namespace) -> None:
         print("\n".join(["", *figure_lines(generation)]), file=sys.stderr)
 
 
-def _task(model: Model, args: argparse.Namespace) -> str:
+def _task(model: TextModel, args: argparse.Namespace) -> str:
     """Return what is asked for, or else what the model is there for."""
     task: str | None = args.task
     filling = args.infill or args.prefix is not None or args.suffix is not None
@@ -265,10 +265,10 @@ def _checked(what: str, text: str) -> str:
     return text
 
 
-def _open(args: argparse.Namespace) -> Model:
+def _open(args: argparse.Namespace) -> TextModel:
     from fathom import library
 
-    return library.open(
+    opened = library.open(
         args.name,
         adapter=args.adapter,
         dtype=args.dtype,
@@ -277,9 +277,10 @@ def _open(args: argparse.Namespace) -> Model:
         allow_pickle=args.allow_pickle,
         progress=shown_progress(args.quiet),
     )
+    return cast("TextModel", opened)  # one of another kind says itself what it cannot do
 
 
-def _begin(model: Model, task: str, args: argparse.Namespace, text: str) -> Generation:
+def _begin(model: TextModel, task: str, args: argparse.Namespace, text: str) -> Generation:
     """Begin to write."""
     given = options(args)
     match task:
@@ -301,7 +302,7 @@ def _begin(model: Model, task: str, args: argparse.Namespace, text: str) -> Gene
             return model.generate(text, **given)
 
 
-def _plainly(model: Model) -> str:
+def _plainly(model: TextModel) -> str:
     """Say what becomes of a text that is given as it is."""
     if "translate" not in model.tasks:
         return "no chat template here, so the text is continued"

@@ -14,7 +14,7 @@ from fathom.cli.output import Json, on_terminal, plain, print_columns, print_jso
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
-    from fathom.library import Model
+    from fathom.library import TextModel
 
 FIRST = 8  # numbers of a vector that are shown
 TOP = 5  # candidates for a mask
@@ -40,10 +40,10 @@ class Shown:
     hint: str | None = None
 
 
-Reading: TypeAlias = Callable[["Model", Asked], Shown]
+Reading: TypeAlias = Callable[["TextModel", Asked], Shown]
 
 
-def read(model: Model, task: str, asked: Asked) -> Shown:
+def read(model: TextModel, task: str, asked: Asked) -> Shown:
     """Do a task and return its result, ready to be shown.
 
     Raises:
@@ -93,32 +93,32 @@ def check(task: str, asked: Asked) -> None:
         )
 
 
-def _fill(model: Model, asked: Asked) -> Shown:
+def _fill(model: TextModel, asked: Asked) -> Shown:
     return _listed("candidates", model.fill(asked.text, TOP if asked.top is None else asked.top))
 
 
-def _classify(model: Model, asked: Asked) -> Shown:
+def _classify(model: TextModel, asked: Asked) -> Shown:
     return _listed("labels", model.classify(asked.text))
 
 
-def _tag(model: Model, asked: Asked) -> Shown:
+def _tag(model: TextModel, asked: Asked) -> Shown:
     found = model.tag(asked.text)
     return _listed("spans", found, None if found else "there are no spans in this text")
 
 
-def _answer(model: Model, asked: Asked) -> Shown:
+def _answer(model: TextModel, asked: Asked) -> Shown:
     found = model.answer(asked.text, asked.about or "")
     shown = _listed("answers", [found])
     return Shown(shown.titles, shown.rows, plain_fields(found))
 
 
-def _rerank(model: Model, asked: Asked) -> Shown:
+def _rerank(model: TextModel, asked: Asked) -> Shown:
     lines = (asked.about or "").splitlines()
     documents = [*asked.more, *(line for line in lines if line.strip())]
     return _listed("documents", model.rerank(asked.text, documents))
 
 
-def _embed(model: Model, asked: Asked) -> Shown:
+def _embed(model: TextModel, asked: Asked) -> Shown:
     vector = model.embed([asked.text])[0].tolist()
     first = " ".join(f"{number:.4f}" for number in vector[:FIRST])
     row = (str(len(vector)), first + (" …" if len(vector) > FIRST else ""))

@@ -38,7 +38,7 @@ from fathom.planning.records import (
     WAITED,
     Figure,
 )
-from fathom.spec.model import Model as Spec
+from fathom.spec.model import TextModel as Spec
 
 M = TypeVar("M", bound=Opened)
 

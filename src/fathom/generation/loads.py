@@ -15,7 +15,7 @@ from fathom.spec.classes import model_outputs
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
-from fathom.spec.model import Model as Spec
+from fathom.spec.model import TextModel as Spec
 
 if TYPE_CHECKING:
     from fathom.blocks.cross import Source

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from fathom.errors import ContextLengthError, RequestError
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 
 
-def checked_tokens(token_ids: Sequence[Sequence[int]] | Tensor, spec: Model) -> Tensor:
+def checked_tokens(token_ids: Sequence[Sequence[int]] | Tensor, spec: TextModel) -> Tensor:
     """Return token ids as a tensor (batch, length), after checking them against the spec.
 
     Raises:

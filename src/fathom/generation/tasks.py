@@ -13,7 +13,7 @@ from fathom.spec.classes import model_class
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.heads import MaskedHead, SequenceHead, SpanHead, TokenHead
-from fathom.spec.model import Model as Spec
+from fathom.spec.model import TextModel as Spec
 
 if TYPE_CHECKING:
     import numpy as np

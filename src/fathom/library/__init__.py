@@ -5,7 +5,8 @@
     for piece in model.generate("Once upon a time"):
         print(piece, end="")
 
-`opening.py` leads from names to all that can be known or opened, `model.py` is what was opened.
+`opening.py` leads from names to all that can be known or opened, `model.py` is what was opened,
+`text.py` and `staged.py` by kind.
 Importing this loads no torch.
 """
 
@@ -15,8 +16,20 @@ from typing import TYPE_CHECKING
 
 from fathom.library.model import Model
 from fathom.library.opening import convert, describe, explain, fit, locate, open
+from fathom.library.text import TextModel, text_of
 
 if TYPE_CHECKING:
     from fathom.generation.results import Generation
 
-__all__ = ["Generation", "Model", "convert", "describe", "explain", "fit", "locate", "open"]
+__all__ = [
+    "Generation",
+    "Model",
+    "TextModel",
+    "convert",
+    "describe",
+    "explain",
+    "fit",
+    "locate",
+    "open",
+    "text_of",
+]

@@ -12,7 +12,7 @@ from fathom.checkpoint.facts import facts
 from fathom.checkpoint.sources.location import Location
 from fathom.checkpoint.storage import cache_folder
 from fathom.spec.card import Card
-from fathom.spec.classes import model_class, model_outputs
+from fathom.spec.classes import model_class, model_inputs, model_outputs
 from fathom.spec.parts import active, count
 
 if TYPE_CHECKING:
@@ -41,14 +41,15 @@ def make_card(location: Location, description: Description, adapter: Adapter | N
         model_class=model_class(spec)[0],
         parameters=total,
         active_parameters=active(spec),
-        context=spec.context,
-        vocabulary=spec.vocabulary,
+        context=getattr(spec, "context", None),
+        vocabulary=getattr(spec, "vocabulary", None),
         stored_bytes=contents.size if contents is not None else 0,
         bytes_by_encoding=dict(sorted(by_encoding.items(), key=lambda item: -item[1])),
         tensors=len(contents.tensors) if contents is not None else 0,
         licence=stated.licence or (starter.licence if starter else None),
         tokenizer=tokenizer,
         chat_template=templated,
+        inputs=model_inputs(spec),
         outputs=model_outputs(spec),
         lineage=stated.lineage,
         notes=(*location.notes, *adapter_notes(adapter, description.folder)),

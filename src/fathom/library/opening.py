@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from fathom.catalog.starters import sources
 from fathom.checkpoint.adapter_base import locate_adapted
@@ -16,23 +16,22 @@ from fathom.checkpoint.sources.locate import Resolver, locate_configuration
 from fathom.checkpoint.sources.locate import locate as _locate
 from fathom.checkpoint.sources.location import Location
 from fathom.errors import DoesNotFitError, RequestError
-from fathom.planning.costs import BYTES
+from fathom.library.cards import make_card
+from fathom.library.kinds import kind
+from fathom.library.model import Model
+from fathom.library.text import text_of
+from fathom.planning.costs import BYTES, computed_in, weight_bytes
 from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
 from fathom.planning.fit import Fit, Wanted
 from fathom.planning.fit import fit as fit_description
 from fathom.planning.machine import this_machine
-from fathom.planning.predict import predict
+from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
 from fathom.spec.card import Card
 from fathom.spec.model import Model as Spec
-
-if TYPE_CHECKING:
-    pass
-
-
-from fathom.library.cards import make_card
-from fathom.library.model import Model
+from fathom.spec.model import text_model
+from fathom.spec.work import Staged
 
 
 def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
@@ -168,7 +167,7 @@ def open(
     spec = _bounded(description.spec, context)
     dtype = _dtype(description, dtype)
     device = _device(device)
-    needed = predict(spec, dtype=dtype, context=1).total_bytes
+    needed = _least_bytes(spec, dtype)
     needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
     _require_memory(name, needed, device)
 
@@ -189,9 +188,9 @@ def open(
             progress=shown,
         )
     card = make_card(location, description, adapted)
-    model = Model(card, spec, description, module, dtype)
+    model = kind(spec)(card, spec, description, module, dtype)
     if adapted is not None:
-        model.put_adapter_on(adapted)
+        text_of(model).put_adapter_on(adapted)
     model.load_seconds = time.perf_counter() - begun
     return model
 
@@ -200,11 +199,19 @@ def _bounded(spec: Spec, context: int | None) -> Spec:
     """Return the spec with a smaller context, if one is asked for."""
     if context is None:
         return spec
+    spec = text_model(spec)
     if not 1 <= context <= spec.context:
         raise RequestError(
             f"a context of {context:,} is not possible: the model takes 1 to {spec.context:,}"
         )
     return replace(spec, context=context)
+
+
+def _least_bytes(spec: Spec, dtype: str) -> int:
+    """Return the memory without which opening is of no use: of the weights and the program."""
+    if isinstance(spec, Staged):
+        return weight_bytes(spec, computed_in(dtype)) + runtime_bytes(None)
+    return predict(spec, dtype=dtype, context=1).total_bytes
 
 
 def _dtype(description: Description, asked: str | None) -> str:

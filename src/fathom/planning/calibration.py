@@ -30,7 +30,7 @@ from fathom.planning.records import (
 )
 from fathom.planning.store import records
 from fathom.spec.classes import model_class
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import active
 
 FEWEST = 3  # records: below that a median is an anecdote
@@ -44,7 +44,7 @@ _LONG_ENOUGH: Mapping[str, tuple[str, int]] = {
 }
 
 
-def calibration(spec: Model, asked: Settings) -> Mapping[str, Sequence[float]]:
+def calibration(spec: TextModel, asked: Settings) -> Mapping[str, Sequence[float]]:
     """Return, per rate, measured by predicted of the records that speak of this question.
 
     A rate that too few records cover is absent.
@@ -87,7 +87,7 @@ def _disturbed(record: Record) -> bool:
     return waited is not None and waited > BUSY
 
 
-def calibrate(prediction: Prediction, spec: Model, device: str = "cpu") -> Prediction:
+def calibrate(prediction: Prediction, spec: TextModel, device: str = "cpu") -> Prediction:
     """Return a prediction whose rates this machine's measurements have put right.
 
     What was put right, and by how many measurements, stands in `calibrated`; a rate that no

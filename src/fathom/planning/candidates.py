@@ -18,7 +18,8 @@ from fathom.planning.probe import Rates
 from fathom.planning.storing import stored_as
 from fathom.planning.target import Target, bytes_per_number, computed_dtype
 from fathom.spec.decoder import Decoder
-from fathom.spec.model import Model as Spec
+from fathom.spec.model import TextModel as Spec
+from fathom.spec.model import text_model
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _context(model: Model, variant: Variant) -> int | None:
 
 @cache
 def _spec(config: str) -> Spec:
-    return published_spec(configuration(config))
+    return text_model(published_spec(configuration(config)))
 
 
 def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None) -> Prediction:

@@ -25,7 +25,7 @@ from fathom.planning.costs import (
 )
 from fathom.planning.running_code import Code, running_code, translating_code
 from fathom.spec.classes import model_class
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.outline import Entry, Kind, Stack, outline
 from fathom.spec.parts import Part, parameters
 from fathom.spec.roles import Role
@@ -129,7 +129,7 @@ def explain(
         RequestError: for an unknown type, or a context beyond the model's own.
         TensorMismatchError: with `names`, for a parameter that no rule names.
     """
-    spec = description.spec
+    spec = description.text
     context = spec.context if context is None else context
     if not 1 <= context <= spec.context:
         raise RequestError(f"a context of {context:,}: the model takes 1 to {spec.context:,}")
@@ -250,7 +250,7 @@ def _roles(description: Description) -> tuple[RoleCount, ...]:
 
 def _named(description: Description) -> Iterator[Named]:
     """Yield our names and theirs: what occurs once, and the first layer of each kind."""
-    shown = dict(_first_of_each_kind(description.spec))
+    shown = dict(_first_of_each_kind(description.text))
     if description.contents is not None:
         spelled: Sequence[Assignment] = description.assignments()
     else:
@@ -259,7 +259,7 @@ def _named(description: Description) -> Iterator[Named]:
         yield from (Named(ours, assignment.theirs) for ours in assignment.ours if ours in shown)
 
 
-def _first_of_each_kind(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _first_of_each_kind(model: TextModel) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the names and shapes of parameters, of layers that are alike only the first one's."""
     for section in outline(model):
         if isinstance(section, Entry):

@@ -21,7 +21,7 @@ from fathom.planning.target import HERE, Target, target
 from fathom.planning.training import Training, training_terms
 from fathom.planning.why import reasons
 from fathom.spec.encoder import Encoder
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 
 USUAL = "bfloat16"  # what most weights are published in, where a configuration does not say
 # A context, its libraries and their code on an accelerator, before the first tensor.
@@ -97,7 +97,7 @@ def fit(
         NotFoundError: for unknown hardware, with the nearest names.
         RequestError: for numbers out of range, or an unknown type or encoding.
     """
-    spec = description.spec
+    spec = description.text
     question = _Question(
         spec=spec,
         where=target(on, None, USUAL if dtype is None else dtype),
@@ -116,7 +116,7 @@ USUAL_CONTEXT = 8192
 
 @dataclass(frozen=True)
 class _Question:
-    spec: Model
+    spec: TextModel
     where: Target
     device: bool
     context: int
@@ -248,7 +248,7 @@ def _assumptions(question: _Question) -> Iterator[str]:
         yield "training with Adam, without recomputing activations"
 
 
-def _context(spec: Model, asked: int | None) -> int:
+def _context(spec: TextModel, asked: int | None) -> int:
     if asked is None:
         return min(spec.context, USUAL_CONTEXT)
     if not 1 <= asked <= spec.context:

@@ -12,7 +12,7 @@ from fathom.planning.probe import Rates
 from fathom.planning.speed import step_seconds, token_seconds
 from fathom.planning.workspace import workspace
 from fathom.spec.encoder import Encoder
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 
 PREFILL_CHUNK = 512  # tokens that one pass reads of a long prompt
 
@@ -115,7 +115,7 @@ class Forecast:
 
 
 def predict(
-    spec: Model, *, dtype: str, context: int, batch: int = 1, rates: Rates | None = None
+    spec: TextModel, *, dtype: str, context: int, batch: int = 1, rates: Rates | None = None
 ) -> Prediction:
     """Predict memory, and with `rates` speed, of running a spec.
 
@@ -152,7 +152,7 @@ def runtime_bytes(rates: Rates | None) -> int:
     return rates.idle_bytes + (rates.code_bytes or CODE_BYTES)
 
 
-def workspace_account(spec: Model, dtype: str, context: int, batch: int) -> Ledger:
+def workspace_account(spec: TextModel, dtype: str, context: int, batch: int) -> Ledger:
     """Return the account of the largest pass: of a prompt's last chunk, or of one more token.
 
     A text that is read in both directions is read whole, in one pass.

@@ -12,7 +12,7 @@ from fathom.spec.decoder import Decoder, Layer
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import CrossLayer, EncoderDecoder
 from fathom.spec.experts import Experts
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import Linear, Part, children
 
 WEIGHTS, STATE, CALLS = "reading the weights", "reading the state", "calling the operations"
@@ -48,7 +48,7 @@ def step_seconds(
     }
 
 
-def token_seconds(spec: Model, dtype: str, context: int, rates: Rates) -> Mapping[str, float]:
+def token_seconds(spec: TextModel, dtype: str, context: int, rates: Rates) -> Mapping[str, float]:
     """Return the seconds per token of reading a prompt that fills half of the context.
 
     Of a model that writes after it has read, only the half that reads takes part.

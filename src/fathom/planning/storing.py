@@ -14,7 +14,7 @@ from math import ceil
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.errors import RequestError, nearest
 from fathom.planning.costs import BYTES, EXACT_BYTES, Storage, computed_in, tied_outputs
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import Parameter, parameters
 from fathom.spec.roles import EXACT, Role
 
@@ -37,7 +37,7 @@ FROM_LARGE_TO_SMALL = ("bfloat16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
 _LAYER = re.compile(r"layers\.(\d+)\.(?:mixer\.value|feed_forward\.(?:experts\.)?down)\.weight$")
 
 
-def stored_as(spec: Model, name: str) -> Storage:
+def stored_as(spec: TextModel, name: str) -> Storage:
     """Return bytes per number of each parameter stored under a name: a type, encoding or mix.
 
     Raises:
@@ -60,7 +60,7 @@ def stored_as(spec: Model, name: str) -> Storage:
     return each
 
 
-def bits_per_weight(spec: Model, name: str) -> float:
+def bits_per_weight(spec: TextModel, name: str) -> float:
     """Return the stored bits per parameter, the mean over the whole model."""
     storage = stored_as(spec, name)
     held = [(one.elements, storage(one)) for one in parameters(spec)]

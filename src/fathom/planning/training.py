@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, TypeAlias
 
 from fathom.planning.costs import BYTES, EXACT_BYTES
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import Linear, count, leaves
 from fathom.spec.roles import Role
 
@@ -17,7 +17,7 @@ RANK = 16  # of the two narrow maps that LoRA puts beside a map (Hu et al., 2021
 _ADAPTED = frozenset({Role.INTO_HEADS, Role.OUT_OF_HEADS, Role.INTO_INNER, Role.OUT_OF_INNER})
 
 
-def training_terms(spec: Model, manner: Training, dtype: str, tokens: int) -> Mapping[str, int]:
+def training_terms(spec: TextModel, manner: Training, dtype: str, tokens: int) -> Mapping[str, int]:
     """Return bytes by what they are for, of a step over `tokens` in all rows together.
 
     Full training keeps a master copy of each weight in float32 where the model computes in
@@ -34,14 +34,14 @@ def training_terms(spec: Model, manner: Training, dtype: str, tokens: int) -> Ma
     }
 
 
-def _lora(spec: Model, rank: int) -> Iterator[int]:
+def _lora(spec: TextModel, rank: int) -> Iterator[int]:
     """Yield the numbers that LoRA adds to each map: rank × (inputs + outputs)."""
     for _, leaf in leaves(spec.layers):
         if isinstance(leaf, Linear) and leaf.role in _ADAPTED:
             yield rank * (leaf.inputs + leaf.outputs) * (leaf.stack or 1)
 
 
-def _kept(spec: Model) -> Iterator[int]:
+def _kept(spec: TextModel) -> Iterator[int]:
     """Yield the numbers per token that the backward pass wants again."""
     for _, leaf in leaves(spec.layers):
         if isinstance(leaf, Linear):

@@ -11,13 +11,13 @@ from fathom.planning.predict import PREFILL_CHUNK, Prediction
 from fathom.planning.probe import Rates
 from fathom.planning.speed import step_seconds
 from fathom.spec.encoder import Encoder
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 from fathom.spec.parts import count, parameters
 from fathom.spec.roles import EXACT
 
 
 def reasons(
-    spec: Model, found: Prediction, rates: Rates | None, quant: str | None = None
+    spec: TextModel, found: Prediction, rates: Rates | None, quant: str | None = None
 ) -> Mapping[str, str]:
     """Return a line per term and rate: what is multiplied with what."""
     told = {
@@ -40,7 +40,7 @@ def reasons(
     return lines
 
 
-def _weights(spec: Model, dtype: str, quant: str | None) -> str:
+def _weights(spec: TextModel, dtype: str, quant: str | None) -> str:
     exact = sum(one.elements for one in parameters(spec) if one.role in EXACT)
     rest = count(spec) - exact
     if quant is not None:
@@ -48,7 +48,7 @@ def _weights(spec: Model, dtype: str, quant: str | None) -> str:
     return f"{rest:,} × {BYTES[dtype]} bytes ({dtype}) + {exact:,} × {EXACT_BYTES} bytes (float32)"
 
 
-def _state(spec: Model, found: Prediction) -> str:
+def _state(spec: TextModel, found: Prediction) -> str:
     arrays = Counter(
         (array.name, array.shape, array.exact) for array in costs.state_arrays(spec, found.context)
     )
@@ -62,7 +62,7 @@ def _state(spec: Model, found: Prediction) -> str:
     return f"{found.batch} sequence(s) × ({' + '.join(shown)})"
 
 
-def _workspace(spec: Model, found: Prediction) -> str:
+def _workspace(spec: TextModel, found: Prediction) -> str:
     whole = isinstance(spec, Encoder)
     tokens = found.context if whole else min(found.context, PREFILL_CHUNK)
     return (

@@ -19,13 +19,13 @@ from fathom.spec.encoder_decoder import CrossLayer, EncoderDecoder, Stack
 from fathom.spec.experts import ClampedSwish, Experts
 from fathom.spec.feed_forward import GatedMlp, Mlp
 from fathom.spec.heads import MaskedHead
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 
 INDEX_BYTES = 8  # of a token's id or an expert's number
 UNEVEN = 2.0  # tokens of the busiest expert, by the mean: how routers spread ordinary text
 
 
-def workspace(spec: Model, passed: Pass) -> Ledger:
+def workspace(spec: TextModel, passed: Pass) -> Ledger:
     """Return the account of one pass, of a model that reads and writes its larger half."""
     if isinstance(spec, EncoderDecoder):
         reading = replace(passed, keys=passed.keys, kept=False)

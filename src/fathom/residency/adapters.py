@@ -29,7 +29,7 @@ from fathom.checkpoint.rewriting import backwards, forwards
 from fathom.errors import ModelFileError
 from fathom.spec import parts
 from fathom.spec.decoder import Decoder
-from fathom.spec.model import Model
+from fathom.spec.model import TextModel
 
 TABLE, HEAD = "embedding.tokens", "output.head"  # of a decoder
 
@@ -81,7 +81,7 @@ def put_on(model: nn.Module, description: Description, adapter: Adapter, source:
     return Applied(sum(m.bytes for m in adapted), tuple(folded), fits.tied and _is_untied(model))
 
 
-def merge(model: nn.Module, spec: Model) -> bool:
+def merge(model: nn.Module, spec: TextModel) -> bool:
     """Fold the adapter of a model into its weights; tell whether its output is untied now.
 
     A tied output goes on reading the table as it was before, so that the scores stay the same.
@@ -197,7 +197,7 @@ def _fold(model: nn.Module, fits: Sequence[Fit[E_co]], reader: _Reader) -> list[
     return [name for assignment in groups for name in assignment.ours]
 
 
-def _give_head(model: nn.Module, spec: Model) -> None:
+def _give_head(model: nn.Module, spec: TextModel) -> None:
     """Give a tied output a head, which reads the table all the same until either is changed."""
     output, table = model.get_submodule("output"), model.get_submodule(TABLE)
     described = spec.output.parts()["head"] if isinstance(spec, Decoder) else None

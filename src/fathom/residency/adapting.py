@@ -11,7 +11,7 @@ from fathom.checkpoint.fitting import untied, untied_description
 from fathom.errors import RequestError
 from fathom.planning.predict import Prediction
 from fathom.spec.card import Card
-from fathom.spec.model import Model as Spec
+from fathom.spec.model import TextModel as Spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,7 +41,7 @@ class Adapting:
 
         if not self._adapter_bytes:
             raise RequestError("no adapter is on this model to be merged; open it with one")
-        if merge(self._module, self._description.spec):
+        if merge(self._module, self._description.text):
             self._untie()
         self._adapter_bytes = 0
         vars(self).pop("_engine", None)  # with what it kept of the last answer

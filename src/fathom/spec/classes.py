@@ -11,12 +11,15 @@ from fathom.spec.heads import Head, MaskedHead, SequenceHead, SpanHead, SummaryH
 from fathom.spec.model import Model
 from fathom.spec.parts import active, count
 from fathom.spec.state_space import Recurrence
+from fathom.spec.work import Staged
 
 SMALL = 10_000_000_000  # parameters; the usual border of "small" among publishers of small models
 
 
 def model_class(spec: Model) -> tuple[str, str]:
     """Return the class of a model and the rule that decided it."""
+    if isinstance(spec, Staged):
+        return spec.about.model_class, spec.about.rule
     if isinstance(spec, Encoder):
         return _encoder_class(spec.head)
     if isinstance(spec, EncoderDecoder):
@@ -25,7 +28,9 @@ def model_class(spec: Model) -> tuple[str, str]:
 
 
 def model_outputs(spec: Model) -> tuple[str, ...]:
-    """Return what a model gives for a text."""
+    """Return what a model gives for what it takes."""
+    if isinstance(spec, Staged):
+        return spec.about.outputs
     if not isinstance(spec, Encoder):
         return ("embeddings",) if _sees_ahead(spec) else ("text",)
     match spec.head:
@@ -39,6 +44,11 @@ def model_outputs(spec: Model) -> tuple[str, ...]:
             return ("answer span",)
         case SummaryHead() | None:
             return ("embeddings",)
+
+
+def model_inputs(spec: Model) -> tuple[str, ...]:
+    """Return what a model takes."""
+    return spec.about.inputs if isinstance(spec, Staged) else ("text",)
 
 
 def _encoder_class(head: Head | None) -> tuple[str, str]:

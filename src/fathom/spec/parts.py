@@ -1,4 +1,4 @@
-"""The bricks of every spec: linear maps, norms, tables, bare tensors, and how they nest.
+"""The bricks of every spec: linear maps, convolutions, norms, tables, bare tensors; how they nest.
 
 A *part* is a frozen value that names its own sub-parts. From that one statement come the
 module that computes, the list of parameters that a checkpoint must fill, the memory plan and
@@ -77,6 +77,86 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    """A kernel slid over the last one, two or three axes of (batch, inputs, …).
+
+    Its weight is (outputs, inputs // groups, *kernel), or where it is `transposed`, and so makes
+    more positions of fewer, (inputs, outputs // groups, *kernel). Each axis has its own stride,
+    padding (of zeros, on both sides) and dilation.
+    """
+
+    inputs: int
+    outputs: int
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+    bias: bool = True
+    transposed: bool = False
+    role: Role = Role.CONVOLUTION
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        first, second = self.outputs, self.inputs
+        if self.transposed:
+            first, second = second, first
+        weight = (first, second // self.groups, *self.kernel)
+        return {"weight": weight} | ({"bias": (self.outputs,)} if self.bias else {})
+
+    @property
+    def per_position(self) -> int:
+        """Multiplications for one position of the output; of the input where it is transposed."""
+        return prod(self.kernel) * self.inputs * self.outputs // self.groups
+
+    def size(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        """Return how many positions come out of so many, axis by axis."""
+        axes = zip(positions, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        if self.transposed:
+            return tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, k, s, p, d in axes)
+        return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: int = 3,
+    *,
+    axes: int = 2,
+    stride: int = 1,
+    padding: int | None = None,
+    bias: bool = True,
+    transposed: bool = False,
+) -> Convolution:
+    """Return a convolution that is alike on all axes; by default its padding keeps their length."""
+    return Convolution(
+        inputs,
+        outputs,
+        (kernel,) * axes,
+        (stride,) * axes,
+        ((kernel - 1) // 2 if padding is None else padding,) * axes,
+        (1,) * axes,
+        bias=bias,
+        transposed=transposed,
+    )
+
+
+@dataclass(frozen=True)
+class GroupNorm:
+    """A norm of (batch, channels, …) over each group of channels together with all positions.
+
+    Wu & He, 2018. With as many groups as channels it is an instance norm.
+    """
+
+    channels: int
+    groups: int
+    epsilon: float
+    role: Role = Role.NORM
+
+    def tensors(self) -> Mapping[str, tuple[int, ...]]:
+        return {"weight": (self.channels,), "bias": (self.channels,)}
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows to look up: token or position embeddings."""
 
@@ -106,7 +186,7 @@ class Compound(Protocol):
     def parts(self) -> Mapping[str, Part | None]: ...
 
 
-Leaf: TypeAlias = Linear | Norm | Table | Bare
+Leaf: TypeAlias = Linear | Convolution | Norm | GroupNorm | Table | Bare
 Part: TypeAlias = "Leaf | Compound | Sequence[Part]"
 
 

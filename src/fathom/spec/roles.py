@@ -21,6 +21,7 @@ class Role(StrEnum):
     NORM = "norm"  # replicated
     STATE_SPACE = "state space"  # parameters of a recurrence, a row per channel or head
     DENSE = "dense"  # a projection that no rule above splits: replicated
+    CONVOLUTION = "convolution"  # a kernel over time or space: split by outputs
     HEAD = "head"  # hidden state → vocabulary or labels: split by outputs
 
 

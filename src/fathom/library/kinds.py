@@ -1,0 +1,23 @@
+"""Which class of opened model has the tasks of which kind of spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from fathom.library.model import Model
+from fathom.library.text import TextModel
+from fathom.spec.model import Model as Spec
+from fathom.spec.work import Staged
+
+# Spec type → "module:class" of what `open` makes of it; imported when first opened.
+STAGED: Mapping[type, str] = {}
+
+
+def kind(spec: Spec) -> type[Model]:
+    """Return the class of an opened model with this spec."""
+    if not isinstance(spec, Staged):
+        return TextModel
+    module, _, name = STAGED[type(spec)].partition(":")
+    found: type[Model] = getattr(import_module(module), name)
+    return found
