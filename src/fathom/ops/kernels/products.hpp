@@ -1,0 +1,273 @@
+// Packed weights times activations, written once for every instruction set.
+//
+// A file per instruction set defines `Isa`, what 16 rows of numbers are there and how four columns
+// of each are multiplied, and includes this. Everything is in an unnamed namespace: code that was
+// compiled for one processor must never be linked into another's.
+//
+// A tile is R panels times T tokens of the result, held in registers over all columns:
+//
+//     for each block of 32 columns:   dot[r][t]   = Σ q · a          (integers, exact)
+//                                     total[r][t] += scale[r] · (dot[r][t] · activation scale[t])
+#pragma once
+
+#include "cpu.hpp"
+#include "layout.hpp"
+
+namespace fathom {
+namespace {
+
+constexpr int quads = block_columns / 4;  // groups of four columns in a block
+
+template <int First, class Work>
+inline __attribute__((always_inline)) void each_quad_from(const Work& work) {
+    if constexpr (First < quads / 2) {
+        // A quad and that four on share their bytes where values have less than eight bits.
+        work.template operator()<First>();
+        work.template operator()<First + quads / 2>();
+        each_quad_from<First + 1>(work);
+    }
+}
+
+// Four columns of 16 rows as unsigned bytes.
+template <class Isa, int Bits, int Quad>
+inline __attribute__((always_inline)) typename Isa::Bytes values_of(const std::uint8_t* block) {
+    if constexpr (Bits == 8) {
+        return Isa::load(block + Quad * alignment);
+    } else {
+        constexpr int pair = Quad % (quads / 2);
+        const auto four = Isa::template nibble<Quad / (quads / 2)>(Isa::load(block + pair * alignment));
+        if constexpr (Bits == 4) {
+            return four;
+        } else {
+            constexpr int width = Bits - 4, per_byte = 8 / width;
+            const auto rest = Isa::load(block + (quads / 2 + Quad / per_byte) * alignment);
+            return Isa::template with_bits<Quad % per_byte * width, width>(four, rest);
+        }
+    }
+}
+
+// The scales of one block of a panel: 16 rows each, one or two runs of columns, and what is added.
+template <class Isa, Scales kind>
+struct BlockScales {
+    static constexpr int runs = kind == Scales::SuperHalf ? 2 : 1;
+    static constexpr bool has_minimum = kind == Scales::Affine || kind == Scales::Super;
+    typename Isa::Floats scale[runs];
+    typename Isa::Floats minimum;
+
+    inline __attribute__((always_inline)) BlockScales(const std::uint8_t* scales, std::int64_t index) {
+        const std::int64_t part = index % super_blocks * panel_rows;
+        if constexpr (kind == Scales::Half) {
+            scale[0] = Isa::halves(scales + index * 2 * panel_rows);
+        } else if constexpr (kind == Scales::Affine) {
+            scale[0] = Isa::halves(scales + index * 4 * panel_rows);
+            minimum = Isa::halves(scales + index * 4 * panel_rows + 2 * panel_rows);
+        } else if constexpr (kind == Scales::Super) {
+            const std::uint8_t* super = scales + index / super_blocks * super_bytes;
+            scale[0] = Isa::multiply(Isa::halves(super), Isa::unsigned_bytes(super + super_steps + part));
+            minimum = Isa::multiply(Isa::halves(super + super_minimum),
+                                    Isa::unsigned_bytes(super + super_minimum_steps + part));
+        } else {
+            const std::uint8_t* super = scales + index / super_blocks * half_bytes;
+            const auto whole = Isa::halves(super);
+            for (int run = 0; run < runs; ++run) {
+                const std::uint8_t* steps = super + half_steps + 2 * part + run * panel_rows;
+                scale[run] = Isa::multiply(whole, Isa::signed_bytes(steps));
+            }
+        }
+    }
+};
+
+// Where a tile reads and writes.
+struct Tile {
+    const std::uint8_t* panels;
+    std::int64_t panel_step;
+    std::int64_t scales;  // offset of the scales in a panel
+    const std::uint8_t* activations;
+    std::int64_t activation_step;  // from a block of the tokens to the next
+    std::int64_t blocks;
+    float* y;
+    std::int64_t stride;
+    std::int64_t begin, end;  // rows to write, counted from the tile's first
+};
+
+template <class Isa, int R, int T>
+inline __attribute__((always_inline)) void store_tile(const Tile& tile,
+                                                      const typename Isa::Floats (&total)[R][T]) {
+    for (int r = 0; r < R; ++r) {
+        const std::int64_t first = r * panel_rows;
+        const std::int64_t from = tile.begin > first ? tile.begin - first : 0;
+        const std::int64_t to = tile.end < first + panel_rows ? tile.end - first : panel_rows;
+        if (from >= to) continue;
+        for (int t = 0; t < T; ++t) {
+            float* place = tile.y + t * tile.stride + first;
+            Isa::store(place, total[r][t], static_cast<int>(from), static_cast<int>(to));
+        }
+    }
+}
+
+template <class Isa, Encoding encoding, int R, int T>
+void quantised_tile(const Tile& tile) {
+    constexpr Layout layout = layout_of(encoding);
+    using Scale = BlockScales<Isa, layout.scales>;
+    constexpr bool wide = layout.bits == 8;
+    constexpr int zero = wide && !Isa::wide_is_unsigned ? 0 : layout.zero;
+    constexpr std::int64_t bytes = block_bytes(encoding);
+    typename Isa::Floats total[R][T];
+    for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) total[r][t] = Isa::zero();
+    }
+    for (std::int64_t index = 0; index < tile.blocks; ++index) {
+        const std::uint8_t* block = tile.panels + index * bytes;
+        const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations + index * tile.activation_step);
+        typename Isa::Integers dot[Scale::runs][R][T];
+        for (int t = 0; t < T; ++t) {
+            for (int run = 0; run < Scale::runs; ++run) {
+                const std::int32_t& sum = Scale::runs == 1 ? x[t].negative_sum : x[t].negative_half[run];
+                const auto start = Isa::template times_power<zero>(sum);
+                for (int r = 0; r < R; ++r) dot[run][r][t] = start;
+            }
+        }
+        if constexpr (T == 1) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
+        each_quad_from<0>([&]<int quad>() __attribute__((always_inline)) {
+            typename Isa::Bytes values[R];
+            for (int r = 0; r < R; ++r) {
+                values[r] = values_of<Isa, layout.bits, quad>(block + r * tile.panel_step);
+            }
+            for (int t = 0; t < T; ++t) {
+                const auto four = Isa::four(x[t].values + 4 * quad);
+                for (int r = 0; r < R; ++r) {
+                    auto& sum = dot[quad * Scale::runs / quads][r][t];
+                    sum = Isa::template dot<wide>(sum, values[r], four);
+                }
+            }
+        });
+        for (int r = 0; r < R; ++r) {
+            const Scale scale(tile.panels + r * tile.panel_step + tile.scales, index);
+            for (int t = 0; t < T; ++t) {
+                for (int run = 0; run < Scale::runs; ++run) {
+                    const auto part = Isa::multiply(Isa::numbers(dot[run][r][t]), Isa::all(x[t].scale));
+                    total[r][t] = Isa::multiply_add(scale.scale[run], part, total[r][t]);
+                }
+                if constexpr (Scale::has_minimum) {
+                    total[r][t] = Isa::multiply_add(scale.minimum, Isa::all(x[t].sum), total[r][t]);
+                }
+            }
+        }
+    }
+    store_tile<Isa, R, T>(tile, total);
+}
+
+// Plain numbers. A step is two columns of BF16, multiplied in pairs, or one of the others.
+template <class Isa, Encoding encoding, int R, int T>
+void plain_tile(const Tile& tile) {
+    constexpr bool pairs = encoding == Encoding::BF16;
+    constexpr int steps = pairs ? block_columns / 2 : block_columns;
+    constexpr std::int64_t bytes = block_bytes(encoding);
+    constexpr int chains = R * T < 4 ? 4 : 1;  // sums that do not wait for each other
+    typename Isa::Floats total[R][T][chains];
+    for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) {
+            for (int c = 0; c < chains; ++c) total[r][t][c] = Isa::zero();
+        }
+    }
+    constexpr std::int64_t x_bytes = activation_block_bytes(pairs ? ActivationKind::BFloat16 : ActivationKind::Float32);
+    for (std::int64_t index = 0; index < tile.blocks; ++index) {
+        const std::uint8_t* block = tile.panels + index * bytes;
+        const std::uint8_t* x = tile.activations + index * tile.activation_step;
+        if constexpr (T == 1) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
+        for (int step = 0; step < steps; ++step) {
+            for (int r = 0; r < R; ++r) {
+                const std::uint8_t* weights = block + r * tile.panel_step + step * (bytes / steps);
+                for (int t = 0; t < T; ++t) {
+                    auto& sum = total[r][t][step % chains];
+                    sum = Isa::template plain<encoding>(sum, weights, x + t * x_bytes + step * 4);
+                }
+            }
+        }
+    }
+    typename Isa::Floats result[R][T];
+    for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) {
+            result[r][t] = total[r][t][0];
+            for (int c = 1; c < chains; ++c) result[r][t] = Isa::add(result[r][t], total[r][t][c]);
+        }
+    }
+    store_tile<Isa, R, T>(tile, result);
+}
+
+template <class Isa, Encoding encoding, int R, int T>
+void one_tile(const Tile& tile) {
+    if constexpr (layout_of(encoding).scales == Scales::None) {
+        plain_tile<Isa, encoding, R, T>(tile);
+    } else {
+        quantised_tile<Isa, encoding, R, T>(tile);
+    }
+}
+
+// `count` tokens of one group against R panels: as many at once as registers hold.
+template <class Isa, Encoding encoding, int R, int T>
+inline void tokens_of_group(Tile tile, int count, std::int64_t token_bytes) {
+    for (; count >= T; count -= T) {
+        one_tile<Isa, encoding, R, T>(tile);
+        tile.activations += T * token_bytes;
+        tile.y += T * tile.stride;
+    }
+    if constexpr (T > 1) tokens_of_group<Isa, encoding, R, T / 2>(tile, count, token_bytes);
+}
+
+template <class Isa, Encoding encoding>
+void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::int64_t begin,
+                       std::int64_t end, float* y, std::int64_t stride) {
+    constexpr int R = Isa::panels;
+    constexpr std::int64_t cached = 384 * 1024;  // bytes of activations that stay in the L2 cache
+    const ActivationKind kind = activation_kind(encoding);
+    const std::int64_t token_bytes = activation_block_bytes(kind), blocks = blocks_of(matrix.columns);
+    const std::int64_t groups_at_once = cached / (token_bytes * group_tokens * (blocks + 1)) + 1;
+    const std::int64_t chunk = groups_at_once * group_tokens;
+    const std::int64_t panel_step = panel_bytes(encoding, matrix.columns);
+    for (std::int64_t first = 0; first < x.tokens; first += chunk) {
+        const std::int64_t stop = first + chunk < x.tokens ? first + chunk : x.tokens;
+        for (std::int64_t panel = begin / panel_rows, last = panels_of(end); panel < last;) {
+            const std::int64_t row = panel * panel_rows;
+            const bool several = x.tokens > 2 && panel + R <= last;
+            for (std::int64_t token = first; token < stop; token += group_tokens) {
+                const Place place = place_of(kind, x.tokens, matrix.columns, token);
+                const Tile tile{matrix.data + panel * panel_step, panel_step,
+                                scales_offset(encoding, matrix.columns), x.data + place.offset,
+                                place.step, blocks, y + token * stride + row, stride,
+                                begin - row, end - row};
+                const auto count = static_cast<int>(stop - token < group_tokens ? stop - token : group_tokens);
+                if (several) {
+                    tokens_of_group<Isa, encoding, R, Isa::tokens>(tile, count, token_bytes);
+                } else {
+                    tokens_of_group<Isa, encoding, 1, Isa::tokens>(tile, count, token_bytes);
+                }
+            }
+            panel += several ? R : 1;
+        }
+    }
+}
+
+template <class Isa>
+void multiply_packed(const PackedMatrix& matrix, const Activations& x, std::int64_t begin,
+                     std::int64_t end, float* y, std::int64_t stride) {
+    switch (matrix.encoding) {
+#define FATHOM_CASE(name) \
+    case Encoding::name: return multiply_encoding<Isa, Encoding::name>(matrix, x, begin, end, y, stride);
+        FATHOM_CASE(F32)
+        FATHOM_CASE(F16)
+        FATHOM_CASE(BF16)
+        FATHOM_CASE(Q4_0)
+        FATHOM_CASE(Q4_1)
+        FATHOM_CASE(Q5_0)
+        FATHOM_CASE(Q5_1)
+        FATHOM_CASE(Q8_0)
+        FATHOM_CASE(Q4_K)
+        FATHOM_CASE(Q5_K)
+        FATHOM_CASE(Q6_K)
+#undef FATHOM_CASE
+    }
+}
+
+}  // namespace
+}  // namespace fathom
