@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fathom.ops.choose import only
-from fathom.ops.experts import Bank, clamped_swish, experts
+from fathom.ops.experts import Bank, clamped_swish, experts, padded_rows
 from fathom.ops.routing import best, sparse_mixer
 
 VARIANTS = ["reference", *(variant.name for variant in experts.variants)]
@@ -87,6 +88,29 @@ def test_experts_that_nobody_chose_are_not_touched() -> None:
     assert torch.isfinite(experts(torch.randn(2, 6), chosen, weights, bank)).all()
     with only("reference"):
         assert torch.isfinite(experts(torch.randn(2, 6), chosen, weights, bank)).all()
+
+
+@pytest.mark.parametrize("tokens", [1, 9, 37, 130])
+def test_padded_rows_change_nothing(tokens: int) -> None:
+    """In the type whose products are done with few different numbers of rows."""
+    torch.manual_seed(tokens)
+    bank = _bank(3, biases=True, weigh_input=False, clamped=False)
+    narrow = replace(
+        bank,
+        **{name: value.bfloat16() for name, value in vars(bank).items() if torch.is_tensor(value)},
+    )
+    x, (chosen, weights) = torch.randn(tokens, 6).bfloat16(), best(torch.randn(tokens, 3), 2)
+    with only("one by one"):
+        ours = experts(x, chosen, weights, narrow)
+    assert ours.shape == x.shape
+    expected = _by_hand(x.float(), chosen, weights, bank)
+    assert torch.allclose(ours.float(), expected, atol=0.2, rtol=0.05)
+
+
+def test_rows_are_padded_by_a_quarter_at_most_and_to_few_sizes() -> None:
+    padded = {count: padded_rows(count) for count in range(1, 513)}
+    assert all(count <= rows <= max(count + 1, 1.25 * count) for count, rows in padded.items())
+    assert len(set(padded.values())) == 8 + 4 * 6
 
 
 @settings(deadline=None, max_examples=30)
