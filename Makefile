@@ -9,6 +9,7 @@ BIN    := $(VENV)/bin
 # One stamp per set-up, renewed when what it was made from changes: repeating a command needs no network.
 USER_STAMP := $(VENV)/installed-user
 DEV_STAMP  := $(VENV)/installed-dev
+NATIVE := CMakeLists.txt $(wildcard src/fathom/ops/kernels/*.?pp)
 
 .PHONY: help run test check fast format support clean
 
@@ -18,11 +19,11 @@ help:  ## show this list
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(USER_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(USER_STAMP): pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(DEV_STAMP): pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(USER_STAMP)
 

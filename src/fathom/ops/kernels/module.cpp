@@ -1,0 +1,8 @@
+// The extension module `fathom.ops.kernels._native`.
+#include "binding.hpp"
+
+NB_MODULE(_native, module) {
+    module.doc() = "Kernels for the processor: packed matrices, and programs of steps over them.";
+    fathom::bind_matrices(module);
+    fathom::bind_program(module);
+}
