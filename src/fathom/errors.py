@@ -104,6 +104,12 @@ class RequestError(FathomError):
     code = "E_REQUEST"
 
 
+class MediaError(FathomError):
+    """A picture or sound that is broken, cut short, too large or of an unknown kind."""
+
+    code = "E_MEDIA"
+
+
 class UnsupportedTaskError(FathomError):
     """A task that this class of model cannot do; the message names one that can."""
 

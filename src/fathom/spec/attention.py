@@ -54,6 +54,7 @@ class Attention:
     scale: float | None = None  # of the scores; head_width ** -0.5 unless said
     input_bias: bool = False  # on query, key and value
     output_bias: bool = False
+    key_bias: bool | None = None  # on the key, where that differs (Whisper has none there)
     query_norm: Norm | None = None
     key_norm: Norm | None = None
     norm_after_rotary: bool = False
@@ -66,9 +67,10 @@ class Attention:
         into, out = Role.INTO_HEADS, Role.OUT_OF_HEADS
         query_width = self.heads * self.head_width
         kv_width = self.kv_heads * self.head_width
+        key_bias = self.input_bias if self.key_bias is None else self.key_bias
         return {
             "query": Linear(self.width, query_width, into, self.input_bias),
-            "key": Linear(self.width, kv_width, into, self.input_bias),
+            "key": Linear(self.width, kv_width, into, key_bias),
             "value": Linear(self.width, kv_width, into, self.input_bias),
             "query_norm": self.query_norm,
             "key_norm": self.key_norm,

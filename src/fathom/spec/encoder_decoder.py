@@ -25,12 +25,15 @@ class CrossAttention:
     head_width: int
     scale: float | None = None  # of the scores; head_width ** -0.5 unless said
     bias: bool = False  # on all four maps
+    key_bias: bool | None = None  # on the key, where that differs
 
     def parts(self) -> Mapping[str, Part | None]:
         inner = self.heads * self.head_width
+        key_bias = self.bias if self.key_bias is None else self.key_bias
         into = Linear(self.width, inner, Role.INTO_HEADS, self.bias)
+        key = Linear(self.width, inner, Role.INTO_HEADS, key_bias)
         out = Linear(inner, self.width, Role.OUT_OF_HEADS, self.bias)
-        return {"query": into, "key": into, "value": into, "output": out}
+        return {"query": into, "key": key, "value": into, "output": out}
 
     def state(self, source: int) -> tuple[StateArray, ...]:
         """What a text of `source` tokens leaves behind once it was read."""
