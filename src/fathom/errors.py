@@ -92,6 +92,12 @@ class TokenizerError(FathomError):
         super().__init__(message)
 
 
+class PictureError(FathomError):
+    """A picture that is broken, too large or of no known kind, or a place outside of it."""
+
+    code = "E_PICTURE"
+
+
 class ContextLengthError(FathomError):
     """A prompt, with the room asked for its answer, that exceeds the context."""
 
