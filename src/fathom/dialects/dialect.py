@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from fathom.dialects.config import Config
@@ -88,6 +87,7 @@ FAMILIES: Mapping[str, str] = {
     "gpt_oss": "gpt_oss",
     "hunyuan_v1_dense": "hunyuan",
     "hunyuan_v1_moe": "hunyuan",
+    "trm": "trm",
     "bert": "bert",
     "roberta": "roberta",
     "xlm-roberta": "roberta",
@@ -109,6 +109,8 @@ def known() -> tuple[str, ...]:
 
 @cache
 def _extensions() -> Mapping[str, str]:
+    from importlib.metadata import entry_points
+
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
 
 

@@ -7,11 +7,14 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
+from fathom.spec import recursive
 from fathom.spec.model import Model as Spec
 from fathom.spec.work import Staged
 
 # Spec type → "module:class" of what `open` makes of it; imported when first opened.
-STAGED: Mapping[type, str] = {}
+STAGED: Mapping[type, str] = {
+    recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
+}
 
 
 def kind(spec: Spec) -> type[Model]:

@@ -8,7 +8,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from fathom.spec import decoder, encoder, encoder_decoder
+from fathom.spec import decoder, encoder, encoder_decoder, recursive
 from fathom.spec.model import Model
 
 # Spec type → "module:class" of the architecture; imported when first assembled.
@@ -16,6 +16,7 @@ ARCHITECTURES: Mapping[type, str] = {
     decoder.Decoder: "fathom.models.decoder:Decoder",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
+    recursive.Recursive: "fathom.models.recursive:Recursive",
 }
 
 

@@ -20,6 +20,7 @@ TASKS: Mapping[str, str] = {
     "answer": "marks where a text answers a question",
     "rerank": "puts documents in the order in which they answer a query",
     "embed": "turns a text into a vector",
+    "solve": "finds the solution of a puzzle",
 }
 
 # What a class is made for comes first; an encoder gives vectors whatever its head is for.
