@@ -43,8 +43,8 @@ def convert(contents: Contents, folder: Path, target: Path, progress: Progress =
         Reader(contents) as reader,
         working(progress, contents.size, f"converting {folder.name}"),
     ):
-        tensors = {name: reader.tensor(name) for name in contents.tensors}
-        write_weights(partial, tensors)
+        tensors = {name: reader.outline(name) for name in contents.tensors}
+        write_weights(partial, tensors, read=reader.tensor)
         progress.advance(contents.size)
         if (folder / _CONFIGURATION).is_file():
             with replacing(partial / _CONFIGURATION) as stream:

@@ -7,7 +7,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
-import mmap
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -69,14 +69,11 @@ def read_header(path: Path) -> Contents:
 
 
 def _read_part(path: Path) -> Contents:
-    size = path.stat().st_size
-    if size == 0:
-        raise ModelFileError("E_TRUNCATED", "the file is empty; fetch it again", file=path)
-    with (
-        path.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        cursor = Cursor(data, path)
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size == 0:
+            raise ModelFileError("E_TRUNCATED", "the file is empty; fetch it again", file=path)
+        cursor = Cursor(stream, size, path)
         tensor_count, key_count = _read_counts(cursor)
         metadata = _read_metadata(cursor, key_count)
         alignment = _alignment(metadata, cursor.types, path)

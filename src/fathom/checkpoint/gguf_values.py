@@ -1,12 +1,15 @@
-"""The values of a GGUF header, read one after another from a buffer."""
+"""The values of a GGUF header, read one after another from a file.
+
+Nothing is mapped: a file that becomes shorter meanwhile is an error and no crash.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from mmap import mmap
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from fathom.checkpoint.limits import (
     GGUF_ARRAY,
@@ -36,6 +39,7 @@ NUMBERS: Mapping[str, str] = MappingProxyType(
 )
 """The `struct` code of each type that has a fixed size."""
 
+_FIRST = 1 << 20  # bytes that are read to begin with
 _SMALLEST = {"STRING": 8, "ARRAY": 12}  # bytes: an empty string; a type, a count and no elements
 
 
@@ -47,18 +51,37 @@ class Cursor:
         types: the type number of each key read by `typed_value`.
     """
 
-    def __init__(self, data: bytes | mmap, file: Path) -> None:
-        self.data = data
+    def __init__(self, stream: BinaryIO, size: int, file: Path) -> None:
+        self.data = bytearray()  # what was read so far, from the start of the file
         self.file = file
-        self.size = len(data)
+        self.size = size
         self.position = 0
         self.types: dict[str, int] = {}
+        self._stream = stream
 
     def peek(self, count: int) -> bytes:
-        return self.data[self.position : self.position + count]
+        end = min(self.position + count, self.size)
+        self._fill(end)
+        return bytes(self.data[self.position : end])
 
     def take(self, count: int) -> int:
         """Step over `count` bytes and return where they begin, or raise ``E_TRUNCATED``."""
+        at = self._reserve(count)
+        self._fill(self.position)
+        return at
+
+    def _fill(self, end: int) -> None:
+        """Read on until `end`, which is within the file, and a good deal beyond."""
+        if end <= len(self.data):
+            return
+        wanted = max(end, min(2 * len(self.data) + _FIRST, self.size)) - len(self.data)
+        self.data += self._stream.read(wanted)
+        if end > len(self.data):
+            detail = "became shorter while it was read; fetch it again"
+            raise ModelFileError("E_TRUNCATED", detail, file=self.file, offset=len(self.data))
+
+    def _reserve(self, count: int) -> int:
+        """Step over `count` bytes that need not be read yet."""
         at = self.position
         if count > self.size - at:
             detail = f"needs {count:,} bytes more, {self.size - at:,} are left; fetch it again"
@@ -76,8 +99,9 @@ class Cursor:
     def string(self) -> str:
         """A length and as many bytes of UTF-8."""
         length = self.number("Q")
-        at = self.take(length)
+        at = self._reserve(length)
         GGUF_STRING.check(length, "a string is too long", file=self.file, offset=at)
+        self._fill(self.position)
         return self._text(at, at + length)
 
     def name(self, limit: Limit, *, code: str = "E_LIMIT") -> str:
@@ -141,7 +165,10 @@ class Cursor:
         for _ in range(count):
             start = position + 8
             if start > size:
-                self.take(size)  # raises: cut short inside a length
+                self.position = position
+                self.take(8)  # raises: cut short inside a length
+            if start > len(data):
+                self._fill(start)
             (length,) = length_at(data, position)
             end = start + length
             if end > size or length > most:
@@ -150,8 +177,8 @@ class Cursor:
             bounds.append((start, end))
             position = end
         first = self.position
-        self.take(position - first)
-        block = data[first:position]
+        self.take(position - first)  # which reads what is missing of the last ones
+        block = bytes(data[first:position])
         try:
             return [str(block[start - first : end - first], "utf-8") for start, end in bounds]
         except UnicodeDecodeError:

@@ -11,6 +11,7 @@ import atexit
 import json
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -87,6 +88,13 @@ def read_pickles(files: tuple[Path, ...], *, allow_pickle: bool) -> Contents:
     return Contents("pickle", files, tensors)
 
 
+# What zipfile raises; the last two where an offset leads outside the file or a name is no text.
+_DAMAGED = (
+    *(zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError),
+    *(OSError, ValueError),
+)
+
+
 def check_archive(path: Path) -> None:
     """Refuse an archive that a careful reader and torch could read differently.
 
@@ -100,7 +108,7 @@ def check_archive(path: Path) -> None:
             PICKLE_MEMBERS.check(len(archive.filelist), "too many members", file=path)
             _check_members(archive, path)
             archive.read(_program(archive, path))  # compares its checksum
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
         detail = f"a damaged archive ({error}); fetch it again"
         raise ModelFileError("E_HEADER_SYNTAX", detail, file=path) from None
 
@@ -174,6 +182,7 @@ def _convert(source: Path, target: Path) -> None:
         fault = json.loads(child.stdout)
         code, detail = str(fault["code"]), str(fault["detail"])
     except (ValueError, KeyError, TypeError):
-        code = "E_LIMIT"
+        shortened = child.returncode == -getattr(signal, "SIGBUS", 0)  # its mapping lost its end
+        code = "E_TRUNCATED" if shortened else "E_LIMIT"
         detail = f"the process that read it ended with status {child.returncode}"
     raise ModelFileError(code, f"{detail}; convert it to safetensors", file=source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -21,19 +21,23 @@ _ALIGNMENT = 8  # bytes: where the data begins, so that no reader has to copy it
 
 
 def write_safetensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+    read: Callable[[str], Tensor] | None = None,
 ) -> None:
     """Write `tensors` to `path`, replacing a file that is there only when all is written.
 
     Tensors are ordered by falling alignment, as the reference writer does. A tensor that shares
-    its memory with another is written in full.
+    its memory with another is written in full. With `read`, which gives one tensor at a time,
+    `tensors` may be outlines of the device ``meta``.
 
     Raises:
         ModelFileError: ``E_DTYPE`` for a type that the format does not have.
         OSError: the disk is full or cannot be written; nothing is left behind.
     """
     with storage.replacing(path) as stream:
-        write_stream(stream, tensors, metadata, path)
+        write_stream(stream, tensors, metadata, path, read)
 
 
 def write_stream(
@@ -41,12 +45,14 @@ def write_stream(
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str] | None = None,
     path: Path = Path("model.safetensors"),
+    read: Callable[[str], Tensor] | None = None,
 ) -> None:
     """Write a whole file of safetensors into an open stream; `path` is for errors only."""
+    read = read or tensors.__getitem__
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     stream.write(_header(ordered, metadata or {}, path))
-    for _, tensor in ordered:
-        _write(stream, tensor)
+    for name, _ in ordered:
+        _write(stream, read(name))
 
 
 def _header(ordered: list[tuple[str, Tensor]], metadata: Mapping[str, str], path: Path) -> bytes:

@@ -6,7 +6,7 @@ The same rules that renamed the tensors on the way in rename them on the way out
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,19 +74,27 @@ def save(
 
 
 def write_weights(
-    folder: Path, tensors: Mapping[str, Tensor], *, shard_bytes: int = SHARD_BYTES
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    read: Callable[[str], Tensor] | None = None,
 ) -> None:
-    """Write ``model.safetensors``, or shards and their index where one file would be too long."""
+    """Write ``model.safetensors``, or shards and their index where one file would be too long.
+
+    `read` gives the numbers of one tensor at a time where `tensors` are outlines only.
+    """
     from fathom.checkpoint.safetensors_writer import write_safetensors
 
     shards = _shards(tensors, shard_bytes)
     if len(shards) == 1:
-        write_safetensors(folder / "model.safetensors", tensors, {"format": "pt"})
+        write_safetensors(folder / "model.safetensors", tensors, {"format": "pt"}, read)
         return
     where: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        write_safetensors(folder / file, {name: tensors[name] for name in names}, {"format": "pt"})
+        part = {name: tensors[name] for name in names}
+        write_safetensors(folder / file, part, {"format": "pt"}, read)
         where.update(dict.fromkeys(names, file))
     index = {"metadata": {"total_size": _bytes(tensors)}, "weight_map": where}
     write_text(folder / "model.safetensors.index.json", json.dumps(index, indent=2))
