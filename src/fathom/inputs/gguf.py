@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import NoReturn
 
 import tokenizers
@@ -76,7 +77,10 @@ class _Keys:
         found = self.array(key) or [default] * count
         if len(found) != count:
             raise TokenizerError(f"{_PREFIX}{key} has {len(found):,} of {count:,}; {_REMEDY}")
-        return [float(value) for value in found]  # type: ignore[arg-type]
+        numbers = [float(value) for value in found if isinstance(value, int | float)]
+        if len(numbers) != count or not all(map(isfinite, numbers)):
+            self._refuse(key, "an array of numbers")
+        return numbers
 
     def _refuse(self, key: str, expected: str) -> NoReturn:
         raise TokenizerError(f"{_PREFIX}{key} is not {expected}; {_REMEDY}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import isfinite, prod
@@ -16,6 +17,7 @@ from typing import NoReturn
 import tokenizers
 
 from fathom.errors import TokenizerError
+from fathom.inputs.charsmap import check_charsmap
 from fathom.inputs.guard import tokenizer_errors
 
 __all__ = ["MOST_GROWTH", "check_pattern", "scrutinise"]
@@ -61,15 +63,16 @@ def scrutinise(text: str) -> Json:
     model = found.get("model")
     if not isinstance(model, dict):
         _refuse("E_HEADER_SYNTAX", "has no model")
-    if model.get("type", "BPE") not in MODELS:
+    if str(model.get("type", "BPE")) not in MODELS:
         _refuse("E_DTYPE", f"has a model of the unknown type {str(model.get('type'))[:40]!r}")
     _check_vocabulary(model.get("vocab"))
     _check_added(found.get("added_tokens") or [])
     for place, known in COMPONENTS.items():
         for part in _parts(found.get(place)):
-            if part.get("type") not in known:
+            if str(part.get("type")) not in known:
                 _refuse("E_DTYPE", f"has an unknown {place}, {str(part.get('type'))[:40]!r}")
             _check_regex(part)
+            _check_precompiled(part)
     _check_growth(list(_parts(found.get("normalizer"))))
     return found
 
@@ -155,6 +158,18 @@ def _check_regex(part: Json) -> None:
     pattern = part.get("pattern")
     if isinstance(pattern, dict) and isinstance(pattern.get("Regex"), str):
         check_pattern(str(pattern["Regex"]))
+
+
+def _check_precompiled(part: Json) -> None:
+    """SentencePiece's normalisation, in base 64."""
+    if part.get("type") != "Precompiled":
+        return
+    try:
+        charsmap = b64decode(str(part.get("precompiled_charsmap") or ""), validate=True)
+    except ValueError:
+        _refuse("E_HEADER_ENCODING", "has a normalisation that is not base 64")
+    if charsmap:
+        check_charsmap(charsmap)
 
 
 def _check_growth(normalizers: list[Json]) -> None:

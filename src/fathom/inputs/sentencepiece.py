@@ -11,13 +11,16 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import isfinite
 
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from fathom.errors import TokenizerError
+from fathom.inputs.charsmap import check_charsmap
 from fathom.inputs.guard import tokenizer_errors
 
+MOST_CUTTING = 1 << 28  # squares of lengths of pieces: what cutting each in two costs
 _SPACE = "▁"
 _ONE_WORD = re.compile(r"▁*[^▁]*")
 _REMEDY = "fetch the tokenizer file again"
@@ -56,7 +59,12 @@ class PieceModel:
 
 
 def build(model: PieceModel) -> tokenizers.Tokenizer:
-    """The same tokenizer as a `tokenizers` object, without special tokens around a text."""
+    """The same tokenizer as a `tokenizers` object, without special tokens around a text.
+
+    Raises:
+        TokenizerError: for a vocabulary or a normalisation that no honest trainer makes.
+    """
+    _check(model)
     with tokenizer_errors("the SentencePiece vocabulary cannot be used", _REMEDY):
         backend = tokenizers.Tokenizer(_merging(model) if model.bpe else _unigram(model))
         backend.normalizer = normalizers.Sequence(_normalizers(model))
@@ -68,6 +76,23 @@ def build(model: PieceModel) -> tokenizers.Tokenizer:
         backend.decoder = decoders.Sequence(steps + strip)
         add_marked(backend, model.pieces, model.types)
     return backend
+
+
+def _check(model: PieceModel) -> None:
+    """Refuse what the library takes and then fails, hangs or panics on."""
+    if not all(map(isfinite, model.scores)):
+        raise TokenizerError(
+            f"a piece has a score that is no number; {_REMEDY}", code="E_NONFINITE"
+        )
+    if sum(len(piece) ** 2 for piece in model.pieces) > MOST_CUTTING:
+        longest = max(map(len, model.pieces))
+        told = f"pieces of up to {longest:,} characters take too long to cut; {_REMEDY}"
+        raise TokenizerError(told, code="E_LIMIT")
+    if not model.bpe and model.first(PieceType.UNKNOWN) is None:
+        told = f"a unigram vocabulary has no piece for the unknown; {_REMEDY}"
+        raise TokenizerError(told, code="E_MISMATCH")
+    if model.charsmap:
+        check_charsmap(model.charsmap)
 
 
 def add_marked(backend: tokenizers.Tokenizer, tokens: Sequence[str], types: Sequence[int]) -> None:
@@ -173,7 +198,7 @@ def parse_model(data: bytes) -> PieceModel:
         if number == 1:
             piece = dict(_fields(_bytes(value)))
             pieces.append(_bytes(piece.get(1, b"")).decode(errors="replace"))
-            scores.append(float(struct.unpack("<f", _bytes(piece.get(2, bytes(4))))[0]))
+            scores.append(_float(piece.get(2, bytes(4))))
             types.append(_whole(piece.get(3, PieceType.NORMAL)))
         elif number == 2:
             trainer = dict(_fields(_bytes(value)))
@@ -235,6 +260,12 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def _bytes(value: bytes | int) -> bytes:
     if isinstance(value, bytes):
         return value
+    raise TokenizerError(f"tokenizer.model: a field has the wrong type; {_REMEDY}")
+
+
+def _float(value: bytes | int) -> float:
+    if isinstance(value, bytes) and len(value) == 4:
+        return float(struct.unpack("<f", value)[0])
     raise TokenizerError(f"tokenizer.model: a field has the wrong type; {_REMEDY}")
 
 
