@@ -1,0 +1,130 @@
+#include "program.hpp"
+
+#include <new>
+#include <stdexcept>
+
+namespace fathom {
+
+namespace {
+
+constexpr std::int64_t aligned(std::int64_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
+}
+
+// Prepares a buffer whose writer could not: its rows were made of pieces by several threads.
+class Prepare final : public Step {
+public:
+    Prepare(int buffer, ActivationKind kind) : buffer_(buffer), kind_(kind) {}
+
+    void run(Run& run, Team& team) const override {
+        const auto [begin, end] = team.share(run.rows);
+        run.prepare(buffer_, kind_, begin, end);
+    }
+
+private:
+    int buffer_;
+    ActivationKind kind_;
+};
+
+}  // namespace
+
+void Run::prepare(int buffer, ActivationKind kind, std::int64_t begin, std::int64_t end) const {
+    const Buffer& found = buffers[static_cast<std::size_t>(buffer)];
+    quantise(kind, found.rows, found.width, rows, found.width, begin, end,
+             found.activations[static_cast<std::size_t>(kind)]);
+}
+
+Program::Program(std::int64_t most_tokens, int threads)
+    : most_tokens_(most_tokens), threads_(threads) {
+    if (most_tokens < 1 || threads < 1) {
+        throw std::invalid_argument("a program takes at least one token and one thread");
+    }
+}
+
+int Program::buffer(std::int64_t width, std::int64_t repeats) {
+    if (width < 1 || repeats < 1) throw std::invalid_argument("a buffer has a width and rows");
+    buffers_.push_back({width, repeats, nullptr, {}, {}});
+    writers_.push_back(-1);
+    return static_cast<int>(buffers_.size()) - 1;
+}
+
+void Program::reserve(int buffer, ActivationKind kind) {
+    buffers_.at(static_cast<std::size_t>(buffer)).wanted[static_cast<std::size_t>(kind)] = true;
+}
+
+void Program::want(int buffer, ActivationKind kind) {
+    reserve(buffer, kind);
+    const auto place = static_cast<std::size_t>(kind);
+    const int writer = writers_.at(static_cast<std::size_t>(buffer));
+    if (writer < 0) throw std::invalid_argument("a product reads a buffer that nothing wrote");
+    Entry& entry = entries_[static_cast<std::size_t>(writer)];
+    const bool prepared = entry.prepares[place];
+    entry.prepares[place] = true;
+    if (!prepared && !entry.step->by_rows()) {
+        entries_.push_back({std::make_unique<Prepare>(buffer, kind), -1, {}});
+    }
+}
+
+void Program::append(std::unique_ptr<Step> step, int writes) {
+    if (arena_ != nullptr) throw std::invalid_argument("the program is finished");
+    if (writes >= 0) writers_.at(static_cast<std::size_t>(writes)) = static_cast<int>(steps());
+    entries_.push_back({std::move(step), writes, {}});
+}
+
+void Program::finish() {
+    std::int64_t offset = 0;
+    const auto reserve = [&](std::int64_t size) {
+        const std::int64_t begin = offset;
+        offset += aligned(size);
+        return begin;
+    };
+    struct Places {
+        std::int64_t rows;
+        std::array<std::int64_t, activation_kinds> activations;
+    };
+    std::vector<Places> places;
+    for (const Buffer& buffer : buffers_) {
+        Places& own = places.emplace_back();
+        const std::int64_t rows = most_tokens_ * buffer.repeats;
+        own.rows = reserve(rows * buffer.width * static_cast<std::int64_t>(sizeof(float)));
+        for (int kind = 0; kind < activation_kinds; ++kind) {
+            const auto place = static_cast<std::size_t>(kind);
+            if (!buffer.wanted[place]) continue;
+            own.activations[place] =
+                reserve(activation_bytes(static_cast<ActivationKind>(kind), rows, buffer.width));
+        }
+    }
+    bytes_ = offset + alignment;
+    // Not touched here: pages that a short prompt never reaches cost nothing.
+    arena_ = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(bytes_));
+    auto* base = reinterpret_cast<std::uint8_t*>(
+        aligned(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(arena_.get()))));
+    for (std::size_t i = 0; i < buffers_.size(); ++i) {
+        buffers_[i].rows = reinterpret_cast<float*>(base + places[i].rows);
+        for (std::size_t kind = 0; kind < activation_kinds; ++kind) {
+            if (buffers_[i].wanted[kind]) {
+                buffers_[i].activations[kind] = base + places[i].activations[kind];
+            }
+        }
+    }
+}
+
+void Program::run(const Batch& batch) {
+    if (arena_ == nullptr) throw std::invalid_argument("the program is not finished");
+    run_together(threads_, [&](Team& team) {
+        Run run{batch, buffers_, arithmetic(), batch.tokens};
+        for (const Entry& entry : entries_) {
+            entry.step->run(run, team);
+            if (entry.step->by_rows()) {
+                const auto [begin, end] = team.share(run.rows);
+                for (int kind = 0; kind < activation_kinds; ++kind) {
+                    if (!entry.prepares[static_cast<std::size_t>(kind)]) continue;
+                    run.prepare(entry.writes, static_cast<ActivationKind>(kind), begin, end);
+                }
+            }
+            team.meet();
+        }
+    });
+}
+
+}  // namespace fathom

@@ -1,0 +1,114 @@
+#include "steps.hpp"
+
+#include <cmath>
+#include <cstring>
+
+namespace fathom {
+
+void EmbedStep::run(Run& run, Team& team) const {
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t token = begin; token < end; ++token) {
+        float* row = run.row(target, token);
+        unpack_row(table, run.batch.ids[token], row);
+        if (scale != 1) run.arithmetic.bound(row, scale, 0, table.columns);
+        if (positions) {
+            const float* own = positions + (run.batch.positions[token] + offset) * table.columns;
+            run.arithmetic.add(row, own, 1, table.columns);
+        }
+        if (constant) run.arithmetic.add(row, constant, 1, table.columns);
+    }
+}
+
+void AddRowsStep::run(Run& run, Team& team) const {
+    const std::int64_t width = run.width(target);
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t token = begin; token < end; ++token) {
+        float* row = run.row(target, token);
+        if (positions) {
+            const float* own = positions + (run.batch.positions[token] + offset) * width;
+            run.arithmetic.add(row, own, 1, width);
+        }
+        if (constant) run.arithmetic.add(row, constant, 1, width);
+    }
+}
+
+void NormStep::run(Run& run, Team& team) const {
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t row = begin; row < end; ++row) {
+        run.arithmetic.norm(shape, run.row(source, row), run.row(target, row));
+    }
+}
+
+void AddStep::run(Run& run, Team& team) const {
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t row = begin; row < end; ++row) {
+        run.arithmetic.add(run.row(target, row), run.row(source, row), scale, run.width(target));
+    }
+}
+
+void ActivateStep::run(Run& run, Team& team) const {
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t row = begin; row < end; ++row) {
+        const float* second = other < 0 ? nullptr : run.row(other, row) + other_offset;
+        run.arithmetic.activate(kind, alpha, limit, run.row(gate, row) + gate_offset, second,
+                                count, run.row(target, row));
+    }
+}
+
+void GateRowsStep::run(Run& run, Team& team) const {
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t row = begin; row < end; ++row) {
+        const float share = 1.0F / (1.0F + std::exp(-*run.row(score, row)));
+        run.arithmetic.bound(run.row(target, row), share, 0, run.width(target));
+    }
+}
+
+void MultiplyStep::run(Run& run, Team& team) const {
+    const bool to_scores = target < 0;
+    const int results = adds ? room : target;
+    float* const base = to_scores ? run.batch.scores : run.row(results, 0);
+    const std::int64_t stride = to_scores ? factors[0].matrix.rows : run.width(results);
+    for (const auto& [matrix, bias, offset] : factors) {
+        const auto [begin, end] = team.share(matrix.rows, panel_rows);
+        if (begin >= end) continue;
+        const Activations activations =
+            run.activations(source, activation_kind(matrix.encoding));
+        multiply(matrix, activations, begin, end, base + offset, stride);
+        for (std::int64_t row = 0; row < run.rows; ++row) {
+            float* y = base + row * stride + offset + begin;
+            if (bias) run.arithmetic.add(y, bias + begin, 1, end - begin);
+            if (adds) {
+                run.arithmetic.add(run.row(target, row) + offset + begin, y, scale, end - begin);
+            } else if (scale != 1 || cap != 0) {
+                run.arithmetic.bound(y, scale, cap, end - begin);
+            }
+        }
+    }
+}
+
+void AnglesStep::run(Run& run, Team& team) const {
+    const Batch& batch = run.batch;
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t token = begin; token < end; ++token) {
+        const float* own = batch.frequencies + batch.owners[token] * batch.frequency_width + offset;
+        const auto position = static_cast<float>(batch.positions[token]);
+        const float factor = own[half];
+        float* cosine = run.row(target, token);
+        for (std::int64_t i = 0; i < half; ++i) {
+            const float angle = position * own[i];
+            cosine[i] = std::cos(angle) * factor;
+            cosine[half + i] = std::sin(angle) * factor;
+        }
+    }
+}
+
+void SelectStep::run(Run& run, Team& team) const {
+    run.rows = run.batch.outputs;
+    const auto [begin, end] = team.share(run.rows);
+    for (std::int64_t row = begin; row < end; ++row) {
+        const float* from = run.row(source, run.batch.chosen[row]);
+        std::memcpy(run.row(target, row), from, sizeof(float) * run.width(target));
+    }
+}
+
+}  // namespace fathom

@@ -1,0 +1,153 @@
+// The steps that programs are made of. Buffers are numbers that `Program::buffer` gave.
+#pragma once
+
+#include <vector>
+
+#include "program.hpp"
+
+namespace fathom {
+
+// Rows of a table → a buffer: row(id) · scale + positions[position + offset] + constant.
+struct EmbedStep final : Step {
+    PackedMatrix table;
+    int target;
+    float scale = 1;
+    const float* positions = nullptr;  // (…, width) or nullptr
+    std::int64_t offset = 0;
+    const float* constant = nullptr;  // (width) or nullptr
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+struct AddRowsStep final : Step {  // what an embedding adds after its rows were widened
+    int target;
+    const float* positions = nullptr;
+    std::int64_t offset = 0;
+    const float* constant = nullptr;
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+struct NormStep final : Step {
+    int source, target;  // may be one
+    NormShape shape;
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+// target += scale · source
+struct AddStep final : Step {
+    int source, target;
+    float scale;
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+// target = activation(gate) · other, or of the gate alone. Either is a part of its buffer's rows.
+struct ActivateStep final : Step {
+    int gate, other, target;  // other is -1 for none
+    std::int64_t gate_offset, other_offset, count;
+    Activation kind;
+    float alpha, limit;
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+// target = target · sigmoid(score), a number for each row.
+struct GateRowsStep final : Step {
+    int score, target;
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+// Rows `offset` on of the target's: one of several matrices that read the same activations.
+struct Factor {
+    PackedMatrix matrix;
+    const float* bias;    // (rows) or nullptr
+    std::int64_t offset;  // of its first result in the target's rows
+};
+
+// target = bound(source · factors + bias, scale, cap), or with `adds` target += that · scale.
+// A target of -1 is the batch's scores.
+struct MultiplyStep final : Step {
+    int source, target, room;  // room: where results that are added lie first
+    std::vector<Factor> factors;
+    bool adds;
+    float scale, cap;
+
+    void run(Run& run, Team& team) const override;
+};
+
+// Cosines, then sines, for the positions of all tokens: (tokens, 2 · half).
+struct AnglesStep final : Step {
+    int target;
+    std::int64_t half, offset;  // of half frequencies and a factor in a sequence's frequencies
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+// What the heads of one layer are, and where their keys lie.
+struct Heads {
+    int source;  // rows of query, key and value heads
+    std::int64_t heads, kv_heads, width;
+    std::size_t pool;
+    std::int64_t page_offset;  // bytes of a page before this layer's
+    StateType type;
+
+    std::int64_t head_bytes() const;  // of one head in a page
+};
+
+// Norms and turns queries and keys, and writes keys and values to their pages.
+struct PlaceStep final : Step {
+    Heads heads;
+    int angles = -1;
+    std::int64_t half = 0;
+    bool interleaved = false;
+    bool query_normed = false, key_normed = false, late = false;
+    NormShape query_norm, key_norm;
+    float clip = 0;              // 0 for none
+    std::int64_t sharpened = 0;  // positions after which queries grow once more; 0 for never
+    float strength = 0;
+
+    void run(Run& run, Team& team) const override;
+
+private:
+    void place(const Run& run, std::int64_t token, std::int64_t kv_head) const;
+    void prepare_heads(const Run& run, float* first, std::int64_t count, std::int64_t token,
+                       bool normed, const NormShape& norm) const;
+};
+
+enum class Reach : std::int32_t { Everything, Window, Chunk };
+
+struct AttendStep final : Step {
+    Heads heads;
+    int target;
+    Reach reach;
+    std::int32_t reach_width;
+    float scale, soft_cap;
+    const float* slopes = nullptr;  // (heads) or nullptr
+    const float* sinks = nullptr;   // (heads) or nullptr
+
+    void run(Run& run, Team& team) const override;
+
+private:
+    void attend(const Run& run, std::int64_t sequence, std::int64_t kv_head,
+                std::int64_t block) const;
+};
+
+// From here on there is a row per output, not per token.
+struct SelectStep final : Step {
+    int source, target;
+
+    void run(Run& run, Team& team) const override;
+    bool by_rows() const override { return true; }
+};
+
+}  // namespace fathom
