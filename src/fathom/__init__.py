@@ -13,21 +13,25 @@ runs it, and shows what was really used beside what it predicted.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fathom.library import Model, open
 
+    __version__: str
+
 __all__ = ["Model", "__version__", "open"]
 
-__version__ = version("fathom-models")
-
-# Names are resolved on first use (PEP 562), so that importing the package loads nothing heavy.
+# Names are resolved on first use (PEP 562), so that importing the package loads nothing heavy:
+# even the version costs as much time as the rest of the command line, for it is in a file.
 _HOME = {"open": "fathom.library", "Model": "fathom.library"}
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fathom-models")
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'fathom' has no attribute {name!r}")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fathom.catalog import hardware as module
+from fathom.catalog.facts import document
 from fathom.catalog.hardware import GIB, RATES, Hardware, Kind, find, hardware
 from fathom.errors import NotFoundError
 
@@ -104,7 +105,7 @@ def test_an_entry_says_where_its_figures_come_from(entry: Hardware) -> None:
 
 
 def test_every_source_is_used() -> None:
-    text = (module.files("fathom.catalog") / "hardware.toml").read_text(encoding="utf-8")
+    text, _ = document("hardware.toml")
     stated = re.findall(r"^(\w+) = \{ title", text, re.MULTILINE)
     assert [key for key in stated if f'source = "{key}"' not in text] == []
 

@@ -22,7 +22,7 @@ from fathom.planning.candidates import KINDS, Candidate, stored_prediction
 from fathom.planning.choosing import Answer, _beats, choose
 from fathom.planning.deciding import Wishes, decide
 from fathom.planning.predict import predict
-from fathom.planning.storing import MIXES
+from fathom.planning.storing import MIXES, stored_as, stored_bytes
 from fathom.planning.target import bytes_per_number, computed_dtype, data_sheet_rates, target
 
 GPU = "RTX 4090"
@@ -59,6 +59,14 @@ def test_packed_weights_take_the_bytes_of_their_encoding() -> None:
     order = ("float32", "bfloat16", "Q8_0", "Q4_K_M", "q4_0")
     speeds = [found[stored].decode_tokens_per_second for stored in order]
     assert speeds == sorted(speeds)
+
+
+@pytest.mark.parametrize("config", ["gemma-3-4b", "deepseek-v3", "mamba-2.8b"])
+def test_layers_counted_once_weigh_what_all_of_them_weigh(config: str) -> None:
+    """Of a tied output, of experts beside dense layers, of what has no attention."""
+    spec = published_spec(configuration(config))
+    found = {stored: stored_bytes(spec, stored) for stored in STORED}
+    assert found == {one: costs.weight_bytes(spec, stored_as(spec, one)) for one in STORED}
 
 
 def test_decoding_cannot_pass_the_memory_of_the_data_sheet() -> None:

@@ -111,7 +111,7 @@ def test_the_file_depends_on_what_the_rates_depend_on(monkeypatch: pytest.Monkey
     names = {probe.rates_file(machine), probe.rates_file(replace(machine, cpu="other"))}
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     names.add(probe.rates_file(machine))
-    monkeypatch.setattr(probe, "version", lambda _: "99")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "99")
     names.add(probe.rates_file(machine))
     assert len(names) == 4
     assert probe.rates_file(machine) == probe.rates_file(replace(machine, memory_available=1))

@@ -7,14 +7,13 @@ operations per second. What runs on a machine at hand is measured instead (`plan
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Literal, cast
 
+from fathom.catalog import facts
 from fathom.errors import NotFoundError, nearest
 
 Kind = Literal[
@@ -77,8 +76,8 @@ class Hardware:
 @cache
 def hardware() -> Mapping[str, Hardware]:
     """Return all entries by name, in the order of the file."""
-    text = files(__package__).joinpath("hardware.toml").read_text(encoding="utf-8")
-    return MappingProxyType({entry.name: entry for entry in _entries(tomllib.loads(text))})
+    _, tables = facts.document("hardware.toml")
+    return MappingProxyType({entry.name: entry for entry in _entries(tables)})
 
 
 def find(name: str) -> Hardware:

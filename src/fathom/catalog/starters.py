@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
+
+from fathom.catalog import facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,8 @@ class Starter:
 @cache
 def starters() -> Mapping[str, Starter]:
     """All entries by their short name, in the order of the file."""
-    text = files(__package__).joinpath("starters.toml").read_text(encoding="utf-8")
-    return MappingProxyType(
-        {name: _starter(name, row) for name, row in tomllib.loads(text).items()}
-    )
+    rows = facts.entries("starters.toml")
+    return MappingProxyType({name: _starter(name, row) for name, row in rows.items()})
 
 
 def sources() -> Mapping[str, tuple[str, ...]]:

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from fathom.checkpoint.progress import QUIET, Progress, log, working
@@ -91,6 +90,8 @@ def _fullness(folder: Path, what: str, needed: int | None, free: int) -> str:
 @contextmanager
 def alone(key: str, what: str, progress: Progress) -> Iterator[None]:
     """Hold the lock called `key`: other processes that want it wait, and say that they do."""
+    from filelock import FileLock, Timeout
+
     path = cache_folder() / "locks" / f"{key}.lock"
     with writing(cache_folder(), what):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn, Protocol, TextIO, cast
 
-from fathom import __version__
 from fathom.errors import FathomError, RequestError, nearest
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C: 128 + SIGINT
@@ -78,6 +77,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see `{self.prog} --help`")
+
+
+class Version(argparse.Action):
+    """Prints the version, which is looked for only here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from fathom import __version__
+
+        print(f"fathom {__version__}")
+        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,7 +160,7 @@ def _top_parser() -> Parser:
         allow_abbrev=False,
     )
     _common_options(parser)
-    parser.add_argument("--version", action="version", version=f"fathom {__version__}")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version")
     return parser
 
 

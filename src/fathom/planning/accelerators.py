@@ -14,8 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
@@ -94,4 +92,6 @@ def _amd(root: Path) -> Iterator[Accelerator]:
 
 def _apple() -> Iterator[Accelerator]:
     if platform.system() == "Darwin" and platform.machine() == "arm64":
+        import psutil
+
         yield Accelerator("mps", "Apple graphics", psutil.virtual_memory().total, shared=True)

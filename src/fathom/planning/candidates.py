@@ -10,12 +10,11 @@ from functools import cache, partial
 from fathom.catalog.models import Model, Variant, configuration, models
 from fathom.catalog.results import Result, results
 from fathom.checkpoint.published import published_spec
-from fathom.planning import costs
 from fathom.planning.costs import BYTES
 from fathom.planning.deciding import Decision
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import Rates
-from fathom.planning.storing import stored_as
+from fathom.planning.storing import stored_bytes
 from fathom.planning.target import Target, bytes_per_number, computed_dtype
 from fathom.spec.decoder import Decoder
 from fathom.spec.model import TextModel as Spec
@@ -151,9 +150,9 @@ def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None
     dtype = computed_dtype(stored)
     if stored in BYTES:
         return _extended(spec, dtype, context, rates)
-    plain = _extended(spec, dtype, context, None).weights_bytes
-    packed = costs.weight_bytes(spec, stored_as(spec, stored))
-    found = _extended(spec, dtype, context, rates and _faster(rates, plain / packed))
+    packed = stored_bytes(spec, stored)
+    times = stored_bytes(spec, dtype) / packed
+    found = _extended(spec, dtype, context, rates and _faster(rates, times))
     return replace(found, dtype=stored, terms={**found.terms, "weights": packed})
 
 

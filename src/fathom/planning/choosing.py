@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fathom.catalog import constraints
 from fathom.catalog.licences import licences
 from fathom.errors import NotFoundError, RequestError, nearest
 from fathom.planning.candidates import Candidate, candidates
 from fathom.planning.deciding import Decision, Wishes, decide
-from fathom.planning.hosting import Hosted, offered
 from fathom.planning.target import Target, target
+
+if TYPE_CHECKING:
+    from fathom.planning.hosting import Hosted
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,14 @@ def choose(wishes: Wishes) -> Answer:
         ),
         relaxations=relaxations,
         nearest=None if passing or relaxations else _nearest(listed, failed),
-        hosted=offered(decision.classes, wishes) if hosted or wishes.price is not None else (),
+        hosted=_offers(decision, wishes) if hosted or wishes.price is not None else (),
     )
+
+
+def _offers(decision: Decision, wishes: Wishes) -> tuple[Hosted, ...]:
+    from fathom.planning.hosting import offered  # prices are read only where they are asked for
+
+    return offered(decision.classes, wishes)
 
 
 def _refused(listed: Sequence[Candidate], hard: Sequence[Hard]) -> dict[str, int]:

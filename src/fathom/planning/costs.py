@@ -23,7 +23,6 @@ from fathom.spec.parts import (
     children,
     count,
     leaves,
-    parameters,
 )
 from fathom.spec.roles import EXACT, Role
 from fathom.spec.state import StateArray
@@ -96,9 +95,10 @@ def computed_in(dtype: str) -> Storage:
     return lambda parameter: EXACT_BYTES if parameter.role in EXACT else BYTES[dtype]
 
 
-def weight_bytes(part: Part, storage: Storage) -> int:
-    """Return the bytes of all parameters of a part."""
-    return round(sum(one.elements * storage(one) for one in parameters(part)))
+def weight_bytes(part: Part, storage: Storage, path: str = "") -> int:
+    """Return the bytes of all parameters of a part, whose place in the spec is `path`."""
+    held = (one for place, leaf in leaves(part, path) for one in _held(place, leaf))
+    return round(sum(one.elements * storage(one) for one in held))
 
 
 def weight_bytes_read(part: Part, storage: Storage, path: str = "") -> float:

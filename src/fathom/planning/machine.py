@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-import psutil
-
 from fathom.planning.accelerators import Accelerator, accelerators
 
 # Kernel flag → the name that people use. Only sets that change how fast a model runs.
@@ -71,6 +69,8 @@ class Machine:
 
 def this_machine(root: Path = Path("/")) -> Machine:
     """Describe the machine. `root` is where `/proc` and `/sys` are found; tests give their own."""
+    import psutil
+
     groups = control_groups(root)
     limit, available = _memory(groups)
     cpu, instructions = _processor(root)
@@ -160,6 +160,8 @@ def _memory_used(folder: Path, usage: str, reclaimable: tuple[str, ...]) -> int 
 
 def _memory(groups: tuple[ControlGroup, ...]) -> tuple[int, int]:
     """Return (limit, available) in bytes."""
+    import psutil
+
     host = psutil.virtual_memory()
     limit, available = host.total, host.available
     for group in groups:

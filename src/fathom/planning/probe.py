@@ -19,13 +19,10 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
 from math import log2
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock
 
 from fathom.checkpoint.storage import cache_folder, write_text
 from fathom.planning.idle import measure_idle
@@ -110,6 +107,8 @@ def usable_threads(machine: Machine) -> int:
 
 def rates_file(machine: Machine) -> Path:
     """Return the file that holds a machine's rates; its name changes with all they depend on."""
+    from importlib.metadata import version
+
     key = f"{EDITION}; {machine.identity}; {usable_threads(machine)}; torch {version('torch')}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     return cache_folder() / "rates" / f"{digest}.json"
@@ -234,6 +233,8 @@ def disk_read_rate(folder: Path) -> float | None:
 
 def _alone(path: Path) -> AbstractContextManager[object]:
     """Return a lock beside the file, or none at all where its folder cannot be written."""
+    from filelock import FileLock
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError:

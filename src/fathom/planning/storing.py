@@ -13,9 +13,16 @@ from math import ceil
 
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.errors import RequestError, nearest
-from fathom.planning.costs import BYTES, EXACT_BYTES, Storage, computed_in, tied_outputs
+from fathom.planning.costs import (
+    BYTES,
+    EXACT_BYTES,
+    Storage,
+    computed_in,
+    tied_outputs,
+    weight_bytes,
+)
 from fathom.spec.model import TextModel
-from fathom.spec.parts import Parameter, parameters
+from fathom.spec.parts import Parameter, Part, children, parameters
 from fathom.spec.roles import EXACT, Role
 
 
@@ -46,7 +53,8 @@ def stored_as(spec: TextModel, name: str) -> Storage:
     if name in BYTES:
         return computed_in(name)
     mix = MIXES.get(name.upper()) or _single(name)
-    layers, tied = len(spec.layers), any(tied_outputs(spec))
+    layers = len(spec.layers)
+    tied = any(any(tied_outputs(part)) for name, part in children(spec) if name != "layers")
 
     def each(parameter: Parameter) -> float:
         if parameter.role in EXACT or len(parameter.shape) == 1:
@@ -58,6 +66,22 @@ def stored_as(spec: TextModel, name: str) -> Storage:
         return chosen.block_bytes / chosen.block_elements
 
     return each
+
+
+def stored_bytes(spec: TextModel, name: str) -> int:
+    """Return the bytes of all parameters stored under a name.
+
+    Layers alike in kind and in encodings are counted once: a deep stack has few sorts of them.
+    """
+    storage, layers = stored_as(spec, name), len(spec.layers)
+    beside = dict(children(spec))
+    alike: dict[tuple[Part, bool], list[str]] = {}
+    for index, layer in children(beside.pop("layers", ())):
+        alike.setdefault((layer, _is_finer(int(index), layers)), []).append(index)
+    return sum(weight_bytes(part, storage, place) for place, part in beside.items()) + sum(
+        len(indices) * weight_bytes(layer, storage, f"layers.{indices[0]}")
+        for (layer, _), indices in alike.items()
+    )
 
 
 def bits_per_weight(spec: TextModel, name: str) -> float:
@@ -93,9 +117,11 @@ def _scores(parameter: Parameter, tied: bool) -> bool:
 
 
 def _in_finer_layer(name: str, layers: int) -> bool:
-    """The first and last eighth of the layers, and every third between."""
     found = _LAYER.search(name)
-    if found is None:
-        return False
-    layer, eighth = int(found[1]), ceil(layers / 8)
+    return found is not None and _is_finer(int(found[1]), layers)
+
+
+def _is_finer(layer: int, layers: int) -> bool:
+    """The first and last eighth of the layers, and every third between."""
+    eighth = ceil(layers / 8)
     return layer < eighth or layer >= layers - eighth or (layer - eighth) % 3 == 2
