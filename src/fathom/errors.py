@@ -110,10 +110,10 @@ class RequestError(FathomError):
     code = "E_REQUEST"
 
 
-class MediaError(FathomError):
-    """A picture or sound that is broken, cut short, too large or of an unknown kind."""
+class SoundError(FathomError):
+    """Sound that is broken, cut short, too long or of an unknown kind."""
 
-    code = "E_MEDIA"
+    code = "E_SOUND"
 
 
 class UnsupportedTaskError(FathomError):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
-from fathom.errors import ConfigError, MediaError, NotFoundError, RequestError
+from fathom.errors import ConfigError, NotFoundError, RequestError, SoundError
 from fathom.inputs import sound as sound_module
 from fathom.inputs.sound import read_sound
 from fathom.inputs.sound_spectrogram import Hearing, log_mel, mel_bands
@@ -67,7 +67,7 @@ def test_every_kind_of_file_is_decoded(kind, tmp_path) -> None:
 )
 def test_what_is_cut_short_is_refused(kind) -> None:
     content = written(speech(), kind)
-    with pytest.raises(MediaError, match="cut short"):
+    with pytest.raises(SoundError, match="cut short"):
         read_sound(content[: len(content) * 2 // 3], RATE)
 
 
@@ -121,14 +121,14 @@ def test_a_bad_sound_is_one_line(name, tmp_path) -> None:
     content, said = BAD[name]
     (tmp_path / "sound.wav").write_bytes(content)
     for given_as in (content, tmp_path / "sound.wav"):
-        with pytest.raises(MediaError, match=said) as raised:
+        with pytest.raises(SoundError, match=said) as raised:
             read_sound(given_as, RATE)
         assert "\n" not in str(raised.value)
 
 
 def test_bad_arrays_are_refused() -> None:
     for array in (np.zeros((2, 2, 2)), np.zeros(0), np.array([np.nan]), np.array(["a"])):
-        with pytest.raises(MediaError):
+        with pytest.raises(SoundError):
             read_sound(array, RATE)
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
 def test_what_is_too_long_is_refused_where_it_becomes_so(monkeypatch) -> None:
     monkeypatch.setattr(sound_module, "LONGEST", 1)
     for long in (speech(), written(speech()), written(speech(), ("FLAC", "PCM_16"), rate=8000)):
-        with pytest.raises(MediaError, match="longer than"):
+        with pytest.raises(SoundError, match="longer than"):
             read_sound(long, RATE)
     assert len(read_sound(speech(1), RATE)) == RATE
 
@@ -162,7 +162,7 @@ def test_a_broken_byte_never_leaks_another_error(at, value, kind) -> None:
     content[at % len(content)] = value
     try:
         found = read_sound(bytes(content), RATE)
-    except MediaError:
+    except SoundError:
         return
     assert np.isfinite(found).all()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,6 +14,22 @@ from fathom.blocks.state import Step
 from fathom.ops.sinusoid import waves
 from fathom.spec import decoder as spec
 from fathom.spec.positions import Sinusoid
+
+
+@dataclass(frozen=True)
+class Given:
+    """Vectors that stand where tokens would: of pictures, of sound, of the frames of a video.
+
+    `places` (batch, length) is True where one stands; `vectors` (n, width) are theirs, row by row
+    in the order of reading.
+    """
+
+    places: Tensor
+    vectors: Tensor
+
+    def put_into(self, x: Tensor) -> Tensor:
+        """Return hidden states (batch, length, width) with the vectors in their places."""
+        return x.masked_scatter(self.places[..., None], self.vectors.to(x.dtype))
 
 
 class Embedding(Block):
@@ -36,16 +54,20 @@ class Embedding(Block):
         *,
         types: Tensor | None = None,
         table: Table | None = None,
+        given: Given | None = None,
     ) -> Tensor:
         """Look tokens up, in `table` where it is another's; `types` (batch, length) are 0 unsaid.
 
-        A padding token stands at position 0; nothing sees it.
+        A padding token stands at position 0; nothing sees it. Vectors that are `given` take the
+        places of tokens as they are, before positions are added.
         """
         x = self.table(table)(tokens)
         if self.scale != 1.0:
             x = x * self.scale
         if self.widen is not None:
             x = self.widen(x)
+        if given is not None:
+            x = given.put_into(x)
         if self.positions is not None:
             x = x + self.positions(step.positions.clamp(min=0) + self.offset)
         if self.sinusoid is not None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fathom.errors import ContextLengthError
 from fathom.generation.coder import TextCoder
+from fathom.generation.inserts import Insert, alike, given_to
 from fathom.generation.measuring import Meter
 from fathom.generation.reasoning import Piece
 from fathom.generation.request import Request
@@ -31,10 +32,11 @@ DOUBLING = 1024  # beyond it, a power of two: the next turns of a chat fit in th
 
 @dataclass
 class Held:
-    """A state and the ids of the tokens in it."""
+    """A state, the ids of the tokens in it, and the vectors that stand in places of them."""
 
     state: ContiguousState
     ids: list[int] = field(default_factory=list)
+    inserts: Sequence[Insert] = ()
 
 
 class Engine:
@@ -137,6 +139,7 @@ class Engine:
     ) -> Generator[Piece, None, None]:
         sequence.reused = len(held.ids)
         rest = sequence.request.prompt[sequence.reused :]
+        held.inserts = sequence.request.inserts
         with meter.reading(len(rest)):
             piece = sequence.take(self._scores(rest, held))
         if piece:
@@ -154,7 +157,8 @@ class Engine:
             chunk = tokens[start : start + CHUNK]
             row = torch.tensor([chunk], dtype=torch.long, device=self.device)
             step = held.state.advance(len(chunk))
-            hidden = self.model.hidden(row, step=step, state=held.state)
+            given = given_to(row, held.inserts, len(held.ids))
+            hidden = self.model.hidden(row, step=step, state=held.state, given=given)
             held.ids += chunk
         return self.model.scores(hidden[:, -1])[0]
 
@@ -170,7 +174,8 @@ class Engine:
             held, self._kept = self._kept, None
         if held is not None and held.state.capacity == capacity:
             length = len(held.ids)
-            if length < len(prompt) and held.ids == list(prompt[:length]):
+            begins = length < len(prompt) and held.ids == list(prompt[:length])
+            if begins and alike(held.inserts, sequence.request.inserts, length):
                 return held
             held.state.reset()
             return Held(held.state)

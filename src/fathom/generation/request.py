@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from fathom.errors import ConfigError, RequestError, nearest
 from fathom.generation.constraints import Beams, Constraints
+from fathom.generation.inserts import Insert, check_inserts
 from fathom.generation.ranges import (
     BIAS,
     LOGPROBS,
@@ -127,6 +128,7 @@ class Request:
             None lists nothing, not even that.
         reasoning_budget: tokens of reasoning after which it is ended, so that the answer begins;
             None for as many as the model takes.
+        inserts: vectors that stand in places of the prompt: pictures, sound, frames of a video.
 
     Raises:
         RequestError: when a part makes no sense, naming it.
@@ -141,6 +143,7 @@ class Request:
     end: frozenset[int] | None = None
     logprobs: int | None = None
     reasoning_budget: int | None = None
+    inserts: Sequence[Insert] = ()
 
     def __post_init__(self) -> None:
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
@@ -158,6 +161,8 @@ class Request:
             require(LOGPROBS, "logprobs", self.logprobs)
         if self.reasoning_budget is not None:
             require(REASONING, "reasoning_budget", self.reasoning_budget)
+        object.__setattr__(self, "inserts", tuple(self.inserts))
+        check_inserts(self.inserts, len(self.prompt))
         self._check_beams()
 
     def _check_beams(self) -> None:

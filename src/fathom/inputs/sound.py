@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fathom.errors import MediaError, NotFoundError, RequestError
+from fathom.errors import NotFoundError, RequestError, SoundError
 
 if TYPE_CHECKING:
     import soundfile
 
 Samples: TypeAlias = NDArray[np.float32]
-Sound: TypeAlias = "str | Path | bytes | NDArray[np.number]"
+Sound: TypeAlias = "str | Path | bytes | NDArray[np.generic]"
 
 LONGEST = 6 * 3600  # seconds of one sound: 1.4 GB of samples at 16 kHz
 RATES = range(1_000, 1_000_001)  # samples per second that a file may state
@@ -44,7 +44,7 @@ def read_sound(sound: Sound, rate: int) -> Samples:
 
     Raises:
         NotFoundError: there is no such file.
-        MediaError: it is no sound, broken, cut short, silent of samples, too long, or holds
+        SoundError: it is no sound, broken, cut short, silent of samples, too long, or holds
             numbers that are not finite.
         RequestError: soundfile and soxr are not installed.
     """
@@ -54,7 +54,7 @@ def read_sound(sound: Sound, rate: int) -> Samples:
     with _opened(sound, where) as file:
         pieces = list(_resampled(file, rate, where))
     if not pieces:
-        raise MediaError(f"{where} holds no samples; record or export it again")
+        raise SoundError(f"{where} holds no samples; record or export it again")
     return _checked(np.concatenate(pieces), rate, where)
 
 
@@ -69,7 +69,7 @@ def _opened(sound: str | Path | bytes, where: str) -> Iterator[soundfile.SoundFi
             _require_plain(file, where)
             yield file
     except soundfile.LibsndfileError as error:
-        raise MediaError(
+        raise SoundError(
             f"{where} cannot be decoded ({str(error).strip(' .')}): it is broken or cut short;"
             " fetch or export it again"
         ) from error
@@ -97,15 +97,15 @@ def _require_kind(first: bytes, where: str) -> None:
     """Only files of kinds in use reach the decoder; MP3 may begin with a frame of 11 ones."""
     frame = len(first) >= 2 and first[0] == 0xFF and first[1] & 0xE0 == 0xE0
     if not first:
-        raise MediaError(f"{where} is empty; record or export it again")
+        raise SoundError(f"{where} is empty; record or export it again")
     if not (frame or first.startswith(_BEGINNINGS)):
-        raise MediaError(f"{where} is no sound of a known kind; convert it to one of {_KINDS}")
+        raise SoundError(f"{where} is no sound of a known kind; convert it to one of {_KINDS}")
 
 
 def _require_plain(file: soundfile.SoundFile, where: str) -> None:
     """Refuse rates that no recorder has, and what is longer or shorter than it may be."""
     if file.samplerate not in RATES:
-        raise MediaError(
+        raise SoundError(
             f"{where} states {file.samplerate:,} samples a second; export it with a rate from"
             f" {RATES[0]:,} to {RATES[-1]:,}"
         )
@@ -116,7 +116,7 @@ def _require_plain(file: soundfile.SoundFile, where: str) -> None:
         if name.strip() not in _LENGTHS or not mends or not stated.strip().isdecimal():
             continue
         if int(stated) not in _UNSTATED:
-            raise MediaError(f"{where} is cut short; fetch or export it again")
+            raise SoundError(f"{where} is cut short; fetch or export it again")
 
 
 def _resampled(file: soundfile.SoundFile, rate: int, where: str) -> Iterator[Samples]:
@@ -139,7 +139,7 @@ def _blocks(file: soundfile.SoundFile, where: str) -> Iterator[Samples]:
     """Yield blocks (samples, channels), as many as the file really has.
 
     Raises:
-        MediaError: there are fewer than it states, or more than may be.
+        SoundError: there are fewer than it states, or more than may be.
     """
     most, read = LONGEST * file.samplerate, 0
     length = max(1, _BLOCK // file.channels)
@@ -147,27 +147,29 @@ def _blocks(file: soundfile.SoundFile, where: str) -> Iterator[Samples]:
         read += len(block)
         if read > most:
             hours = LONGEST // 3600
-            raise MediaError(f"{where} is longer than {hours} hours; cut it into parts")
+            raise SoundError(f"{where} is longer than {hours} hours; cut it into parts")
         yield block
     if read < file.frames < most:
         stated, held = file.frames / file.samplerate, read / file.samplerate
-        raise MediaError(
+        raise SoundError(
             f"{where} is cut short: it states {stated:,.1f} s and holds {held:,.1f} s;"
             " fetch or export it again"
         )
 
 
-def _scaled(array: NDArray[np.number]) -> Samples:
+def _scaled(array: NDArray[np.generic]) -> Samples:
     """Return any numbers as float32; whole ones from the range of their type."""
     if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.number):
-        raise MediaError(
+        raise SoundError(
             f"sound is an array (samples,) or (samples, channels) of numbers, not {array.dtype}"
             f" {list(array.shape)}; reshape it"
         )
     if np.issubdtype(array.dtype, np.integer):
-        kind = np.iinfo(array.dtype)
+        kind = np.iinfo(array.dtype.name)
         half = 2 ** (kind.bits - 1)  # unsigned ones have their silence in the middle
-        return ((array.astype(np.float64) - (0 if kind.min else half)) / half).astype(np.float32)
+        centred = array.astype(np.float64) - (0 if kind.min else half)
+        scaled: Samples = (centred / half).astype(np.float32)
+        return scaled
     return array.astype(np.float32)
 
 
@@ -175,14 +177,15 @@ def _mixed(block: NDArray[np.float32]) -> Samples:
     """(samples, channels) → (samples,): the mean of the channels."""
     if block.ndim == 1:
         return block
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    mixed: Samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    return mixed
 
 
 def _checked(samples: Samples, rate: int, where: str) -> Samples:
     if not len(samples):
-        raise MediaError(f"{where} holds no samples; record or export it again")
+        raise SoundError(f"{where} holds no samples; record or export it again")
     if len(samples) > LONGEST * rate:
-        raise MediaError(f"{where} is longer than {LONGEST // 3600} hours; cut it into parts")
+        raise SoundError(f"{where} is longer than {LONGEST // 3600} hours; cut it into parts")
     if not np.isfinite(samples).all():
-        raise MediaError(f"{where} holds samples that are not finite numbers; export it again")
+        raise SoundError(f"{where} holds samples that are not finite numbers; export it again")
     return samples
