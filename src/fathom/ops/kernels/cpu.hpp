@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "packed.hpp"
 
@@ -9,7 +11,7 @@ namespace fathom {
 
 // The functions that have a variant per instruction set. Semantics as in packed.hpp.
 struct Kernels {
-    const char* name;    // "avx512-vnni", "avx2", "neon" or "portable"
+    const char* name;    // "avx512-vnni-bf16", "avx512-vnni", "avx2" or "portable"
     const char* reason;  // why not a better one; empty for the best
     void (*multiply)(const PackedMatrix& matrix, const Activations& activations,
                      std::int64_t begin, std::int64_t end, float* y, std::int64_t stride);
@@ -24,7 +26,13 @@ const Kernels& kernels();
 // Kernels by name, or nullptr where this processor or this build has none.
 const Kernels* kernels_named(const char* name);
 
-// Every name that this build knows, best first, ended by nullptr.
-const char* const* kernel_names();
+// A variant that this build has, and what the processor lacks for it: empty if nothing.
+struct Variant {
+    const Kernels* kernels;
+    std::string lacks;
+};
+
+// Every variant of this build, best first; the last one always works.
+const std::vector<Variant>& variants();
 
 }  // namespace fathom

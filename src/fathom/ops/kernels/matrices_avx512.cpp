@@ -16,7 +16,7 @@ struct Avx512 {
     static constexpr int panels = 2;
     static constexpr int tokens = 8;
     static constexpr bool wide_is_unsigned = true;
-    static constexpr std::int64_t prefetch_distance = 2048;
+    static constexpr std::int64_t prefetch_distance = 3072;
 
     static Floats zero() { return _mm512_setzero_ps(); }
     static Floats all(const float& value) { return _mm512_set1_ps(value); }

@@ -99,8 +99,8 @@ void quantise(ActivationKind kind, const float* x, std::int64_t stride, std::int
 // y[token · stride + row] = Σ over columns of matrix[row] · activations[token], for all tokens
 // and rows `begin` to `end`. Threads take rows of their own, quickest in whole panels; they may
 // not share y. One to eight tokens are bound by reading the weights once, more are blocked for
-// arithmetic. Zero tokens, rows or columns are fine. The best kernel of this machine is used, or
-// the one that cpu.hpp was told to force.
+// arithmetic. Zero tokens, rows or columns are fine. The best kernels of this processor are
+// used; cpu.hpp has the others by name.
 void multiply(const PackedMatrix& matrix, const Activations& activations, std::int64_t begin,
               std::int64_t end, float* y, std::int64_t stride);
 

@@ -127,7 +127,7 @@ void quantised_tile(const Tile& tile) {
                 for (int r = 0; r < R; ++r) dot[run][r][t] = start;
             }
         }
-        if constexpr (T == 1) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
+        if constexpr (T <= 4) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
         each_quad_from<0>([&]<int quad>() __attribute__((always_inline)) {
             typename Isa::Bytes values[R];
             for (int r = 0; r < R; ++r) {
@@ -174,7 +174,7 @@ void plain_tile(const Tile& tile) {
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
         const std::uint8_t* block = tile.panels + index * bytes;
         const std::uint8_t* x = tile.activations + index * tile.activation_step;
-        if constexpr (T == 1) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
+        if constexpr (T <= 4) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
         for (int step = 0; step < steps; ++step) {
             for (int r = 0; r < R; ++r) {
                 const std::uint8_t* weights = block + r * tile.panel_step + step * (bytes / steps);
