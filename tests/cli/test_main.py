@@ -46,7 +46,7 @@ CATALOGUE = {
     "measurements",
 }
 # These need a model that computes, or can be planned; their own tests say what is said here.
-MEASURING = {"bench", "fit"}
+MEASURING = {"bench", "fit", "solve", "train"}
 HEAVY = {"torch", "transformers", "rich", "numpy"}
 
 

@@ -35,6 +35,8 @@ VERBS: dict[str, Verb] = {
     ),
     "fit": Verb("fathom.cli.fit", "does it fit, how fast will it be, and what would fit instead"),
     "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
+    "solve": Verb("fathom.cli.solve", "solve a puzzle with a recursive model, and check it"),
+    "train": Verb("fathom.cli.train", "train a small recursive model on puzzles, in minutes"),
     "bench": Verb("fathom.cli.bench", "measure speed and memory beside what was predicted"),
     "measurements": Verb("fathom.cli.measurements", "list, export or forget what was measured"),
     "convert": Verb("fathom.cli.convert", "write any readable checkpoint as a safetensors folder"),

@@ -13,6 +13,9 @@ from math import isqrt
 from random import Random
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fathom.errors import RequestError
 
 Grid: TypeAlias = tuple[int, ...]
@@ -156,17 +159,24 @@ def canonical(full: Grid) -> Grid:
     of bands, of rows in a band, of stacks and of columns in a stack, and where boxes are square
     of turning rows into columns.
     """
-    size = isqrt(len(full))
-    turned = tuple(full[column * size + row] for row in range(size) for column in range(size))
-    both = (full, turned) if BOX_ROWS[size] ** 2 == size else (full,)
-    high, wide = BOX_ROWS[size], size // BOX_ROWS[size]
-    rows, columns = _orders(size, high), _orders(size, wide)
-    return min(
-        _renamed(tuple(grid[row * size + column] for row in down for column in along))
-        for grid in both
-        for down in rows
-        for along in columns
-    )
+    cells = np.array(full, dtype=np.uint8).reshape(isqrt(len(full)), -1)
+    high, wide = BOX_ROWS[len(cells)], len(cells) // BOX_ROWS[len(cells)]
+    columns = np.array(_orders(len(cells), wide))
+    both = (cells, cells.T) if high == wide else (cells,)
+    rows = _orders(len(cells), high)
+    return min(_first(grid[list(down)][:, columns]) for grid in both for down in rows)
+
+
+def _first(grids: NDArray[np.uint8]) -> Grid:
+    """Return the first of many grids, (size, grids, size), with digits renamed as they come.
+
+    The first row holds each digit once, so a digit's new name is its place there.
+    """
+    size, count, _ = grids.shape
+    names = np.argsort(grids[0], axis=1).astype(np.uint8) + 1
+    flat = grids.transpose(1, 0, 2).reshape(count, size * size)
+    renamed = np.take_along_axis(names, flat.astype(np.intp) - 1, axis=1)
+    return tuple(min(map(bytes, renamed)))
 
 
 @cache
@@ -183,9 +193,3 @@ def _orders(size: int, together: int) -> tuple[tuple[int, ...], ...]:
         for order in permutations(bands)
         for within in product(inner, repeat=len(bands))
     )
-
-
-def _renamed(grid: Grid) -> Grid:
-    """Return a grid with its digits renamed in the order in which they first stand in it."""
-    names: dict[int, int] = {}
-    return tuple(names.setdefault(cell, len(names) + 1) for cell in grid)

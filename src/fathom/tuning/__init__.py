@@ -1,0 +1,1 @@
+"""Changing weights by training."""
