@@ -1,5 +1,4 @@
-// Packed matrices as Python sees them: functions on memory that Python owns. Whatever computes
-// gives up the interpreter's lock.
+// Packed matrices as Python sees them. Whatever computes for long gives up the interpreter's lock.
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
@@ -16,6 +15,7 @@
 
 #include "binding.hpp"
 #include "cpu.hpp"
+#include "owned.hpp"
 
 namespace nb = nanobind;
 
@@ -24,7 +24,6 @@ namespace {
 
 template <class Number, int dimensions>
 using Array = nb::ndarray<Number, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
-using Source = Array<const std::uint8_t, 1>;
 
 void check(bool right, const char* otherwise) {
     if (!right) throw std::invalid_argument(otherwise);
@@ -42,31 +41,16 @@ const Kernels& variant_of(const std::optional<std::string>& name) {
     throw std::invalid_argument("this processor has no kernels named " + *name);
 }
 
-template <class Memory>
-void check_memory(Encoding encoding, std::int64_t rows, std::int64_t columns, const Memory& data) {
-    check(static_cast<std::int64_t>(data.size()) == packed_bytes(encoding, rows, columns),
-          "a packed matrix has just its bytes");
-    check(reinterpret_cast<std::uintptr_t>(data.data()) % alignment == 0,
-          "a packed matrix begins on a cache line");
-}
-
-PackedMatrix matrix_of(const std::string& name, std::int64_t rows, std::int64_t columns,
-                       const Source& data) {
-    const Encoding encoding = encoding_of(name);
-    check_memory(encoding, rows, columns, data);
-    return {encoding, rows, columns, data.data()};
-}
-
-void pack_rows(const std::string& name, std::int64_t rows, std::int64_t columns,
-               const Source& source, const Array<std::uint8_t, 1>& data, std::int64_t first_row,
-               std::int64_t count) {
-    const Encoding encoding = encoding_of(name);
-    check_memory(encoding, rows, columns, data);
-    check(count >= 0 && static_cast<std::int64_t>(source.size()) ==
-                            count * source_row_bytes(encoding, columns),
+void pack_rows(OwnedMatrix& matrix, const Array<const std::uint8_t, 1>& source,
+               std::int64_t first_row, std::optional<std::int64_t> count) {
+    const PackedMatrix& view = matrix.view();
+    const std::int64_t rows = count.value_or(view.rows - first_row);
+    const std::int64_t row_bytes = source_row_bytes(view.encoding, view.columns);
+    check(0 <= rows && rows <= view.rows, "the rows are in the matrix");
+    check(static_cast<std::int64_t>(source.size()) == rows * row_bytes,
           "the source has just the bytes of its rows");
     const nb::gil_scoped_release unlocked;
-    pack(encoding, rows, columns, first_row, count, source.data(), data.data());
+    pack(view.encoding, view.rows, view.columns, first_row, rows, source.data(), matrix.data());
 }
 
 // Cache lines for activations, which a vector would not align.
@@ -80,32 +64,36 @@ struct Scratch {
     std::uint8_t* const data;
 };
 
-void multiply_rows(const std::string& name, std::int64_t rows, std::int64_t columns,
-                   const Source& data, const Array<const float, 2>& x, const Array<float, 2>& y,
-                   std::int64_t begin, std::optional<std::int64_t> end,
+void multiply_rows(const OwnedMatrix& matrix, const Array<const float, 2>& x,
+                   const Array<float, 2>& y, std::int64_t begin, std::optional<std::int64_t> end,
                    const std::optional<std::string>& variant) {
-    const PackedMatrix matrix = matrix_of(name, rows, columns, data);
+    const PackedMatrix& view = matrix.view();
     const auto tokens = static_cast<std::int64_t>(x.shape(0));
-    const std::int64_t stop = end.value_or(rows);
-    check(static_cast<std::int64_t>(x.shape(1)) == columns, "x has a number for every column");
-    check(static_cast<std::int64_t>(y.shape(0)) == tokens, "y has a row for every row of x");
-    check(static_cast<std::int64_t>(y.shape(1)) == rows, "y has a number for every row of weights");
-    check(0 <= begin && begin <= stop && stop <= rows, "the rows are in the matrix");
+    const std::int64_t stop = end.value_or(view.rows);
+    check(static_cast<std::int64_t>(x.shape(1)) == view.columns, "x has a number for each column");
+    check(static_cast<std::int64_t>(y.shape(0)) == tokens, "y has a row for each row of x");
+    check(static_cast<std::int64_t>(y.shape(1)) == view.rows, "y has a number for each weights' row");
+    check(0 <= begin && begin <= stop && stop <= view.rows, "the rows are in the matrix");
     const Kernels& chosen = variant_of(variant);
-    const ActivationKind kind = activation_kind(matrix.encoding);
+    const ActivationKind kind = activation_kind(view.encoding);
     const nb::gil_scoped_release unlocked;
-    const Scratch scratch(activation_bytes(kind, tokens, columns));
-    chosen.quantise(kind, x.data(), columns, tokens, columns, 0, tokens, scratch.data);
-    const Activations activations{kind, tokens, columns, scratch.data};
-    chosen.multiply(matrix, activations, begin, stop, y.data(), rows);
+    const Scratch scratch(activation_bytes(kind, tokens, view.columns));
+    chosen.quantise(kind, x.data(), view.columns, tokens, view.columns, 0, tokens, scratch.data);
+    const Activations activations{kind, tokens, view.columns, scratch.data};
+    chosen.multiply(view, activations, begin, stop, y.data(), view.rows);
 }
 
-void read_row(const std::string& name, std::int64_t rows, std::int64_t columns, const Source& data,
-              std::int64_t row, const Array<float, 1>& values) {
-    const PackedMatrix matrix = matrix_of(name, rows, columns, data);
-    check(0 <= row && row < rows, "the row is in the matrix");
-    check(static_cast<std::int64_t>(values.size()) == columns, "there is room for just one row");
-    unpack_row(matrix, row, values.data());
+void read_row(const OwnedMatrix& matrix, std::int64_t row, const Array<float, 1>& values) {
+    const PackedMatrix& view = matrix.view();
+    check(0 <= row && row < view.rows, "the row is in the matrix");
+    check(static_cast<std::int64_t>(values.size()) == view.columns, "there is room for just a row");
+    unpack_row(view, row, values.data());
+}
+
+// The packed bytes themselves, which live as long as the matrix.
+nb::ndarray<nb::numpy, const std::uint8_t, nb::ndim<1>> memory_of(nb::handle self) {
+    const auto& matrix = nb::cast<const OwnedMatrix&>(self);
+    return {matrix.view().data, {static_cast<std::size_t>(matrix.bytes())}, self};
 }
 
 std::vector<std::string> encodings() {
@@ -130,19 +118,28 @@ std::vector<Pair> named_variants() {
 
 void bind_matrices(nb::module_& module) {
     using namespace nb::literals;
+    nb::class_<OwnedMatrix>(module, "PackedMatrix", "Weights in the layout that kernels read.")
+        .def("__init__",
+             [](OwnedMatrix* self, const std::string& name, std::int64_t rows,
+                std::int64_t columns) { new (self) OwnedMatrix(encoding_of(name), rows, columns); },
+             "encoding"_a, "rows"_a, "columns"_a)
+        .def_prop_ro("encoding",
+                     [](const OwnedMatrix& self) { return encoding_name(self.view().encoding); })
+        .def_prop_ro("rows", [](const OwnedMatrix& self) { return self.view().rows; })
+        .def_prop_ro("columns", [](const OwnedMatrix& self) { return self.view().columns; })
+        .def_prop_ro("nbytes", &OwnedMatrix::bytes)
+        .def_prop_ro("memory", memory_of)
+        .def("pack", pack_rows, "source"_a, "first_row"_a = 0, "count"_a = nb::none(),
+             "Pack rows as a file stores them, (bytes) uint8, as those from `first_row` on.")
+        .def("multiply", multiply_rows, "x"_a, "y"_a, "begin"_a = 0, "end"_a = nb::none(),
+             "variant"_a = nb::none(),
+             "Fill rows `begin` to `end` of y, (tokens, rows), from x, (tokens, columns).")
+        .def("unpack_row", read_row, "row"_a, "values"_a, "Read one row as float32, (columns).");
     module.def("packed_bytes",
                [](const std::string& name, std::int64_t rows, std::int64_t columns) {
                    return packed_bytes(encoding_of(name), rows, columns);
                },
                "encoding"_a, "rows"_a, "columns"_a, "Bytes of a packed matrix.");
-    module.def("pack", pack_rows, "encoding"_a, "rows"_a, "columns"_a, "source"_a, "data"_a,
-               "first_row"_a, "count"_a,
-               "Pack `count` rows as a file stores them, from a row of the packed matrix on.");
-    module.def("multiply", multiply_rows, "encoding"_a, "rows"_a, "columns"_a, "data"_a, "x"_a,
-               "y"_a, "begin"_a = 0, "end"_a = nb::none(), "variant"_a = nb::none(),
-               "Fill rows `begin` to `end` of y, (tokens, rows), from x, (tokens, columns).");
-    module.def("unpack_row", read_row, "encoding"_a, "rows"_a, "columns"_a, "data"_a, "row"_a,
-               "values"_a, "Read one row back as float32, (columns).");
     module.def("encodings", encodings, "The encodings that kernels multiply.");
     module.def("variants", named_variants,
                "Kernels, best first, each with what this processor lacks for them.");
