@@ -10,6 +10,7 @@
 
 #include "binding.hpp"
 #include "experts_step.hpp"
+#include "owned.hpp"
 #include "steps.hpp"
 
 namespace nb = nanobind;
@@ -19,7 +20,6 @@ namespace fathom {
 
 namespace {
 
-using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Pages = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using Scores = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -45,7 +45,7 @@ Activation activation_named(const std::string& name) {
 }
 
 // (matrix, bias)
-using Weights = std::pair<nb::tuple, Vector>;
+using Weights = std::pair<nb::object, Vector>;
 
 class Builder {
 public:
@@ -53,7 +53,7 @@ public:
 
     int buffer(std::int64_t width, std::int64_t repeats) { return program_.buffer(width, repeats); }
 
-    void embed(const nb::tuple& table, int target, float scale, const Vector& positions,
+    void embed(const nb::object& table, int target, float scale, const Vector& positions,
                std::int64_t offset, const Vector& constant) {
         EmbedStep step;
         step.table = matrix(table);
@@ -130,7 +130,7 @@ public:
         append(std::move(step), target);
     }
 
-    void multiply(int source, int target, const std::vector<std::pair<nb::tuple, Vector>>& factors,
+    void multiply(int source, int target, const std::vector<Weights>& factors,
                   int room, float scale, float cap) {
         MultiplyStep step;
         step.source = source;
@@ -211,8 +211,9 @@ public:
     void experts(int source, int scores, int target, const std::vector<int>& rooms,
                  const nb::tuple& routing, const std::vector<std::vector<Weights>>& experts,
                  const std::string& kind, float alpha, float limit, float scale,
-                 bool weighs_input) {
+                 bool weighs_input, bool fresh) {
         ExpertsStep step;
+        step.fresh = fresh;
         step.source = source;
         step.scores = scores;
         step.target = target;
@@ -294,21 +295,9 @@ private:
         program_.append(std::make_unique<S>(std::move(step)), writes);
     }
 
-    PackedMatrix matrix(const nb::tuple& described) {
-        PackedMatrix packed;
-        require(encoding_named(nb::cast<std::string>(described[0]).c_str(), packed.encoding),
-                "no kernel knows this encoding");
-        packed.rows = nb::cast<std::int64_t>(described[1]);
-        packed.columns = nb::cast<std::int64_t>(described[2]);
-        const auto data = nb::cast<Bytes>(described[3]);
-        packed.data = data.data();
-        require(static_cast<std::int64_t>(data.size()) ==
-                    packed_bytes(packed.encoding, packed.rows, packed.columns),
-                "a packed matrix has just its bytes");
-        require(reinterpret_cast<std::uintptr_t>(packed.data) % alignment == 0,
-                "packed data begins on a cache line");
-        kept_.push_back(nb::cast(data));
-        return packed;
+    PackedMatrix matrix(const nb::object& owner) {
+        kept_.push_back(owner);
+        return nb::cast<const OwnedMatrix&>(owner).view();
     }
 
     // Numbers that stay alive with the program: `size` of them, or with 0 a multiple of `width`.
@@ -480,7 +469,7 @@ void bind_program(nb::module_& module) {
              "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none())
         .def("experts", &Builder::experts, "source"_a, "scores"_a, "target"_a, "rooms"_a,
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,
-             "weighs_input"_a)
+             "weighs_input"_a, "fresh"_a)
         .def("select", &Builder::select, "source"_a, "target"_a)
         .def("finish", &Builder::finish)
         .def("run", &Builder::run, "ids"_a, "positions"_a, "owners"_a, "begins"_a,

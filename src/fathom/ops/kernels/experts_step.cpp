@@ -208,6 +208,7 @@ void ExpertsStep::run(Run& run, Team& team) const {
     for (std::int64_t row = begin; row < end; ++row) {
         choose(routing, run.row(scores, row), plan_.chosen.data() + row * routing.active,
                plan_.weights.data() + row * routing.active);
+        if (fresh) std::fill_n(run.row(target, row), run.width(target), 0.0F);
     }
     team.meet();
     if (team.thread == 0) arrange(run.rows);

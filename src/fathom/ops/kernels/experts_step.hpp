@@ -37,6 +37,7 @@ struct ExpertsStep final : Step {
     Activation activation;
     float alpha, limit, scale;
     bool weighs_input;
+    bool fresh;  // the target begins at zero
 
     void run(Run& run, Team& team) const override;
 

@@ -1,0 +1,123 @@
+"""From attention to steps: rotations, pools of pages, and what queries and keys go through."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fathom.blocks.lowering import Lowering, factor, join, norm_shape
+from fathom.ops.program import (
+    PAGE_TOKENS,
+    WIDEST_HEAD,
+    Activate,
+    Angles,
+    Attend,
+    Heads,
+    Multiply,
+    NoProgramError,
+    Place,
+    PoolShape,
+    head_bytes,
+)
+from fathom.spec.attention import Attention, Chunk, GatedAttention, Window
+from fathom.spec.decoder import Mixer, Residual
+from fathom.spec.parts import Linear, children
+from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
+
+Reach = Literal["everything", "window", "chunk"]
+
+
+def lower_mixer(
+    to: Lowering, mixer: Mixer, residual: Residual, paths: tuple[str, str], source: str
+) -> None:
+    """Let tokens see one another; `paths` are those of the mixer and of its residual.
+
+    Raises:
+        NoProgramError: for a mixer that no step expresses.
+    """
+    if type(mixer) not in (Attention, GatedAttention) or not isinstance(mixer, Attention):
+        raise NoProgramError(f"{type(mixer).__name__} has no native step yet")
+    if isinstance(mixer.positions, RoundedAlibi):
+        raise NoProgramError("RoundedAlibi depends on rounding that native steps do not do")
+    if mixer.head_width > WIDEST_HEAD:
+        raise NoProgramError(f"heads of {mixer.head_width} are wider than {WIDEST_HEAD}")
+    path, around = paths
+    gated = isinstance(mixer, GatedAttention)
+    linears = {name: part for name, part in children(mixer) if isinstance(part, Linear)}
+    names = ("query", "key", "value", *(("gate",) if gated else ()))
+    mixed_width = mixer.heads * mixer.head_width
+    rows = to.take("heads", sum(linears[name].outputs for name in names))
+    into = tuple(factor(linears[name], f"{path}.{name}") for name in names)
+    to.add(Multiply(source, rows, into))
+    heads = _heads(to, mixer, rows)
+    to.add(_place(to, mixer, path, heads))
+    mixed = to.take("mixed", mixed_width)
+    to.add(_attend(mixer, path, heads, mixed))
+    if gated:
+        gate_offset = mixed_width + 2 * mixer.kv_heads * mixer.head_width
+        to.add(Activate((rows, gate_offset), (mixed, 0), mixed, mixed_width, "sigmoid"))
+    join(to, residual, around, mixed, factor(linears["output"], f"{path}.output"))
+
+
+def angles(to: Lowering, rotary: Rotary) -> str:
+    """Return the rows with a rotation's cosines and sines; layers share them."""
+    name = f"angles {list(to.rotations).index(rotary)}" if rotary in to.rotations else ""
+    if not name:
+        name = to.take(f"angles {len(to.rotations)}", rotary.width)
+        offset = to.frequency_width
+        to.rotations[rotary] = offset
+        to.add(Angles(name, offset))
+    return name
+
+
+def _heads(to: Lowering, mixer: Attention, rows: str) -> Heads:
+    """Give a layer its place in the pages of layers that reach as far."""
+    window = mixer.reach.width if isinstance(mixer.reach, Window) else None
+    found = [index for index, pool in enumerate(to.pools) if pool.window == window]
+    if not found:
+        to.pools.append(PoolShape(window, 0))
+    index = found[0] if found else len(to.pools) - 1
+    offset = to.pools[index].page_bytes
+    own = mixer.kv_heads * head_bytes(mixer.head_width, to.state)
+    to.pools[index] = PoolShape(window, offset + own)
+    return Heads(rows, mixer.heads, mixer.kv_heads, mixer.head_width, index, offset, to.state)
+
+
+def _place(to: Lowering, mixer: Attention, path: str, heads: Heads) -> Place:
+    rotary = mixer.positions if isinstance(mixer.positions, Rotary) else None
+    query, key = mixer.query_norm, mixer.key_norm
+    grows = mixer.temperature
+    return Place(
+        heads,
+        None if rotary is None else angles(to, rotary),
+        rotary is not None and rotary.interleaved,
+        None if query is None else norm_shape(query, f"{path}.query_norm"),
+        None if key is None else norm_shape(key, f"{path}.key_norm"),
+        mixer.norm_after_rotary,
+        mixer.clip or 0.0,
+        0 if grows is None else grows.every,
+        0.0 if grows is None else grows.strength,
+    )
+
+
+def _attend(mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
+    reach: Reach = "everything"
+    width = 0
+    if isinstance(mixer.reach, Window | Chunk):
+        reach = "window" if isinstance(mixer.reach, Window) else "chunk"
+        width = mixer.reach.width
+    positions = mixer.positions
+    return Attend(
+        heads,
+        target,
+        reach,
+        width,
+        mixer.head_width**-0.5 if mixer.scale is None else mixer.scale,
+        mixer.soft_cap or 0.0,
+        positions.slopes if isinstance(positions, Alibi) else None,
+        f"{path}.sinks" if mixer.sinks else None,
+    )
+
+
+def page_bytes_per_token(mixer: Attention, state: Literal["float32", "float16"]) -> float:
+    """Return the bytes that one token takes in the pages of a layer."""
+    return mixer.kv_heads * head_bytes(mixer.head_width, state) / PAGE_TOKENS

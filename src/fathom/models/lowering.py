@@ -1,0 +1,86 @@
+"""A whole decoder as a program of native steps, or the reason why it is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from fathom.blocks.lowering import (
+    STREAM,
+    Lowering,
+    lower_embedding,
+    lower_feed_forward,
+    lower_output,
+    normalise,
+)
+from fathom.blocks.lowering_attention import lower_mixer
+from fathom.ops.program import NoProgramError, Plan, Select
+from fathom.spec.attention import Attention
+from fathom.spec.decoder import Decoder, Layer
+
+if TYPE_CHECKING:
+    from fathom.spec.model import Model
+    from fathom.spec.positions import Rotary
+
+
+def lower(spec: Decoder, state: Literal["float32", "float16"] = "float16") -> Plan:
+    """Return the steps of a decoder; `state` is what keys and values are kept in.
+
+    Raises:
+        NoProgramError: for a part that no step expresses, named by its path.
+    """
+    to = Lowering(spec.width, state)
+    lower_embedding(to, spec.embedding)
+    for index, layer in enumerate(spec.layers):
+        try:
+            _lower_layer(to, layer, f"layers.{index}")
+        except NoProgramError as error:
+            raise NoProgramError(f"layers.{index}: {error}") from None
+    chosen = to.take("chosen", spec.width)
+    to.add(Select(STREAM, chosen))
+    chosen = normalise(to, spec.norm, "norm", chosen, chosen)
+    lower_output(to, spec.output, chosen)
+    pools = tuple(to.pools)
+    return Plan(to.rows, tuple(to.steps), pools, to.frequency_width, spec.vocabulary)
+
+
+def why_not(spec: Model) -> str | None:
+    """Return the part of a model that native steps cannot express, and why; None if they can."""
+    if not isinstance(spec, Decoder):
+        return f"only decoders are native programs, and this is {type(spec).__name__}"
+    try:
+        lower(spec)
+    except NoProgramError as error:
+        return str(error)
+    return None
+
+
+def rotations(spec: Decoder) -> list[Rotary]:
+    """Return the distinct rotations of a decoder, in the order of a program's frequencies."""
+    from fathom.spec.positions import Rotary
+
+    found = dict.fromkeys(
+        layer.mixer.positions
+        for layer in spec.layers
+        if isinstance(layer.mixer, Attention) and isinstance(layer.mixer.positions, Rotary)
+    )
+    return [each for each in found if isinstance(each, Rotary)]
+
+
+def _lower_layer(to: Lowering, layer: Layer, path: str) -> None:
+    """Both parts of a layer; parallel ones read the stream before either adds to it."""
+    first, second = layer.mixer_residual, layer.feed_forward_residual
+    around_mixer, around_feed = f"{path}.mixer_residual", f"{path}.feed_forward_residual"
+    entered = normalise(to, first.before, f"{around_mixer}.before", STREAM, "normed")
+    fed = entered
+    if layer.parallel and layer.feed_forward is not None:
+        if entered == STREAM:
+            raise NoProgramError("both parts of a parallel layer read a stream without a norm")
+        fed = normalise(to, second.before, f"{around_feed}.before", STREAM, "normed apart")
+        fed = entered if second.before is None else fed
+    lower_mixer(to, layer.mixer, first, (f"{path}.mixer", around_mixer), entered)
+    if layer.feed_forward is None:
+        return
+    if not layer.parallel:
+        fed = normalise(to, second.before, f"{around_feed}.before", STREAM, "normed")
+    paths = f"{path}.feed_forward", around_feed
+    lower_feed_forward(to, layer.feed_forward, second, paths, fed)
