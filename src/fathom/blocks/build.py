@@ -24,6 +24,7 @@ from fathom.spec import (
     relative,
     state_space,
     vector,
+    vision,
 )
 
 # Spec type → "module:class" of the block that computes it; imported when first built.
@@ -58,6 +59,12 @@ BLOCKS: Mapping[type, str] = {
     recursive.RefiningLayer: "fathom.blocks.recursive:RefiningLayer",
     vector.TextVector: "fathom.blocks.vector:TextVector",
     vector.Projection: "fathom.blocks.vector:Projection",
+    vision.PatchEmbedding: "fathom.blocks.vision:PatchEmbedding",
+    vision.VisionEncoder: "fathom.blocks.vision:VisionEncoder",
+    vision.Reading: "fathom.blocks.vision:Reading",
+    vision.AttentionPooling: "fathom.blocks.vision:AttentionPooling",
+    vision.Sight: "fathom.blocks.vision:Sight",
+    vision.TextTower: "fathom.blocks.vision:TextTower",
     heads.Transform: "fathom.blocks.heads:Transform",
     heads.SummaryHead: "fathom.blocks.heads:SummaryHead",
     heads.MaskedHead: "fathom.blocks.heads:MaskedHead",

@@ -16,6 +16,7 @@ class Residual(Block):
     before: Norm | None
     after: Norm | None
     closing: Norm | None
+    scales: Tensor | None
 
     def __init__(self, described: spec.Residual) -> None:
         super().__init__(described)
@@ -27,6 +28,7 @@ class Residual(Block):
 
     def join(self, x: Tensor, part: Tensor) -> Tensor:
         part = part if self.after is None else self.after(part)
+        part = part if self.scales is None else part * self.scales.to(part.dtype)
         x = x.float() if self.exact else x
         joined = x + (part if self.scale == 1.0 else part * self.scale)
         return joined if self.closing is None else self.closing(joined)

@@ -27,7 +27,8 @@ class Residual:
 
     ``x ← closing(x + scale · after(part(before(x))))``, each norm only where there is one:
     `before` is the usual pre-norm, `after` OLMo 2's, both together Gemma 2's, `closing` BERT's.
-    An `exact` stream is kept in float32, whatever the type of the weights.
+    `scales` are learned, one per channel, beside the one `scale` (Touvron et al., 2021, arXiv
+    2103.17239). An `exact` stream is kept in float32, whatever the type of the weights.
     """
 
     before: Norm | None = None
@@ -35,9 +36,15 @@ class Residual:
     closing: Norm | None = None
     scale: float = 1.0
     exact: bool = False
+    scales: Bare | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
-        return {"before": self.before, "after": self.after, "closing": self.closing}
+        return {
+            "before": self.before,
+            "after": self.after,
+            "closing": self.closing,
+            "scales": self.scales,
+        }
 
 
 @dataclass(frozen=True)

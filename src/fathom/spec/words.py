@@ -127,11 +127,12 @@ def _table(part: Table) -> Sequence[str]:
     return (f"{part.rows:,} rows of {part.width:,}",)
 
 
-@tells(Residual, "before", "after", "closing", "scale")
+@tells(Residual, "before", "after", "closing", "scale", "scales")
 def _residual(part: Residual) -> Sequence[str]:
     norms = {"before it": part.before, "on its result": part.after, "after adding": part.closing}
     said = [f"{NORMS[norm.kind]} {place}" for place, norm in norms.items() if norm is not None]
     scaled = [] if part.scale == 1.0 else [f"added × {part.scale:g}"]
+    scaled += [] if part.scales is None else ["added × a learned number per channel"]
     return (*said, *scaled)
 
 

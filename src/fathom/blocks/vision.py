@@ -1,0 +1,162 @@
+"""A tower that sees, as a part of any model: patches, layers, and one vector of a picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fathom.blocks.bricks import Convolution, Linear, Norm, Table
+from fathom.blocks.build import Block
+from fathom.blocks.cross import CrossAttention, Source
+from fathom.blocks.embedding import Embedding
+from fathom.blocks.feed_forward import Mlp
+from fathom.blocks.heads import Transform
+from fathom.blocks.state import Passing, Step
+from fathom.spec import vision as spec
+
+_PASSING = Passing()
+
+
+class PatchEmbedding(Block):
+    """Pictures (batch, channels, height, width) → tokens (batch, before + patches, width)."""
+
+    patches: Convolution
+    summary: Tensor | None
+    registers: Tensor | None
+    positions: Table
+    norm: Norm | None
+
+    def __init__(self, described: spec.PatchEmbedding) -> None:
+        super().__init__(described)
+        self.spec = described
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return tokens: the summary, registers, then the patches row by row."""
+        cut = self.patches(pixels)
+        rows, columns = cut.shape[2:]
+        patches = cut.flatten(2).transpose(1, 2) + self._positions(rows, columns, cut.dtype)
+        leading = []
+        if self.summary is not None:
+            leading.append((self.summary + self.positions.weight[0])[None, :])
+        if self.registers is not None:
+            leading.append(self.registers)
+        if leading:
+            before = torch.cat(leading).expand(len(patches), -1, -1)
+            patches = torch.cat((before, patches), dim=1)
+        return patches if self.norm is None else self.norm(patches)
+
+    def _positions(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+        """Return what is added to the patches, (rows · columns, width)."""
+        learned = self.positions.weight[int(self.spec.summary) :]
+        if (rows, columns) == self.spec.grid:
+            return learned
+        grid = learned.float().unflatten(0, self.spec.grid).permute(2, 0, 1)[None]
+        stretched = functional.interpolate(
+            grid, size=(rows, columns), mode="bicubic", antialias=self.spec.smoothed
+        )
+        return stretched[0].flatten(1).T.to(dtype)
+
+
+class VisionEncoder(Block):
+    """A tower: pictures (batch, channels, height, width) → states (batch, tokens, width)."""
+
+    embedding: PatchEmbedding
+    layers: nn.ModuleList
+    norm: Norm | None
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the states after all layers, and the norm where there is one."""
+        x = self.states(pixels)
+        return x if self.norm is None else self.norm(x)
+
+    def states(self, pixels: Tensor, layers: int | None = None) -> Tensor:
+        """Return the states after so many layers, all unless said, before the norm.
+
+        Models that read a tower from a layer before its last run no more than they read.
+        """
+        x = self.embedding(pixels)
+        step = Step.dense(x.shape[0], 0, x.shape[1], x.device)
+        for layer in self.layers[:layers]:
+            x = layer(x, step, _PASSING)
+        return x
+
+
+class Reading(Block):
+    """States (batch, tokens, width) → what they say together, (batch, width or twice that)."""
+
+    norm: Norm | None
+    transform: Transform | None
+
+    def __init__(self, described: spec.Reading) -> None:
+        super().__init__(described)
+        self.of = described.of
+
+    def forward(self, states: Tensor, before: int) -> Tensor:
+        """Return the vector; `before` tokens stand before the patches."""
+        read = []
+        if self.of in ("summary", "both"):
+            read.append(states[:, 0])
+        if self.of in ("patches", "both"):
+            read.append(states[:, before:].mean(dim=1))
+        x = torch.cat(read, dim=-1)
+        x = x if self.norm is None else self.norm(x)
+        return x if self.transform is None else self.transform(x)
+
+
+class AttentionPooling(Block):
+    """States (batch, tokens, width) → what a learned query finds in them, (batch, width)."""
+
+    probe: Tensor
+    attention: CrossAttention
+    norm: Norm
+    feed_forward: Mlp
+
+    def forward(self, states: Tensor, before: int) -> Tensor:
+        """Return the vector; all tokens are looked at."""
+        asked = self.probe.to(states.dtype).expand(len(states), 1, -1)
+        x = self.attention(asked, Source(states), _PASSING)
+        return (x + self.feed_forward(self.norm(x)))[:, 0]
+
+
+class Sight(Block):
+    """A tower and what makes one vector of a picture."""
+
+    tower: VisionEncoder
+    summary: Reading | AttentionPooling | None
+    projection: Linear | None
+
+    def __init__(self, described: spec.Sight) -> None:
+        super().__init__(described)
+        self.before = described.tower.embedding.before
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return states (batch, tokens, width), and vectors (batch, vector) if it makes such."""
+        states = self.tower(pixels)
+        if self.summary is None:
+            return states, None
+        vector = self.summary(states, self.before)
+        return states, vector if self.projection is None else self.projection(vector)
+
+
+class TextTower(Block):
+    """Token ids (batch, length) → vectors (batch, vector)."""
+
+    embedding: Embedding
+    layers: nn.ModuleList
+    norm: Norm
+    projection: Linear
+
+    def forward(self, tokens: Tensor, ends: Tensor | None = None) -> Tensor:
+        """Return vectors of texts; `ends` (batch,) is where each has its last token.
+
+        Unsaid, all end where the rows end. What follows an end is not seen where a token sees
+        only what is before it.
+        """
+        step = Step.dense(tokens.shape[0], 0, tokens.shape[1], tokens.device)
+        x = self.embedding(tokens, step)
+        for layer in self.layers:
+            x = layer(x, step, _PASSING)
+        rows = torch.arange(len(x), device=x.device)
+        last = x[:, -1] if ends is None else x[rows, ends]
+        return self.projection(self.norm(last))
