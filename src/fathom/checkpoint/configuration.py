@@ -35,6 +35,7 @@ CODE: Mapping[str, str] = {
 # Private keys that say something about the model; all others are notes of the library that wrote.
 KEPT_PRIVATE: Mapping[str, str] = {
     "_name_or_path": "what the publisher calls it",
+    "_class_name": "what a part of a pipeline is",
     "_remove_final_layer_norm": "OPT before its sizes were equal",
 }
 LONGEST_TYPE = 100  # characters of a model_type; the longest published has 32
@@ -52,7 +53,8 @@ def read_configuration(file: Path) -> dict[str, object]:
     found = read_json(file, boundless=BOUNDLESS)
     dropped: list[str] = []
     config = _data(found, "", dropped)
-    _check_type(config.get("model_type"), file)
+    for key in ("model_type", "_class_name"):
+        _check_type(config.get(key), file)
     for key in ("dtype", "torch_dtype"):
         _check_dtype(config.get(key), file)
     if "auto_map" in found and config.get("model_type") not in known():

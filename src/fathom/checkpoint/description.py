@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fathom.checkpoint.composed import read_composed
 from fathom.checkpoint.configuration import read_configuration
 from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.headers import read_headers
@@ -105,13 +106,17 @@ def describe(path: Path, *, allow_pickle: bool = False) -> Description:
         ConfigError: for a configuration that is missing, incomplete or contradictory.
         UnknownArchitectureError: for a model without a dialect.
     """
-    contents = _contents(path, allow_pickle)
-    if contents is not None and contents.format == "gguf":
+    composed = read_composed(path, allow_pickle=allow_pickle)
+    contents = composed.contents if composed else _contents(path, allow_pickle)
+    config: Mapping[str, object]
+    if composed is not None:
+        config = composed.config
+    elif contents is not None and contents.format == "gguf":
         config = _gguf_configuration(contents)
     else:
         config = _published_configuration(path)
         contents = contents and join_scales(contents, Config(config))
-    model_type = config.get("model_type")
+    model_type = config.get("model_type") or config.get("_class_name")
     if not isinstance(model_type, str):
         raise ConfigError(f"the configuration of {path} names no 'model_type', so no dialect fits")
     dialect = find(model_type)

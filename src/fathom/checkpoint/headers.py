@@ -18,6 +18,7 @@ from fathom.errors import ModelFileError, NotFoundError
 
 __all__ = ["file_format", "read_headers", "read_json"]
 
+USUAL = ("model.safetensors", "diffusion_pytorch_model.safetensors")  # in this order
 _PART = re.compile(r".+-(?P<part>\d{5})-of-\d{5}\.(gguf|safetensors)")
 
 
@@ -78,7 +79,8 @@ def _read_file(path: Path, *, allow_pickle: bool) -> Contents:
 def _read_folder(folder: Path, *, allow_pickle: bool) -> Contents:
     indexes = sorted(folder.glob(f"*{INDEX_SUFFIX}"))
     if indexes:
-        named = [index for index in indexes if index.name == f"model{INDEX_SUFFIX}"]
+        usual = {name.replace(".safetensors", INDEX_SUFFIX) for name in USUAL}
+        named = [index for index in indexes if index.name in usual]
         return read_index(_only(named or indexes, folder))
     for pattern in ("*.safetensors", "*.gguf"):
         candidates = _candidates(folder, pattern)
@@ -96,14 +98,14 @@ def _read_folder(folder: Path, *, allow_pickle: bool) -> Contents:
 
 
 def _candidates(folder: Path, pattern: str) -> list[Path]:
-    """Files of weights, a split file by its first part; ``model.safetensors`` before others."""
+    """Files of weights, a split file by its first part; the usual name before others."""
     files = sorted(f for f in folder.glob(pattern) if not f.name.startswith("adapter_model"))
     shards = [file for file in files if file.suffix == ".safetensors" and _part(file)]
     if shards:
         detail = f"is one of several shards without their index; fetch model{INDEX_SUFFIX}"
         raise ModelFileError("E_MISMATCH", detail, file=shards[0])
     files = [file for file in files if _part(file) in (0, 1)]
-    return [file for file in files if file.name == "model.safetensors"] or files
+    return next(([file] for name in USUAL for file in files if file.name == name), files)
 
 
 def _part(file: Path) -> int:

@@ -17,7 +17,7 @@ def published_spec(config: Mapping[str, object]) -> Model:
         ConfigError: for a configuration that names no type, or is incomplete.
         UnknownArchitectureError: for a type without a dialect.
     """
-    model_type = config.get("model_type")
+    model_type = config.get("model_type") or config.get("_class_name")
     if not isinstance(model_type, str):
         raise ConfigError("the configuration names no 'model_type', so no dialect fits")
     return find(model_type).read(Config(config))

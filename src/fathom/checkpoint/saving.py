@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.checkpoint.composed import is_pipeline, parts_of, weights_stem
 from fathom.checkpoint.description import Description
 from fathom.checkpoint.index import check_inside
 from fathom.checkpoint.naming import spell
@@ -39,6 +40,7 @@ BESIDE = (
 )
 
 
+TEXTS = (".json", ".txt", ".model", ".md", ".jinja")  # of a pipeline's parts: all but weights
 SHARD_BYTES = 5_000_000_000  # of one file; the size at which the hub's own tools cut
 
 
@@ -66,7 +68,10 @@ def save(
             spelled = name.removeprefix(description.dialect.prefix) if description.bare else name
             tensors[spelled] = tensor.detach().contiguous()
     with new_folder(folder, _bytes(tensors)) as partial:
-        write_weights(partial, tensors)
+        if is_pipeline(description.folder):
+            _write_parts(description, tensors, partial)
+            return
+        write_weights(partial, tensors, stem=description.dialect.weights)
         write_text(partial / "config.json", json.dumps(_configuration(description), indent=2))
         copy_beside(description.folder, partial)
         for name, text in (beside or {}).items():
@@ -79,25 +84,49 @@ def write_weights(
     *,
     shard_bytes: int = SHARD_BYTES,
     read: Callable[[str], Tensor] | None = None,
+    stem: str = "model",
 ) -> None:
     """Write ``model.safetensors``, or shards and their index where one file would be too long.
 
-    `read` gives the numbers of one tensor at a time where `tensors` are outlines only.
+    `stem` is what the files are called instead of "model". `read` gives the numbers of one tensor
+    at a time where `tensors` are outlines only.
     """
     from fathom.checkpoint.safetensors_writer import write_safetensors
 
     shards = _shards(tensors, shard_bytes)
     if len(shards) == 1:
-        write_safetensors(folder / "model.safetensors", tensors, {"format": "pt"}, read)
+        write_safetensors(folder / f"{stem}.safetensors", tensors, {"format": "pt"}, read)
         return
     where: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
-        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        file = f"{stem}-{number:05}-of-{len(shards):05}.safetensors"
         part = {name: tensors[name] for name in names}
         write_safetensors(folder / file, part, {"format": "pt"}, read)
         where.update(dict.fromkeys(names, file))
     index = {"metadata": {"total_size": _bytes(tensors)}, "weight_map": where}
-    write_text(folder / "model.safetensors.index.json", json.dumps(index, indent=2))
+    write_text(folder / f"{stem}.safetensors.index.json", json.dumps(index, indent=2))
+
+
+def _write_parts(description: Description, tensors: Mapping[str, Tensor], target: Path) -> None:
+    """Write a pipeline: each part in its folder, its tensors without the part's name."""
+    source = description.folder
+    copy_files(source, target)
+    for part in parts_of(source):
+        (target / part.name).mkdir()
+        copy_files(part, target / part.name)
+        begin = part.name + "."
+        own = {name.removeprefix(begin): t for name, t in tensors.items() if name.startswith(begin)}
+        if own:
+            write_weights(target / part.name, own, stem=weights_stem(source, part.name))
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the plain files of a folder that hold no weights."""
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.suffix in TEXTS and not file.name.endswith(".index.json"):
+            check_inside(file, source)
+            with replacing(target / file.name) as stream:
+                stream.write(file.read_bytes())
 
 
 def copy_beside(source: Path, target: Path) -> None:

@@ -23,7 +23,8 @@ class Dialect(Generic[S]):
     """A translation: a publisher's configuration becomes a spec, their tensor names ours.
 
     `prefix` is what the names of a whole model begin with and those of its bare trunk lack.
-    `gguf_rules` come before the table that all GGUF files share (`dialects/gguf.py`).
+    `gguf_rules` come before the table that all GGUF files share (`dialects/gguf.py`). `weights`
+    is what its publisher's tools call the file of weights that they look for.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Dialect(Generic[S]):
     rules: Callable[[S], Sequence[Rule]]
     prefix: str = ""
     gguf_rules: Callable[[S], Sequence[Rule]] | None = None
+    weights: str = "model"
 
 
 # A checkpoint's ``model_type`` → the file that translates it. A family shares a file.
@@ -104,8 +106,15 @@ FAMILIES: Mapping[str, str] = {
 
 def known() -> tuple[str, ...]:
     """Return every ``model_type`` that can be opened, ours and those of installed extensions."""
-    return tuple(sorted({*FAMILIES, *_extensions()}))
+    return tuple(sorted({*FAMILIES, *COMPONENTS, *_extensions()}))
 
+}
+
+# What makes pictures has a ``_class_name`` instead: of a component, or of a pipeline of several.
+COMPONENTS: Mapping[str, str] = {
+    "AutoencoderKL": "autoencoder_kl",
+    "AutoencoderTiny": "autoencoder_tiny",
+    "taesd": "taesd",
 
 @cache
 def _extensions() -> Mapping[str, str]:
@@ -120,8 +129,9 @@ def find(model_type: str) -> Dialect[Model]:
     Raises:
         UnknownArchitectureError: naming the nearest ones.
     """
-    if model_type in FAMILIES:
-        module, attribute = f"fathom.dialects.{FAMILIES[model_type]}", "DIALECT"
+    file = FAMILIES.get(model_type) or COMPONENTS.get(model_type)
+    if file is not None:
+        module, attribute = f"fathom.dialects.{file}", "DIALECT"
     elif model_type in _extensions():
         module, _, attribute = _extensions()[model_type].partition(":")
     else:

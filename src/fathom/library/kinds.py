@@ -14,6 +14,7 @@ from fathom.spec.work import Staged
 # Spec type → "module:class" of what `open` makes of it; imported when first opened.
 STAGED: Mapping[type, str] = {
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
+    autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
 }
 
 

@@ -14,6 +14,7 @@ from fathom.spec.model import Model
 # Spec type → "module:class" of the architecture; imported when first assembled.
 ARCHITECTURES: Mapping[type, str] = {
     decoder.Decoder: "fathom.models.decoder:Decoder",
+    autoencoder.Autoencoder: "fathom.models.autoencoder:Autoencoder",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
     recursive.Recursive: "fathom.models.recursive:Recursive",

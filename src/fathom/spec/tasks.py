@@ -20,6 +20,8 @@ TASKS: Mapping[str, str] = {
     "answer": "marks where a text answers a question",
     "rerank": "puts documents in the order in which they answer a query",
     "embed": "turns a text into a vector",
+    "autoencode": "turns a picture into latents, and back",
+    "interpolate": "makes pictures between two",
     "solve": "finds the solution of a puzzle",
 }
 
