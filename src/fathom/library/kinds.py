@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
-from fathom.spec import recursive
+from fathom.spec import autoencoder, recursive
 from fathom.spec.model import Model as Spec
 from fathom.spec.work import Staged
 

@@ -8,7 +8,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from fathom.spec import decoder, encoder, encoder_decoder, recursive
+from fathom.spec import autoencoder, decoder, encoder, encoder_decoder, recursive
 from fathom.spec.model import Model
 
 # Spec type → "module:class" of the architecture; imported when first assembled.
