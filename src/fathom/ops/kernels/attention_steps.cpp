@@ -13,8 +13,7 @@ std::int64_t Heads::head_bytes() const {
 void PlaceStep::prepare_heads(const Run& run, float* first, std::int64_t count,
                               std::int64_t token, bool normed, const NormShape& norm) const {
     const Arithmetic& arithmetic = run.arithmetic;
-    const bool whole = norm.width != heads.width;  // one norm over all heads, done before
-    if (normed && !late && !whole) {
+    if (normed && !late && heads.own(norm)) {
         for (std::int64_t i = 0; i < count; ++i) {
             arithmetic.norm(norm, first + i * heads.width, first + i * heads.width);
         }
@@ -63,15 +62,16 @@ void PlaceStep::place(const Run& run, std::int64_t token, std::int64_t kv_head) 
 }
 
 void PlaceStep::run(Run& run, Team& team) const {
-    const bool whole = (query_normed && query_norm.width != heads.width) ||
-                       (key_normed && key_norm.width != heads.width);
-    if (whole) {
+    // Norms over all heads together come first.
+    const bool queries = query_normed && !heads.own(query_norm);
+    const bool keys = key_normed && !heads.own(key_norm);
+    if (queries || keys) {
         const auto [begin, end] = team.share(run.rows);
         for (std::int64_t token = begin; token < end; ++token) {
             float* row = run.row(heads.source, token);
-            float* keys = row + heads.heads * heads.width;
-            if (query_normed) run.arithmetic.norm(query_norm, row, row);
-            if (key_normed) run.arithmetic.norm(key_norm, keys, keys);
+            float* key = row + heads.heads * heads.width;
+            if (queries) run.arithmetic.norm(query_norm, row, row);
+            if (keys) run.arithmetic.norm(key_norm, key, key);
         }
         team.meet();
     }

@@ -3,7 +3,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
@@ -182,6 +184,9 @@ public:
         step.key_normed = key_norm.has_value();
         if (query_norm) step.query_norm = head_norm(*query_norm, step.heads.heads, step.heads);
         if (key_norm) step.key_norm = head_norm(*key_norm, step.heads.kv_heads, step.heads);
+        require(!late || ((!query_norm || step.heads.own(step.query_norm)) &&
+                          (!key_norm || step.heads.own(step.key_norm))),
+                "after the rotation each head is normed by itself");
         step.late = late;
         step.clip = clip;
         step.sharpened = sharpened;

@@ -102,6 +102,8 @@ struct Heads {
     StateType type;
 
     std::int64_t head_bytes() const;  // of one head in a page
+    // Whether a norm is over one head, and not over all of them.
+    bool own(const NormShape& norm) const { return norm.parts * norm.width == width; }
 };
 
 // Norms and turns queries and keys, and writes keys and values to their pages.

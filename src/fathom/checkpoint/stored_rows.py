@@ -1,0 +1,205 @@
+"""Tensors as their files store them, rearranged by naming rules without being decoded.
+
+Most rules move whole rows: they rename, cut, join, stack and regroup. Such a tensor goes from the
+file to where it is needed byte by byte, whatever its encoding. No torch is loaded for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fathom.checkpoint.contents import Contents, TensorInfo
+from fathom.checkpoint.naming import Assignment
+from fathom.dialects.rules import (
+    Join,
+    NegativeLogarithm,
+    Regroup,
+    Reshape,
+    Shift,
+    Split,
+    Stack,
+    Step,
+    Transpose,
+)
+from fathom.errors import ModelFileError, NotFoundError
+
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]
+    Bytes: TypeAlias = NDArray[np.uint8]
+    Floats: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of a parameter, in order: which rows of which tensors. All tensors have one encoding.
+
+    `rows` count through the tensors, one after the other, in units of their last axis.
+    """
+
+    tensors: tuple[TensorInfo, ...]
+    rows: NDArray[np.int64]  # in the shape of the parameter, without its last axis
+    columns: int
+
+    @property
+    def encoding(self) -> str:
+        return self.tensors[0].encoding
+
+    @property
+    def row_bytes(self) -> int:
+        return self.tensors[0].size // prod(self.tensors[0].shape[:-1])
+
+
+def stored_rows(contents: Contents, assignment: Assignment, name: str) -> StoredRows | None:
+    """Return where the rows of one parameter lie, or None where a rule reaches into rows."""
+    tensors = tuple(contents.tensors[each] for each in assignment.theirs)
+    plain = all(each.scales is None and len(each.shape) > 1 for each in tensors)
+    if not plain or len({(each.encoding, each.shape[-1]) for each in tensors}) != 1:
+        return None
+    columns = tensors[0].shape[-1]
+    numbered, first = [], 0
+    for each in tensors:
+        count = each.elements // columns
+        numbered.append(np.arange(first, first + count).reshape(*each.shape[:-1], 1))
+        first += count
+    steps = [_of_rows(step, columns) for step in assignment.steps]
+    if any(step is None for step in steps):
+        return None
+    found = rearranged([step for step in steps if step is not None], numbered)
+    rows = found[assignment.ours.index(name)]
+    return StoredRows(tensors, rows[..., 0], columns) if rows.shape[-1] == 1 else None
+
+
+def _of_rows(step: Step, columns: int) -> Step | None:
+    """Return what a step does to the numbers of rows, (…, 1), or None where it does more."""
+    match step:
+        case Stack() | Regroup():
+            return step
+        case Split(axis=axis) | Join(axis=axis):
+            return step if axis >= 0 else None  # the last axis would show: it is one wide here
+        case Reshape(theirs, ours) if theirs[-1] == ours[-1] == columns:
+            return Reshape((*theirs[:-1], 1), (*ours[:-1], 1))
+        case _:
+            return None
+
+
+def rearranged(steps: Sequence[Step], arrays: Sequence[Array]) -> list[Array]:
+    """Turn the file's arrays into ours, as `rewriting.forwards` does with tensors."""
+    found = list(arrays)
+    for step in steps:
+        found = _rearranged(step, found)
+    return found
+
+
+def _rearranged(step: Step, arrays: list[Array]) -> list[Array]:
+    match step:
+        case Stack():
+            return [np.stack(arrays)]
+        case Split(sizes, axis, groups):
+            return _cut(arrays[0], sizes, axis % arrays[0].ndim, groups)
+        case Join(_, axis):
+            return [np.concatenate(arrays, axis=axis)]
+        case Transpose():
+            return [each if each.ndim < 2 else each.swapaxes(-1, -2) for each in arrays]
+        case Regroup(view, order):
+            return [_regrouped(each, view, order) for each in arrays]
+        case Reshape(_, ours):
+            return [each.reshape(ours) for each in arrays]
+        case Shift(by):
+            return [each.astype(np.float32) + np.float32(by) for each in arrays]
+        case NegativeLogarithm():
+            return [np.log(-each.astype(np.float32)) for each in arrays]
+
+
+def _cut(array: Array, sizes: Sequence[int], axis: int, groups: int) -> list[Array]:
+    """Cut an axis into `sizes`; each of its `groups` blocks holds a part of every result."""
+    shape = array.shape
+    blocks = array.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+    ends = np.cumsum([size // groups for size in sizes])[:-1]
+    parts = np.split(blocks, ends, axis=axis + 1)
+    return [part.reshape(*shape[:axis], -1, *shape[axis + 1 :]) for part in parts]
+
+
+def _regrouped(array: Array, view: Sequence[int], order: Sequence[int]) -> Array:
+    rest = tuple(range(len(view), len(view) + array.ndim - 1))
+    seen = array.reshape(*view, *array.shape[1:])
+    return seen.transpose(*order, *rest).reshape(array.shape)
+
+
+NUMBERS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+
+
+class StoredReader:
+    """Bytes of a checkpoint's tensors, read and never mapped; threads may share a reader.
+
+    Raises:
+        NotFoundError: a file cannot be opened.
+        ModelFileError: ``E_TRUNCATED`` if a file is shorter than its header said.
+    """
+
+    def __init__(self) -> None:
+        self._descriptors: dict[Path, int] = {}
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def read(self, info: TensorInfo, begin: int, size: int) -> Bytes:
+        """Return some bytes of a tensor."""
+        data = np.empty(size, dtype=np.uint8)
+        view, done = memoryview(data), 0  # type: ignore[arg-type]
+        descriptor = self._open(info.file)
+        while done < size:
+            got = os.preadv(descriptor, [view[done:]], info.offset + begin + done)
+            if got == 0:
+                detail = "is shorter than its header promised; fetch it again"
+                raise ModelFileError("E_TRUNCATED", detail, file=info.file)
+            done += got
+        return data
+
+    def numbers(self, info: TensorInfo) -> Floats | None:
+        """Return a tensor of plain floating-point numbers as float32; None for other encodings."""
+        if info.encoding not in NUMBERS or info.scales is not None:
+            return None
+        found = self.read(info, 0, info.size).view(NUMBERS[info.encoding]).reshape(info.shape)
+        if info.encoding == "BF16":
+            return (found.astype(np.uint32) << 16).view(np.float32)
+        return found.astype(np.float32)
+
+    def rows(self, stored: StoredRows, rows: Array) -> Bytes:
+        """Return the bytes of some of the rows, one after the other."""
+        firsts = np.cumsum([0, *(prod(each.shape[:-1]) for each in stored.tensors)])
+        owners = np.searchsorted(firsts, rows, side="right") - 1
+        cuts = np.flatnonzero(np.diff(owners)) + 1
+        parts = [
+            self._rows(stored.tensors[owner[0]], part - firsts[owner[0]], stored.row_bytes)
+            for owner, part in zip(np.split(owners, cuts), np.split(rows, cuts), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _rows(self, info: TensorInfo, rows: Array, size: int) -> Bytes:
+        """Return rows of one tensor: what lies between the first and the last is read at once."""
+        low, high = int(rows.min()), int(rows.max()) + 1
+        data = self.read(info, low * size, (high - low) * size)
+        ordered = high - low == len(rows) and bool((np.diff(rows) == 1).all())
+        return data if ordered else data.reshape(-1, size)[rows - low].reshape(-1)
+
+    def _open(self, path: Path) -> int:
+        if path not in self._descriptors:
+            try:
+                self._descriptors[path] = os.open(path, os.O_RDONLY)
+            except OSError as error:
+                detail = error.strerror or error
+                raise NotFoundError(f"{path}: cannot be read ({detail})") from None
+        return self._descriptors[path]

@@ -1,0 +1,159 @@
+"""Weights in the layout of the native kernels, packed from the file without being decoded.
+
+Rows go from the file to their place a piece at a time, so that the peak is the packed weights
+and a piece for each core. What no kernel multiplies, or what a naming rule turns inside out, is
+decoded and packed as plain numbers of the width that it was stored with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fathom.checkpoint.contents import Contents
+from fathom.checkpoint.naming import Assignment
+from fathom.checkpoint.progress import QUIET, Progress
+from fathom.checkpoint.stored_rows import StoredReader, StoredRows, rearranged, stored_rows
+from fathom.errors import TensorMismatchError
+from fathom.ops.native import native
+from fathom.ops.program import Matrix
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import Parameter, parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats: TypeAlias = NDArray[np.float32]
+
+PIECE = 1 << 21  # stored bytes that one thread packs at a time
+PLAIN = {2: "BF16", 4: "F32"}  # what decoded numbers are packed as, by the bytes of their type
+
+
+class PackedWeights:
+    """The weights of a program (`ops.program.Weights`), from a checkpoint.
+
+    Use as a context manager: files are open meanwhile.
+    """
+
+    def __init__(
+        self,
+        spec: Decoder,
+        contents: Contents,
+        assignments: Sequence[Assignment],
+        *,
+        threads: int,
+        progress: Progress = QUIET,
+    ) -> None:
+        self._contents = contents
+        self._wanted = {parameter.name: parameter for parameter in parameters(spec)}
+        self._assignments = {name: each for each in assignments for name in each.ours}
+        self._reader = StoredReader()
+        self._pool = ThreadPoolExecutor(threads)
+        self._progress = progress
+        self._module: Any = native()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+        self._reader.close()
+
+    def matrix(self, matrix: Matrix) -> Any:
+        """Return a packed matrix.
+
+        Raises:
+            TensorMismatchError: when the file's has another shape than the spec says.
+        """
+        parameter = self._wanted[matrix.name]
+        stored = stored_rows(self._contents, self._assignments[matrix.name], matrix.name)
+        known = stored is not None and stored.encoding in self._module.encodings()
+        if stored is None or not known or (matrix.exact and stored.encoding != "F32"):
+            return self._from_numbers(matrix, parameter)
+        _require_shape(parameter, (*stored.rows.shape, stored.columns))
+        rows = stored.rows if matrix.expert is None else stored.rows[matrix.expert]
+        return self._from_rows(stored, rows.reshape(-1))
+
+    def vector(self, name: str) -> Floats:
+        """Return a small tensor in float32, flat.
+
+        Raises:
+            TensorMismatchError: as `matrix`.
+        """
+        assignment = self._assignments[name]
+        read = [self._reader.numbers(self._contents.tensors[each]) for each in assignment.theirs]
+        plain = [each for each in read if each is not None]
+        if len(plain) < len(read):
+            return np.ascontiguousarray(self._decoded(name).float().numpy().reshape(-1))
+        found = rearranged(assignment.steps, plain)[assignment.ours.index(name)]
+        _require_shape(self._wanted[name], found.shape)
+        return np.ascontiguousarray(found.reshape(-1), dtype=np.float32)
+
+    def _from_rows(self, stored: StoredRows, rows: NDArray[np.int64]) -> Any:
+        packed = self._module.PackedMatrix(stored.encoding, len(rows), stored.columns)
+        panel = 16
+        step = max(PIECE // stored.row_bytes // panel, 1) * panel
+
+        def pack(begin: int) -> None:
+            piece = rows[begin : begin + step]
+            packed.pack(self._reader.rows(stored, piece), begin, len(piece))
+            self._progress.advance(len(piece) * stored.row_bytes)
+
+        self._each(pack, range(0, len(rows), step))
+        return packed
+
+    def _from_numbers(self, matrix: Matrix, parameter: Parameter) -> Any:
+        """Pack a matrix that has to be decoded."""
+        import torch
+
+        tensor = self._decoded(matrix.name)
+        _require_shape(parameter, tuple(tensor.shape))
+        if matrix.expert is not None:
+            tensor = tensor[matrix.expert]
+        plain = "F32" if matrix.exact else PLAIN[self._stored_width(matrix.name)]
+        tensor = tensor.to(torch.float32 if plain == "F32" else torch.bfloat16).contiguous()
+        rows, columns = tensor.shape
+        packed = self._module.PackedMatrix(plain, rows, columns)
+        packed.pack(tensor.view(torch.uint8).numpy().reshape(-1))
+        self._progress.advance(tensor.nbytes)
+        return packed
+
+    def _stored_width(self, name: str) -> int:
+        """Return 4 for a tensor that is stored in float32, 2 for anything narrower."""
+        theirs = [self._contents.tensors[each] for each in self._assignments[name].theirs]
+        return 4 if any(each.encoding in ("F32", "F64") for each in theirs) else 2
+
+    def _decoded(self, name: str) -> Tensor:
+        """Return a parameter as the module would hold it, before any rounding of ours."""
+        from fathom.checkpoint.rewriting import forwards
+        from fathom.checkpoint.tensors import Reader
+
+        assignment = self._assignments[name]
+        with Reader(self._contents) as reader:
+            theirs = [reader.tensor(each) for each in assignment.theirs]
+            return forwards(assignment.steps, theirs)[assignment.ours.index(name)].clone()
+
+    def _each(self, work: Callable[[int], None], starts: range) -> None:
+        if len(starts) == 1:
+            work(0)
+            return
+        for _ in self._pool.map(work, starts):
+            pass
+
+
+def _require_shape(parameter: Parameter, shape: tuple[int, ...]) -> None:
+    if parameter.shape != shape:
+        raise TensorMismatchError(
+            f"the file gives '{parameter.name}' the shape {list(shape)}, but the configuration"
+            f" says {list(parameter.shape)}"
+        )
