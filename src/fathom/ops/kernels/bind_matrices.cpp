@@ -83,11 +83,15 @@ void multiply_rows(const OwnedMatrix& matrix, const Array<const float, 2>& x,
     chosen.multiply(view, activations, begin, stop, y.data(), view.rows);
 }
 
-void read_row(const OwnedMatrix& matrix, std::int64_t row, const Array<float, 1>& values) {
+void unpack_rows(const OwnedMatrix& matrix, const Array<float, 2>& values, std::int64_t first_row) {
     const PackedMatrix& view = matrix.view();
-    check(0 <= row && row < view.rows, "the row is in the matrix");
-    check(static_cast<std::int64_t>(values.size()) == view.columns, "there is room for just a row");
-    unpack_row(view, row, values.data());
+    const auto count = static_cast<std::int64_t>(values.shape(0));
+    check(static_cast<std::int64_t>(values.shape(1)) == view.columns, "rows have their width");
+    check(0 <= first_row && count <= view.rows - first_row, "the rows are in the matrix");
+    const nb::gil_scoped_release unlocked;
+    for (std::int64_t row = 0; row < count; ++row) {
+        unpack_row(view, first_row + row, values.data() + row * view.columns);
+    }
 }
 
 // The packed bytes themselves, which live as long as the matrix.
@@ -134,12 +138,18 @@ void bind_matrices(nb::module_& module) {
         .def("multiply", multiply_rows, "x"_a, "y"_a, "begin"_a = 0, "end"_a = nb::none(),
              "variant"_a = nb::none(),
              "Fill rows `begin` to `end` of y, (tokens, rows), from x, (tokens, columns).")
-        .def("unpack_row", read_row, "row"_a, "values"_a, "Read one row as float32, (columns).");
+        .def("unpack", unpack_rows, "values"_a, "first_row"_a = 0,
+             "Read rows from `first_row` on as float32, (rows, columns).");
     module.def("packed_bytes",
                [](const std::string& name, std::int64_t rows, std::int64_t columns) {
                    return packed_bytes(encoding_of(name), rows, columns);
                },
                "encoding"_a, "rows"_a, "columns"_a, "Bytes of a packed matrix.");
+    module.def("source_row_bytes",
+               [](const std::string& name, std::int64_t columns) {
+                   return source_row_bytes(encoding_of(name), columns);
+               },
+               "encoding"_a, "columns"_a, "Bytes of a row as a file stores it.");
     module.def("encodings", encodings, "The encodings that kernels multiply.");
     module.def("variants", named_variants,
                "Kernels, best first, each with what this processor lacks for them.");

@@ -8,6 +8,9 @@
 //
 //     for each block of 32 columns:   dot[r][t]   = Σ q · a          (integers, exact)
 //                                     total[r][t] += scale[r] · (dot[r][t] · activation scale[t])
+//
+// Every output is summed in the same order whatever R and T are. So a token's result has the same
+// bits alone and among others, and what was drafted can be checked in one pass.
 #pragma once
 
 #include "cpu.hpp"
@@ -105,6 +108,13 @@ inline __attribute__((always_inline)) void store_tile(const Tile& tile,
     }
 }
 
+template <class Isa, int R, int T>
+inline __attribute__((always_inline)) void clear(typename Isa::Floats (&total)[R][T]) {
+    for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) total[r][t] = Isa::zero();
+    }
+}
+
 template <class Isa, Encoding encoding, int R, int T>
 void quantised_tile(const Tile& tile) {
     constexpr Layout layout = layout_of(encoding);
@@ -113,9 +123,7 @@ void quantised_tile(const Tile& tile) {
     constexpr int zero = wide && !Isa::wide_is_unsigned ? 0 : layout.zero;
     constexpr std::int64_t bytes = block_bytes(encoding);
     typename Isa::Floats total[R][T];
-    for (int r = 0; r < R; ++r) {
-        for (int t = 0; t < T; ++t) total[r][t] = Isa::zero();
-    }
+    clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
         const std::uint8_t* block = tile.panels + index * bytes;
         const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations + index * tile.activation_step);
@@ -160,17 +168,12 @@ void quantised_tile(const Tile& tile) {
 // Plain numbers. A step is two columns of BF16, multiplied in pairs, or one of the others.
 template <class Isa, Encoding encoding, int R, int T>
 void plain_tile(const Tile& tile) {
-    constexpr bool pairs = encoding == Encoding::BF16;
-    constexpr int steps = pairs ? block_columns / 2 : block_columns;
+    constexpr ActivationKind kind =
+        encoding == Encoding::BF16 ? ActivationKind::BFloat16 : ActivationKind::Float32;
+    constexpr int steps = kind == ActivationKind::BFloat16 ? block_columns / 2 : block_columns;
     constexpr std::int64_t bytes = block_bytes(encoding);
-    constexpr int chains = R * T < 4 ? 4 : 1;  // sums that do not wait for each other
-    typename Isa::Floats total[R][T][chains];
-    for (int r = 0; r < R; ++r) {
-        for (int t = 0; t < T; ++t) {
-            for (int c = 0; c < chains; ++c) total[r][t][c] = Isa::zero();
-        }
-    }
-    constexpr std::int64_t x_bytes = activation_block_bytes(pairs ? ActivationKind::BFloat16 : ActivationKind::Float32);
+    typename Isa::Floats total[R][T];
+    clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
         const std::uint8_t* block = tile.panels + index * bytes;
         const std::uint8_t* x = tile.activations + index * tile.activation_step;
@@ -179,20 +182,13 @@ void plain_tile(const Tile& tile) {
             for (int r = 0; r < R; ++r) {
                 const std::uint8_t* weights = block + r * tile.panel_step + step * (bytes / steps);
                 for (int t = 0; t < T; ++t) {
-                    auto& sum = total[r][t][step % chains];
-                    sum = Isa::template plain<encoding>(sum, weights, x + t * x_bytes + step * 4);
+                    const std::uint8_t* value = x + t * activation_block_bytes(kind) + step * 4;
+                    total[r][t] = Isa::template plain<encoding>(total[r][t], weights, value);
                 }
             }
         }
     }
-    typename Isa::Floats result[R][T];
-    for (int r = 0; r < R; ++r) {
-        for (int t = 0; t < T; ++t) {
-            result[r][t] = total[r][t][0];
-            for (int c = 1; c < chains; ++c) result[r][t] = Isa::add(result[r][t], total[r][t][c]);
-        }
-    }
-    store_tile<Isa, R, T>(tile, result);
+    store_tile<Isa, R, T>(tile, total);
 }
 
 template <class Isa, Encoding encoding, int R, int T>
