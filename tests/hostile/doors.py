@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -116,6 +118,32 @@ def save(path: Path, scratch: Path, options: Options) -> object:
     return None
 
 
+def shortened(path: Path, scratch: Path, options: Options) -> object:
+    """Open a copy of a model, which another program then shortens, and use it."""
+    from fathom import library
+
+    copy = scratch / "copy"
+    shutil.copytree(path, copy)
+    try:
+        model = library.open(str(copy), dtype="float32", device="cpu")
+        before = model.logits([[1, 2, 3]])
+        for file in copy.glob("*.safetensors"):
+            os.truncate(file, 8)
+        if (model.logits([[1, 2, 3]]) != before).any():
+            raise RuntimeError("another answer")
+    finally:
+        shutil.rmtree(copy)
+    return None
+
+
+def vocabulary(path: Path, scratch: Path, options: Options) -> object:
+    """Build the tokenizer that GGUF metadata, here as JSON, describes, and use it."""
+    from fathom.inputs.tokenizer import Tokenizer
+
+    found = Tokenizer.from_gguf(json.loads(path.read_bytes()))
+    return found.decode(found.encode("a b"))
+
+
 def new_tensors() -> dict[str, torch.Tensor]:
     """What `save` writes over the old file."""
     import torch
@@ -134,6 +162,8 @@ DOORS: dict[str, Callable[[Path, Path, Options], object]] = {
     "adapter": adapter,
     "unpickle": unpickle,
     "save": save,
+    "shortened": shortened,
+    "vocabulary": vocabulary,
 }
 
 

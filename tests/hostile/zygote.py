@@ -48,10 +48,11 @@ def _warm(benign: Path, scratch: Path) -> int:
     (scratch / "template").write_text("{{ messages[0].content }}")
     places = {"render": scratch / "template", "document": benign / "config.json"}
     for name, door in DOORS.items():
-        if name not in ("adapter", "convert", "unpickle", "save"):
+        if name not in ("adapter", "convert", "unpickle", "save", "vocabulary"):
             door(places.get(name, benign), scratch, {})
     for name in ("adapters", "pickles", "pickle_child", "conversion"):
         importlib.import_module(f"fathom.checkpoint.{name}")
+    importlib.import_module("fathom.inputs.charsmap")
     return first_token(benign)
 
 

@@ -9,6 +9,8 @@ import pytest
 import sentencepiece
 
 from fathom.errors import TokenizerError
+from fathom.inputs.charsmap import check_charsmap
+from fathom.inputs.sentencepiece import parse_model
 from fathom.inputs.tokenizer import Tokenizer
 
 VARIANTS: dict[str, dict[str, object]] = {
@@ -132,3 +134,14 @@ def test_a_class_that_renumbers_pieces_is_refused(
         Tokenizer.from_folder(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
     assert Tokenizer.from_folder(tmp_path).encode("a cat")[-1] == 2
+
+
+@pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf"])
+def test_every_published_normalisation_is_sound(
+    rule: str, train_sentencepiece: Callable[..., bytes]
+) -> None:
+    charsmap = parse_model(train_sentencepiece(normalization_rule_name=rule)).charsmap
+    assert len(charsmap) > 100_000
+    check_charsmap(charsmap)
+    with pytest.raises(TokenizerError):
+        check_charsmap(charsmap[:4] + b"\xff" * 4 + charsmap[8:])  # the root leads elsewhere

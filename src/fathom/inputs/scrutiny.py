@@ -17,7 +17,6 @@ from typing import NoReturn
 import tokenizers
 
 from fathom.errors import TokenizerError
-from fathom.inputs.charsmap import check_charsmap
 from fathom.inputs.guard import tokenizer_errors
 
 __all__ = ["MOST_GROWTH", "check_pattern", "scrutinise"]
@@ -169,6 +168,8 @@ def _check_precompiled(part: Json) -> None:
     except ValueError:
         _refuse("E_HEADER_ENCODING", "has a normalisation that is not base 64")
     if charsmap:
+        from fathom.inputs.charsmap import check_charsmap  # imports numpy
+
         check_charsmap(charsmap)
 
 

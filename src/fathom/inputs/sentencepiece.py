@@ -17,7 +17,6 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from fathom.errors import TokenizerError
-from fathom.inputs.charsmap import check_charsmap
 from fathom.inputs.guard import tokenizer_errors
 
 MOST_CUTTING = 1 << 28  # squares of lengths of pieces: what cutting each in two costs
@@ -92,6 +91,8 @@ def _check(model: PieceModel) -> None:
         told = f"a unigram vocabulary has no piece for the unknown; {_REMEDY}"
         raise TokenizerError(told, code="E_MISMATCH")
     if model.charsmap:
+        from fathom.inputs.charsmap import check_charsmap  # imports numpy
+
         check_charsmap(model.charsmap)
 
 

@@ -6,6 +6,8 @@ import json
 import struct
 
 from fathom.checkpoint.limits import RANK, TENSOR_NAME
+from hostile.benign import write_model
+from hostile.case import Case
 from hostile.tables.rows import cases
 
 
@@ -141,3 +143,4 @@ ACCEPTED: dict[str, bytes] = {
 }
 
 CASES = cases("model.safetensors", REFUSED, ACCEPTED, twin=built({"a": ONE}, b"\0" * 4))
+CASES.append(Case("ST-44", "shortened under a running model", write_model, doors=("shortened",)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import struct
+from base64 import b64encode
+from math import inf, nan
 from pathlib import Path
 
 from fathom.inputs.scrutiny import MOST_ADDED
-from hostile.case import Build, Case
+from hostile.case import Build, Case, file_of
 
 BPE = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}
 WHOLE: dict[str, object] = {"version": "1.0", "added_tokens": [], "model": BPE}
@@ -47,6 +50,11 @@ def vocabulary(**ids: int) -> dict[str, object]:
     return WHOLE | {"model": BPE | {"vocab": {"a": 0, "b": 1, "ab": 2} | ids}}
 
 
+def precompiled(charsmap: bytes) -> dict[str, object]:
+    text = b64encode(charsmap).decode()
+    return WHOLE | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": text}}
+
+
 def growing(times: int, by: int) -> dict[str, object]:
     step = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * by}
     return WHOLE | {"normalizer": {"type": "Sequence", "normalizers": [step] * times}}
@@ -54,6 +62,43 @@ def growing(times: int, by: int) -> dict[str, object]:
 
 def added(*tokens: dict[str, object]) -> dict[str, object]:
     return WHOLE | {"added_tokens": [ADDED | token for token in tokens]}
+
+
+def _field(number: int, value: bytes | int) -> bytes:
+    """One field of a protobuf message: a varint, or bytes behind their length."""
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    most, last = divmod(value, 128)
+    return bytes([last | 128]) + _varint(most) if most else bytes([last])
+
+
+def pieces(
+    more: str = "b", score: bytes = bytes(4), charsmap: bytes = b"", kind: int = 1, unknown: int = 2
+) -> bytes:
+    """A SentencePiece model of four pieces, each with its score and type."""
+    # Four bytes are a field of fixed width; others hide behind their length.
+    scored = b"\x15" + score if len(score) == 4 else _field(2, score)
+    message = b"".join(
+        _field(1, _field(1, piece.encode()) + scored + _field(3, of_type))
+        for piece, of_type in (("<unk>", unknown), ("▁", 1), ("a", 1), (more, 1))
+    )
+    return message + _field(2, _field(3, kind)) + _field(3, _field(2, charsmap))
+
+
+def trie(texts: bytes = b"b\0", place: int = 0, base: int = 256) -> bytes:
+    """A compiled normalisation that leads from "a" to a place in the texts.
+
+    The root's children lie from unit 256 on, the value of "a" at its mirror below.
+    """
+    units = [0] * 512
+    units[0] = base << 10
+    units[256 ^ ord("a")] = 256 << 10 | 1 << 8 | ord("a")
+    units[ord("a")] = 1 << 31 | place
+    return struct.pack("<I512I", 4 * len(units), *units) + texts
 
 
 # What the file holds, its code, and the nearest sound file (None for the plainest).
@@ -96,10 +141,28 @@ REFUSED: dict[str, tuple[object, str, object]] = {
         added(*({"id": 3 + n, "content": f"<{n}>"} for n in range(100))),
     ),
 }
+REFUSED |= {
+    "TK-16 offsets beyond the texts, in JSON": (
+        precompiled(trie(place=2)),
+        "E_OFFSET",
+        precompiled(trie()),
+    ),
+    "TK-16 a normalisation that is not base 64": (
+        WHOLE | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "*"}},
+        "E_HEADER_ENCODING",
+        None,
+    ),
+    "TK-14 a model whose type is a list": (WHOLE | {"model": BPE | {"type": []}}, "E_DTYPE", None),
+}
 ACCEPTED: dict[str, object] = {
     "TK-05 padding to 10^8": WHOLE | {"padding": PADDED},
     "TK-21 placeholders without media": added({"content": "<image>"}),
 }
+
+
+def _model(folder: Path, content: bytes) -> Path:
+    (folder / "tokenizer.model").write_bytes(content)
+    return folder
 
 
 def tokenizer(content: object, beside: dict[str, object] | None = None) -> Build:
@@ -126,6 +189,7 @@ def endings(value: object) -> Build:
 
 
 DOOR = ("tokenizer",)
+SPLIT_SPACES = SPLIT | {"pattern": {"Regex": r"\s+|[^\s]+"}}
 SECONDS = 20.0  # a child is started
 CASES = [
     Case(
@@ -207,4 +271,83 @@ CASES += [
         seconds=SECONDS,
         memory=512 << 20,
     ),
+]
+
+# SentencePiece models: of the message's fields, or the twin's.
+PIECES: dict[str, tuple[bytes, str]] = {
+    "TK-16 a score of three bytes": (pieces(score=b"abc"), "E_TOKENIZER"),
+    "TK-16 a score that is no number": (pieces(score=struct.pack("<f", nan)), "E_NONFINITE"),
+    "TK-16 a piece that takes forever to cut": (pieces("a" * (1 << 15), kind=2), "E_LIMIT"),
+    "TK-16 a normalisation cut short": (pieces(charsmap=b"\1"), "E_TRUNCATED"),
+    "TK-16 a normalisation of nothing": (pieces(charsmap=bytes(4)), "E_TRUNCATED"),
+    "TK-16 offsets beyond the table": (pieces(charsmap=trie(texts=b"b\0", base=999)), "E_OFFSET"),
+    "TK-16 offsets beyond the texts": (pieces(charsmap=trie(texts=b"b\0", place=2)), "E_OFFSET"),
+    "TK-16 an offset into a character": (
+        pieces(charsmap=trie("é\0".encode(), place=1)),
+        "E_OFFSET",
+    ),
+    "TK-16 texts that are none": (pieces(charsmap=trie(b"\xff\0")), "E_HEADER_ENCODING"),
+    "TK-16 a character of a mebibyte": (pieces(charsmap=trie(b"b" * (1 << 20))), "E_LIMIT"),
+    "TK-16 without the unknown": (pieces(unknown=1), "E_MISMATCH"),
+}
+CASES += [
+    Case(
+        *name.split(" ", 1),
+        lambda folder, content=content: _model(folder, content),
+        code,
+        lambda folder: _model(folder, pieces(charsmap=trie())),
+        DOOR,
+        DOOR,
+        {"text": "a b"},
+    )
+    for name, (content, code) in PIECES.items()
+]
+
+GGML: dict[str, object] = {
+    "model": "llama",
+    "tokens": ["<unk>", "▁", "a", "b"],
+    "scores": [0.0, 0.0, -1.0, -2.0],
+    "token_type": [2, 1, 1, 1],
+    "unknown_token_id": 0,
+}
+
+
+def ggml(changed: dict[str, object]) -> Build:
+    """Build a file of the keys of a GGUF vocabulary, with changes."""
+    keys = {f"tokenizer.ggml.{key}": value for key, value in {**GGML, **changed}.items()}
+    return file_of("metadata.json", json.dumps(keys).encode())
+
+
+# Keys of a GGUF vocabulary that are not what they should be.
+KEYS: dict[str, tuple[dict[str, object], str]] = {
+    "GG-58 scores that are texts": ({"scores": ["0"] * 4}, "E_TOKENIZER"),
+    "GG-58 scores that are lists": ({"scores": [[0.0]] * 4}, "E_TOKENIZER"),
+    "GG-58 a score that is no number": ({"scores": [nan] * 4}, "E_TOKENIZER"),
+    "GG-58 types that are none": ({"token_type": [inf] * 4}, "E_TOKENIZER"),
+    "GG-58 too few scores": ({"scores": [0.0]}, "E_TOKENIZER"),
+    "GG-58 tokens that are numbers": ({"tokens": [1, 2, 3, 4]}, "E_TOKENIZER"),
+    "GG-58 a normalisation of texts": ({"precompiled_charsmap": ["a"]}, "E_TOKENIZER"),
+    "GG-58 a normalisation cut short": ({"precompiled_charsmap": [1]}, "E_TRUNCATED"),
+    "GG-58 a kind that is none": ({"model": "fancy"}, "E_TOKENIZER"),
+    "GG-58 merges that are none": ({"model": "gpt2", "merges": ["ab"]}, "E_TOKENIZER"),
+}
+CASES += [
+    Case(*name.split(" ", 1), ggml(changed), code, ggml({}), ("vocabulary",), ("vocabulary",))
+    for name, (changed, code) in KEYS.items()
+]
+CASES += [
+    Case(
+        "TK-23",
+        f"a mebibyte of {name}",
+        tokenizer(vocabulary(**{character: 3}) | {"pre_tokenizer": SPLIT_SPACES}),
+        doors=DOOR,
+        options={"text": character * (1 << 20)},
+        seconds=SECONDS,
+        memory=1 << 30,
+    )
+    for name, character in {
+        "one letter": "c",
+        "spaces": " ",
+        "one emoji": "\N{GRINNING FACE}",
+    }.items()
 ]
