@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from fathom.checkpoint.saving import write_weights
 from fathom.checkpoint.storage import new_folder, replacing
 from fathom.checkpoint.tensors import Reader
 from fathom.errors import ModelFileError, RequestError, WriteError
+from fathom.inputs import trial
 from hostile.benign import tensors, write_model
 from hostile.case import Case, Verdict
-from hostile.doors import new_tensors
+from hostile.doors import first_token, new_tensors
 from hostile.runner import Runner
 
 OLD = {"a": torch.zeros(3)}
@@ -181,6 +183,100 @@ def test_a_source_that_changes_meanwhile_is_noticed(
     with pytest.raises(ModelFileError, match="changed while it was converted"):
         convert(contents, path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_no_name_is_ever_ahead_of_its_bytes(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-10: the power fails at any step. Names may have reached the disk; of bytes and of
+    renamed entries only what was flushed has."""
+    path = _prepared(what, tmp_path)
+    disk = Disk(path)
+    monkeypatch.setattr(os, "fsync", disk.flush)
+    monkeypatch.setattr(storage, "reached", lambda _: disk.require_whole())
+    if what == "file":
+        write_safetensors(path / "model.safetensors", new_tensors(), {"version": "new"})
+    else:
+        convert(read_headers(path), path, path / "saved")
+    disk.require_whole()
+    assert disk.names[path] == {each.name for each in path.iterdir()}, "the rename is not on it"
+
+
+class Disk:
+    """What would be left after a power failure: bytes of each file as they were last flushed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: dict[Path, set[str]] = {}
+        self.bytes = {each.stat().st_ino: each.read_bytes() for each in self._visible()}
+
+    def flush(self, descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if place.is_dir():
+            self.names[place] = {each.name for each in place.iterdir()}
+        else:
+            self.bytes[place.stat().st_ino] = place.read_bytes()
+
+    def require_whole(self) -> None:
+        """Every file under its final name has all its bytes on the disk."""
+        for each in self._visible():
+            assert self.bytes.get(each.stat().st_ino) == each.read_bytes(), each
+
+    def _visible(self) -> list[Path]:
+        found = (each for each in self.folder.rglob("*") if each.is_file())
+        return [each for each in found if ".partial" not in str(each)]
+
+
+def test_a_conversion_that_was_killed_is_the_same_when_it_is_done_again(
+    runner: Runner, tmp_path: Path
+) -> None:
+    """F-13: it begins anew, over what the dead one left, and gives the same bytes."""
+    path = _prepared("folder", tmp_path)
+    convert(read_headers(path), path, tmp_path / "unbroken")
+    assert accident(runner, path, "folder", 5, "kill").ending == "signal"
+    assert list(path.glob(".saved.*.partial")) != []
+    convert(read_headers(path), path, path / "saved")
+    for each in (tmp_path / "unbroken").iterdir():
+        assert (path / "saved" / each.name).read_bytes() == each.read_bytes()
+
+
+def test_a_cache_that_cannot_be_used_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-16, F-17: what the cache remembers saves time alone; damaged or gone, it is done again."""
+    path = write_model(tmp_path / "model")
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("FATHOM_CACHE", str(cache))
+    expected = first_token(path)
+    for record in (cache / "tokenizers").iterdir():
+        record.write_bytes(b"\xff not what was written")
+    trial._sound.clear()
+    assert first_token(path) == expected
+    shutil.rmtree(cache)
+    cache.write_text("a file where the folder was")
+    trial._sound.clear()
+    assert first_token(path) == expected
+
+
+def test_names_that_a_disk_confuses_are_told_apart(tmp_path: Path) -> None:
+    """F-24: a tensor's name is never a file's, so no file system folds two into one."""
+    many = {name: torch.full((2,), number) for number, name in enumerate(("ä", "a\u0308", "Ä"))}
+    write_weights(tmp_path, many, shard_bytes=1)
+    with Reader(read_headers(tmp_path)) as reader:
+        assert all(torch.equal(reader.tensor(name), tensor) for name, tensor in many.items())
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_told_of(
+    value: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ST-40: every format allows them, and what reads them all counts them."""
+    weights = {"a": torch.tensor([value, 1.0, value]), "n": torch.arange(3)}
+    write_safetensors(tmp_path / "model.safetensors", weights)
+    convert(read_headers(tmp_path), tmp_path, tmp_path / "out")
+    told = [] if value == 1 else ["a holds 2 values that are not finite"]
+    assert [record.message for record in caplog.records] == told
 
 
 def test_many_tensors_are_cut_into_shards_that_the_reference_opens(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -55,6 +56,31 @@ def test_parts_of_a_message_are_read_alike(
     ids = encode_conversation(tokenizer, messages)
     assert ids.count(tokenizer.token_to_id("<|end|>")) == 1
     assert tokenizer.decode(ids, skip_special=False) == f"{role}a<|end|>b<|end|>"
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ("message", []),
+        ("message if message.role != 'system' else loop", ["system"]),
+        ("message if loop.last else {}", ["system", "user"]),
+    ],
+)
+def test_a_template_that_leaves_words_out_is_told_of(
+    kept: str, told: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JJ-21: nothing that was said is lost in silence, whatever it spells."""
+    source = f"{{% for message in messages %}}{{{{ ({kept}).content|trim }}}}{{% endfor %}}"
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    (tmp_path / "chat_template.jinja").write_text(source)
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    for ending in ("", "<|end|>"):
+        caplog.clear()
+        said = {"system": " be kind ", "user": f"first{ending}", "assistant": "yes"}
+        messages = [{"role": role, "content": text} for role, text in said.items()]
+        encode_conversation(tokenizer, [*messages, {"role": "user", "content": "last"}])
+        missing = [f"the chat template leaves out words of the {role}" for role in told]
+        assert [record.message for record in caplog.records] == missing
 
 
 def test_the_real_tokenizer_keeps_a_spelled_turn_as_text(smollm2: Tokenizer) -> None:

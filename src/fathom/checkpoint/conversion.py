@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.headers import read_headers
-from fathom.checkpoint.progress import QUIET, Progress, working
+from fathom.checkpoint.progress import QUIET, Progress, log, working
 from fathom.checkpoint.saving import copy_beside, write_weights
 from fathom.checkpoint.storage import new_folder, replacing
 from fathom.errors import ModelFileError
@@ -44,7 +44,7 @@ def convert(contents: Contents, folder: Path, target: Path, progress: Progress =
         working(progress, contents.size, f"converting {folder.name}"),
     ):
         tensors = {name: reader.outline(name) for name in contents.tensors}
-        write_weights(partial, tensors, read=reader.tensor)
+        write_weights(partial, tensors, read=lambda name: _counted(reader.tensor(name), name))
         progress.advance(contents.size)
         if (folder / _CONFIGURATION).is_file():
             with replacing(partial / _CONFIGURATION) as stream:
@@ -54,6 +54,16 @@ def convert(contents: Contents, folder: Path, target: Path, progress: Progress =
             detail = "was changed while it was converted; convert it again"
             raise ModelFileError("E_MISMATCH", detail, file=contents.files[0])
         _verify(partial, tensors)
+
+
+def _counted(tensor: Tensor, name: str) -> Tensor:
+    """Tell of values that are not finite, which every format allows and no model can use."""
+    if not (tensor.is_floating_point() and tensor.itemsize > 1):
+        return tensor
+    broken = tensor.numel() - int(tensor.isfinite().sum())
+    if broken:
+        log.warning("%s holds %s values that are not finite", name, f"{broken:,}")
+    return tensor
 
 
 def _stamps(contents: Contents) -> list[tuple[int, int]]:

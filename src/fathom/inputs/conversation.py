@@ -8,6 +8,7 @@ literally, with the spellings back in their places.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -22,10 +23,15 @@ __all__ = ["encode_conversation"]
 STRANGERS = frozenset({"user", "tool", "function", "ipython", "observation"})
 """Roles whose words come from outside; an operator writes the system's, the model its own."""
 
+HEARD = frozenset({"system", "user"})
+"""Roles whose every word a template must show; of others it may leave out or respell some."""
+
 _MARKS = range(0xF0000, 0xF0100)  # code points for private use, which no published template has
 _FIRST_INDEX = 0x100000  # likewise: stands for a spelling by its number
 
 Messages = Sequence[Mapping[str, object]]
+
+logger = logging.getLogger(__name__)
 
 
 def encode_conversation(
@@ -47,10 +53,10 @@ def encode_conversation(
         for text in _texts(message.get("content"))
     ]
     if pattern is None or not any(map(pattern.search, spoken)):
-        return tokenizer.encode(tokenizer.chat.render(messages, tools), add_special=False)
+        return tokenizer.encode(_rendered(tokenizer, messages, tools), add_special=False)
     mark = _mark(spoken)
     hidden = [_hidden(message, pattern, spellings, mark) for message in messages]
-    text = tokenizer.chat.render(hidden, tools)
+    text = _rendered(tokenizer, hidden, tools)
     ids: list[int] = []
     for part in re.split(f"({pattern.pattern})", text):
         whole = tokenizer.token_to_id(part) if part in spellings else None
@@ -60,6 +66,20 @@ def encode_conversation(
             literal = _shown(part, spellings, mark)
             ids += tokenizer.encode(literal, add_special=False, parse_special=False)
     return ids
+
+
+def _rendered(
+    tokenizer: Tokenizer, messages: Messages, tools: Sequence[Mapping[str, object]] | None
+) -> str:
+    """Render a conversation, and tell of a template that leaves out what was said."""
+    text = tokenizer.chat.render(messages, tools)
+    for message in messages:
+        role = message.get("role")
+        if role in HEARD and any(
+            said.strip() not in text for said in _texts(message.get("content"))
+        ):
+            logger.warning("the chat template leaves out words of the %s", role)
+    return text
 
 
 def _spellings(tokenizer: Tokenizer) -> list[str]:

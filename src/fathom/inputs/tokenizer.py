@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from fathom.inputs.pieces import TextStream, reader
 
 if TYPE_CHECKING:
     from fathom.inputs.chat import ChatTemplate
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,24 @@ class Tokenizer:
     def vocabulary(self) -> int:
         """Number of tokens, added ones included."""
         return int(self._backend.get_vocab_size(with_added_tokens=True))
+
+    def require_rows(self, rows: int) -> None:
+        """Refuse a vocabulary that has more tokens than a model has rows for.
+
+        Tokens that were added to it may lie beyond, as in many published models that never use
+        them: those are told of, and refused when a text holds one.
+
+        Raises:
+            TokenizerError: ``E_MISMATCH``.
+        """
+        own = self._backend.get_vocab_size(with_added_tokens=False)
+        if own > rows:
+            told = f"the vocabulary has {own:,} tokens and the model rows for {rows:,}"
+            remedy = "take tokenizer and weights from one place"
+            raise TokenizerError(f"{told}; {remedy}", code="E_MISMATCH")
+        if self.vocabulary > rows:
+            message = "%d tokens were added beyond the %d rows of the model: it cannot read them"
+            logger.warning(message, self.vocabulary - rows, rows)
 
     @cached_property
     def special(self) -> SpecialTokens:

@@ -63,8 +63,13 @@ def read_tokenizer(description: Description, adapter: Adapter | None = None) -> 
         return Tokenizer.from_folder(adapter.path, cache_folder() / "tokenizers")
     contents = description.contents
     if contents is not None and contents.format == "gguf":
-        return Tokenizer.from_gguf(contents.metadata)
-    return Tokenizer.from_folder(description.folder, cache_folder() / "tokenizers")
+        found = Tokenizer.from_gguf(contents.metadata)
+    else:
+        found = Tokenizer.from_folder(description.folder, cache_folder() / "tokenizers")
+    rows = getattr(description.spec, "vocabulary", None)
+    if isinstance(rows, int):
+        found.require_rows(rows)
+    return found
 
 
 def _tokenizer_facts(description: Description, adapter: Adapter | None) -> tuple[str | None, bool]:
