@@ -32,7 +32,9 @@ EXPLORE = 0.1  # of puzzles must go on for a random number of rounds before they
 class Recipe:
     """How to train. `average` is the share of the past that the kept weights keep per step.
 
-    0 keeps no average: the weights are those of the last step.
+    0 keeps no average: the weights are those of the last step. `rounded` multiplies in bfloat16,
+    as the paper's own code does, which takes half the time where a processor knows the type;
+    weights and norms stay in float32.
     """
 
     steps: int
@@ -41,6 +43,7 @@ class Recipe:
     decay: float = 0.1
     warm: int = 100  # steps in which the rate rises; then it falls as a cosine, to nothing
     average: float = 0.995
+    rounded: bool = True
     seed: int = 0
 
 
@@ -102,7 +105,8 @@ def steps(model: Recursive, source: Source, recipe: Recipe) -> Iterator[Report]:
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate * _share(step, recipe)
-        loss, right, halting = _loss(model, at_hand)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.rounded):
+            loss, right, halting = _loss(model, at_hand)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
