@@ -11,7 +11,7 @@ USER_STAMP := $(VENV)/installed-user
 DEV_STAMP  := $(VENV)/installed-dev
 NATIVE := CMakeLists.txt $(wildcard src/fathom/ops/kernels/*.?pp)
 
-.PHONY: help run test check fast format support clean
+.PHONY: help run test check fast format support sanitize clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,13 @@ format: $(DEV_STAMP)  ## rewrite the source in the one format
 
 support: $(DEV_STAMP)  ## prove every dialect again and rewrite docs/support.md
 	$(BIN)/python tests/parity/support.py
+
+sanitize: $(DEV_STAMP)  ## the tests of the native kernels, with addresses and undefined behaviour checked
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/sanitized . \
+		--config-settings cmake.define.FATHOM_SANITIZE=ON --config-settings build-dir=build/sanitize
+	FATHOM_NATIVE=$$(ls build/sanitized/fathom/ops/kernels/_native.*.so) ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+		$(BIN)/python -m pytest -q tests/ops/kernels
 
 clean:  ## forget the set-up
 	rm -rf $(VENV) build dist
