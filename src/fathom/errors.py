@@ -152,12 +152,14 @@ class CatalogError(FathomError):
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     """Return ' Did you mean a, b or c?' for the closest known names, or an empty string.
 
-    Long or many names are not compared: the cost grows with the square of a stranger's text.
+    Case does not count. Long or many names are not compared: the cost grows with the square of a
+    stranger's text.
     """
-    listed_names = list(known)
-    if len(name) > _COMPARABLE or len(listed_names) > _COMPARED:
+    spelled = {each.casefold(): each for each in reversed(list(known))}
+    if len(name) > _COMPARABLE or len(spelled) > _COMPARED:
         return ""
-    close = get_close_matches(name, listed_names, n=count, cutoff=0.5)
+    found = get_close_matches(name.casefold(), spelled, n=count, cutoff=0.5)
+    close = [spelled[each] for each in found]
     if not close:
         return ""
     listed = close[0] if len(close) == 1 else ", ".join(close[:-1]) + " or " + close[-1]

@@ -11,6 +11,7 @@ from fathom.catalog import lineage, timeline, tree
 from fathom.catalog.models import shipped
 from fathom.errors import NotFoundError
 
+SVG = "{http://www.w3.org/2000/svg}"
 FAMILIES = lineage.families()
 
 
@@ -34,12 +35,15 @@ def test_llamas_family_as_everybody_draws_it() -> None:
 
 @pytest.mark.parametrize("family", [None, *FAMILIES])
 def test_the_picture_is_xml_with_a_mark_for_each(family: str | None) -> None:
+    """And a legend, which has a mark for each kind."""
     root = ElementTree.fromstring(tree.draw("svg", family))
-    marks = root.iter("{http://www.w3.org/2000/svg}circle")
     groups = tree.groups(family)
-    assert sum(1 for _ in marks) == sum(len(group.nodes) for group in groups)
-    paths = root.iter("{http://www.w3.org/2000/svg}path")
-    assert sum(1 for _ in paths) == len({edge for group in groups for edge in group.edges})
+    assert len(root.findall(f"{SVG}circle")) == sum(len(group.nodes) for group in groups)
+    edges = {edge for group in groups for edge in group.edges}
+    assert len(root.findall(f"{SVG}path")) == len(edges)
+    legend = {mark.get("class") for mark in root.findall(f"{SVG}g/*") if mark.get("class")}
+    drawn = {mark.get("class") for part in ("circle", "path") for mark in root.findall(SVG + part)}
+    assert drawn <= legend
 
 
 @pytest.mark.parametrize("family", [None, *FAMILIES])

@@ -53,6 +53,10 @@ def test_a_spreadsheet_reads_back(tmp_path: Path) -> None:
     found = list(book["models"].iter_rows(values_only=True))
     assert found[0] == columns()
     assert len(found) - 1 == len(rows())
+    for sheet, row in zip(found[1:], rows(), strict=True):
+        for name, cell, text in zip(columns(), sheet, row, strict=True):
+            counts = name in ("parameters", "context_in") and text != "unknown"
+            assert cell == (int(text) if counts else cell) and str(cell or "").lstrip("'") == text
     assert sum(1 for _ in book["tools"].iter_rows()) - 1 == len(tools())
     book.close()
 

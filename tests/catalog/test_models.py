@@ -187,6 +187,7 @@ BROKEN = [
     ('stated = "7B"', 'stated = "big"', 8, "no number of parameters"),
     ('stated = "7B"', 'config = "absent"', 8, "sizes.toml"),
     ('stated = "7B"', 'weight = "7B"', 8, "says nothing"),
+    ('stated = "7B"', 'inputs = "text"', 8, "no list of texts"),
     ('title = "A"', "title = 3", 2, "'title' must be text"),
     ('about = "One."\n', "", 1, "'about' must be text"),
     ("variants = [{", "scores = [{", 8, "no number|no text"),

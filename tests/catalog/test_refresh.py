@@ -245,6 +245,12 @@ def test_a_broken_line_is_named_and_the_shipped_value_stands(
         assert models()["gpt-4o"].number("context_in") == 200_000
 
 
+def test_a_line_of_no_known_model_is_noted(file: Path) -> None:
+    file.write_text(GOOD.replace("gpt-4o", "gpt-4p"))
+    with pytest.warns(UserWarning, match="catalog.jsonl: the catalogue has no model 'gpt-4p'"):
+        assert "gpt-4p" not in models()
+
+
 def test_a_file_that_cannot_be_read_is_noted(file: Path) -> None:
     file.mkdir()
     with pytest.warns(UserWarning, match="cannot be read .* stands"):

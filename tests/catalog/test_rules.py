@@ -143,12 +143,16 @@ def test_a_mixture_is_smaller_than_its_name() -> None:
     )
 
 
-ENTRIES = [*tasks.tasks().values(), *constraints.constraints().values()]
+ENTRIES = [
+    *tasks.tasks().values(),
+    *constraints.constraints().values(),
+    *rules.rules().values(),
+]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_every_rule_has_evidence_a_verdict_and_known_classes(entry) -> None:
-    assert entry.reason and entry.evidence
+    assert getattr(entry, "reason", entry.title) and entry.evidence
     assert entry.verdict.state in STATES and entry.verdict.says and entry.verdict.source
     for piece in entry.evidence:
         assert piece.grade in GRADES

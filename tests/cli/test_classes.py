@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -47,9 +48,11 @@ def test_memory_beside_the_figures_of_the_notes(door) -> None:
     assert rows[3][2:6] == ["140", "GB", "140", "GB"]
 
 
-@pytest.mark.parametrize("option", ["--sizes", "--trends"])
-def test_tables_end_with_our_verdict(door, option: str) -> None:
-    assert "verdict (" in door("classes", option)[1]
+@pytest.mark.parametrize("option", ["--memory", "--sizes", "--trends"])
+def test_tables_end_with_evidence_and_our_verdict(door, option: str) -> None:
+    out = door("classes", option)[1]
+    assert re.search(r"^evidence +.*\(.*https://.*, \d{4}.*\)$", out, re.MULTILINE)
+    assert re.search(r"^verdict: (holds|aged|wrong) +.*\(\d{4}.*\)$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

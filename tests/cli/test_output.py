@@ -78,3 +78,26 @@ def test_columns() -> None:
         "longer   1",
         "b       22",
     ]
+
+
+@given(
+    st.lists(st.tuples(st.text("ab ", max_size=40), st.text("ab ", max_size=90)), min_size=1),
+    st.integers(min_value=18, max_value=120),
+)
+def test_columns_keep_to_a_width_and_lose_no_letter(
+    rows: list[tuple[str, str]], width: int
+) -> None:
+    """Two columns of eight letters and the space between them are the least that there is."""
+    lines = column_lines(rows, width=width)
+    assert max(map(len, lines)) <= width
+    letters = [letter for row in rows for cell in row for letter in cell if letter != " "]
+    assert sorted(letters) == sorted("".join(lines).replace(" ", ""))
+
+
+def test_cells_go_on_below() -> None:
+    rows = [("class", "best for"), ("LLM", "general text tasks")]
+    assert column_lines(rows, width=20) == [
+        "class  best for",
+        "LLM    general text",
+        "       tasks",
+    ]

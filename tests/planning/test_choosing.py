@@ -326,6 +326,16 @@ def test_models_take_and_give_what_the_task_does(task: str, does: str, does_not:
         assert KINDS & set(tasks()[task].outputs) <= outputs
 
 
+def test_a_size_that_takes_less_than_its_card_is_left_out() -> None:
+    """Of Gemma 3 the smallest has no eyes."""
+    seen = {task: choose(Wishes(task=task, machine=GPU)) for task in ("chat", "image-captioning")}
+    sizes = {
+        task: {one.variant for one in kept(answer) if one.model == "gemma-3"}
+        for task, answer in seen.items()
+    }
+    assert "1B" in sizes["chat"] and sizes["image-captioning"] == sizes["chat"] - {"1B"}
+
+
 def test_no_model_is_an_answer() -> None:
     decision = decide(Wishes(task="regex"))
     assert decision.best[0].model_class == "none" and "regular expression" in decision.without

@@ -126,13 +126,14 @@ def find(name: str) -> ModelClass:
     Raises:
         NotFoundError: for an unknown name.
     """
-    index = _index()
-    key = index.get(_plain(name))
+    known = classes()
+    key = _index().get(_plain(name))
     if key is None:
+        words = [*known, *(word for one in known.values() for word in (one.title, *one.words))]
         raise NotFoundError(
-            f"There is no class '{name}'.{nearest(_plain(name), index)} `fathom classes` lists all."
+            f"There is no class '{name}'.{nearest(name, words)} `fathom classes` lists all."
         )
-    return classes()[key]
+    return known[key]
 
 
 def recognised(traits: Traits) -> tuple[str, ...]:

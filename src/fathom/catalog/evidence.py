@@ -162,14 +162,15 @@ def named(what: str, name: str, known: Mapping[str, K]) -> K:
     Raises:
         NotFoundError: for an unknown name, offering the nearest.
     """
-    index = {plain(key): key for key in known}
-    for key, entry in known.items():
-        for word in (entry.title, *entry.words):
-            index.setdefault(plain(word), key)
+    spellings = [(key, key) for key in known]
+    spellings += [
+        (word, key) for key, entry in known.items() for word in (entry.title, *entry.words)
+    ]
+    index = {plain(word): key for word, key in reversed(spellings)}
     found = index.get(plain(name))
     if found is None:
         raise NotFoundError(
-            f"There is no {what} '{name}'.{nearest(plain(name), index)} "
+            f"There is no {what} '{name}'.{nearest(name, [word for word, _ in spellings])} "
             f"Known are: {', '.join(known)}."
         )
     return known[found]

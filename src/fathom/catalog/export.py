@@ -18,9 +18,13 @@ from fathom.errors import RequestError
 FORMATS = ("csv", "json", "xlsx", "markdown")
 UNKNOWN = "unknown"
 _OWN = ("name", "title", "maker", "variant", "stated", "parameters", "active_parameters", "hub")
+_NUMBERS = {"parameters", "active_parameters", *(n for n, f in FIELDS.items() if f.kind is int)}
 # Further parts of docs/landscape.md, in their order, as "module:function": each returns Markdown
 # that begins with a heading. A line here is all that a new part needs.
-SECTIONS: tuple[str, ...] = ()
+SECTIONS: tuple[str, ...] = tuple(
+    f"fathom.catalog.sections:{name}"
+    for name in ("classes", "choosing", "ruling", "trusting", "sizing")
+)
 
 
 def columns() -> tuple[str, ...]:
@@ -125,15 +129,23 @@ def write_xlsx(file: Path) -> None:
         ) from None
     book = Workbook(write_only=True)
     sheet = book.create_sheet("models")
-    for row in [columns(), *rows()]:
-        sheet.append([_harmless(cell) for cell in row])
+    sheet.freeze_panes = "B2"
+    sheet.append(columns())
+    for row in rows():
+        sheet.append([_typed(*named) for named in zip(columns(), row, strict=True)])
     second = book.create_sheet("tools")
+    second.freeze_panes = "B2"
     second.append(["name", "title", "kind", "about", "source", "date"])
     for tool in tools.tools().values():
         second.append(
             [tool.name, tool.title, tool.kind, tool.about, address(tool.source), tool.date or ""]
         )
     book.save(file)
+
+
+def _typed(column: str, cell: str) -> int | str:
+    """Return a number where the column holds numbers and this one is known."""
+    return int(cell) if column in _NUMBERS and cell != UNKNOWN else _harmless(cell)
 
 
 def as_markdown() -> str:
@@ -187,7 +199,7 @@ def _models() -> str:
                 *(UNKNOWN if context is None else f"{context:,}", model.text("licence") or UNKNOWN),
             )
         )
-    return "## Models\n\n" + _table(rows)
+    return "## Models\n\n" + as_table(rows)
 
 
 def sizes(model: Model) -> str:
@@ -238,10 +250,11 @@ def _tools() -> str:
     rows = [("name", "kind", "what it is")]
     for tool in tools.tools().values():
         rows.append((f"[{tool.title}]({address(tool.source)})", tool.kind, tool.about))
-    return "## Tools, sites, benchmarks and data sets\n\n" + _table(rows)
+    return "## Tools, sites, benchmarks and data sets\n\n" + as_table(rows)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def as_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows, the first of which is the head, as a table of Markdown."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 

@@ -8,10 +8,9 @@ from functools import cache
 from types import MappingProxyType
 
 from fathom.catalog import facts, models
-from fathom.catalog.evidence import Entry, Evidence, Verdict, plain
+from fathom.catalog.evidence import Entry, Evidence, Verdict, named
 from fathom.catalog.facts import FIELDS
 from fathom.catalog.models import GRADES, Model
-from fathom.errors import NotFoundError, nearest
 
 FILE = "guides.toml"
 FROM_CARDS = ("released", "context_in", "context_out", "licence")
@@ -77,16 +76,7 @@ def find(name: str) -> Guide:
     Raises:
         NotFoundError: for an unknown name.
     """
-    index = {plain(key): key for key in guides()}
-    for key, guide in guides().items():
-        for word in (guide.title, *guide.words):
-            index.setdefault(plain(word), key)
-    if plain(name) not in index:
-        raise NotFoundError(
-            f"There is no guide '{name}'.{nearest(plain(name), index)} "
-            f"Known are: {', '.join(guides())}."
-        )
-    return guides()[index[plain(name)]]
+    return named("guide", name, guides())
 
 
 def _carded(sides: tuple[Side, ...]) -> Iterator[tuple[str, tuple[str | None, ...]]]:

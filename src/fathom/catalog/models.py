@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +29,7 @@ class Variant:
         stated: the publisher's figure in the publisher's rounding: "70B", "8x7B".
         total, active: parameters, computed; those of one token where they differ.
         config: an entry of configs.toml.
+        inputs: kinds that it takes, where those are fewer than the card says; else empty.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Variant:
     stated_active: str | None = None
     hub: str | None = None
     config: str | None = None
+    inputs: tuple[str, ...] = ()
     total: int | None = None
     active: int | None = None
 
@@ -123,6 +126,10 @@ class Model:
         asked = [name for name in FIELDS if name not in self.facts and name not in _OPTIONAL]
         sized = any(variant.parameters for variant in self.variants)
         return (*asked, *(() if sized else ("parameters",)))
+
+    def taken(self, variant: Variant) -> tuple[str, ...]:
+        """Return the kinds of input that one size takes."""
+        return variant.inputs or self.words("inputs")
 
     @property
     def open(self) -> bool:
@@ -283,16 +290,19 @@ def _text(row: Table, key: str) -> str:
 
 
 def _variant(row: Table) -> Variant:
-    if extra := set(row) - {"name", "stated", "stated_active", "hub", "config"}:
+    if extra := set(row) - {"name", "stated", "stated_active", "hub", "config", "inputs"}:
         raise ValueError(f"has an entry with {sorted(extra)}, which says nothing")
-    words = {key: _text(row, key) for key in row}
+    words = {key: _text(row, key) for key in row if key != "inputs"}
+    inputs = row.get("inputs", [])
+    if not isinstance(inputs, list) or not all(isinstance(kind, str) for kind in inputs):
+        raise ValueError("has an entry whose 'inputs' are no list of texts")
     for key in ("stated", "stated_active"):
         figure(words.get(key))
     total: int | None = None
     active: int | None = None
     if "config" in words:
         total, active = _sizes(words["config"])
-    return Variant(**words, total=total, active=active)
+    return Variant(**words, inputs=tuple(inputs), total=total, active=active)
 
 
 def _sizes(config: str) -> tuple[int, int]:
@@ -327,6 +337,11 @@ def _others(content: object, source: str, date: str) -> dict[str, tuple[Fact, ..
 @cache
 def _merged(lines: tuple[overlay.Line, ...]) -> Mapping[str, Model]:
     found = dict(shipped())
+    for name in sorted({line.model for line in lines} - set(found)):
+        warnings.warn(
+            f"{overlay.place().name}: the catalogue has no model '{name}'; its lines say nothing",
+            stacklevel=2,
+        )
     for name, model in found.items():
         told = [line for line in lines if line.model == name]
         if told:

@@ -8,7 +8,7 @@ from functools import cache
 from types import MappingProxyType
 
 from fathom.catalog import facts
-from fathom.catalog.evidence import Choice, Entry, Verdict
+from fathom.catalog.evidence import Choice, Entry, Evidence, Verdict
 from fathom.catalog.facts import Table
 from fathom.errors import NotFoundError, nearest
 
@@ -18,12 +18,13 @@ Q4_0_BITS = 4.5  # 32 numbers of 4 bits and a scale of 16
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One table of rules, row by row, with our verdict on it."""
+    """One table of rules, row by row, what it rests on, and our verdict on it."""
 
     name: str
     title: str
     about: str
     rows: tuple[Table, ...]
+    evidence: tuple[Evidence, ...]
     verdict: Verdict
 
 
@@ -102,5 +103,6 @@ def _rule(entry: Entry) -> Rule:
         title=entry.text("title"),
         about=entry.text("about"),
         rows=tuple(entry.rows("rows")),
+        evidence=entry.evidence(),
         verdict=entry.verdict(),
     )

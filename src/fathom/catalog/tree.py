@@ -18,6 +18,7 @@ FORMATS = ("text", "dot", "svg")
 _HEIRS = ("base", "tuned_from", "merged_from")  # edges along which weights or a line are passed on
 _ROW, _YEAR, _LEFT, _TOP = 22, 150, 20, 46  # of the picture, in points
 _LABEL = 190  # room for the longest title, in points
+_KEY, _KEYS = 110, 570  # room for one entry of the legend, and for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def svg(parts: Sequence[Group]) -> str:
     """Return a picture: time runs to the right, a row for each model."""
     dates = [_date(node.model) for part in parts for node in part.nodes]
     first, last = int(min(dates)[:4]), int(max(dates)[:4])
-    width = _LEFT + (last - first + 1) * _YEAR + _LABEL
+    width = max(_LEFT + (last - first + 1) * _YEAR + _LABEL, _KEYS)
     body: list[str] = []
     places: dict[str, tuple[float, float]] = {}
     height = float(_TOP)
@@ -114,7 +115,7 @@ def svg(parts: Sequence[Group]) -> str:
     body += [_path(edge, places) for edge in _distinct(parts)]
     for part in parts:
         body += [_mark(node.model, places[node.model.name]) for node in part.nodes]
-    return "\n".join([*_head(width, height, first, last), *body, "</svg>"])
+    return "\n".join([*_head(width, height + _ROW, first, last), *body, *_legend(height), "</svg>"])
 
 
 def _group(title: str, members: Sequence[Model]) -> Group:
@@ -217,6 +218,16 @@ def _head(width: float, height: float, first: int, last: int) -> list[str]:
         lines.append(f'<line class="year" x1="{x}" x2="{x}" y1="24" y2="{height:.0f}"/>')
         lines.append(f'<text x="{x + 4}" y="18">{year}</text>')
     return lines
+
+
+def _legend(y: float) -> Iterator[str]:
+    """Say what marks and colours mean."""
+    marks = [f'<circle class="{kind}" cx="0" cy="0" r="4"/>' for kind in ("open", "closed")]
+    marks += [f'<path class="{kind}" d="M-10 0 H4"/>' for kind in _HEIRS]
+    words = ("open weights", "closed", *(lineage.KINDS[kind] for kind in _HEIRS))
+    for place, (mark, word) in enumerate(zip(marks, words, strict=True)):
+        x = _LEFT + 10 + place * _KEY
+        yield f'<g transform="translate({x} {y:.0f})">{mark}<text x="10" y="4">{word}</text></g>'
 
 
 def _date(model: Model) -> str:

@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fathom.cli.output import Facts, byte_text, column_lines, print_columns, print_facts, print_json
+from fathom.cli.output import byte_text, print_columns, print_facts, print_json
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
     from fathom.catalog.classes import ModelClass
+    from fathom.catalog.rules import Rule
 
 EXAMPLES = """\
   fathom classes
@@ -119,22 +120,22 @@ def _compared(names: Sequence[str], as_json: bool) -> int:
         print_json({"classes": entries, "rules": deciding})
         return 0
     for field, about in FIELDS.items():
-        print(about.label)
-        for line in column_lines([("", entry.name, entry.text(field)) for entry in entries]):
-            print(line)
+        if any(entry.text(field) for entry in entries):
+            print(about.label)
+            print_columns([("", entry.name, entry.text(field) or "none") for entry in entries])
     for rule in deciding:
         print(f"\n{rule.title}: {rule.about}")
         print_columns([("", str(row["class"]), str(row["need"])) for row in rule.rows])
-        print(f"verdict ({rule.verdict.state}): {rule.verdict.says}")
+        print_facts(list(_grounds(rule)))
     return 0
 
 
 def _memory(as_json: bool) -> int:
     from fathom.catalog.rules import find, memory_table
 
-    rows, verdict = memory_table(), find("memory").verdict
+    rows, rule = memory_table(), find("memory")
     if as_json:
-        print_json({"weights": rows, "verdict": verdict})
+        print_json({"weights": rows, "evidence": rule.evidence, "verdict": rule.verdict})
         return 0
     head = ("parameters", "16 bits", "noted", "4 bits", "noted", "Q4_0", "for")
     table = [
@@ -150,7 +151,8 @@ def _memory(as_json: bool) -> int:
         for row in rows
     ]
     print_columns([head, *table], right=frozenset(range(6)))
-    print(f"\nverdict ({verdict.state}): {verdict.says}")
+    print()
+    print_facts(list(_grounds(rule)))
     return 0
 
 
@@ -163,7 +165,14 @@ def _rule(name: str, as_json: bool) -> int:
         return 0
     keys = list(dict.fromkeys(key for row in rule.rows for key in row))
     print_columns([tuple(str(row.get(key, "")) for key in keys) for row in rule.rows])
-    facts: Facts = [(f"verdict ({rule.verdict.state})", rule.verdict.says)]
     print()
-    print_facts(facts)
+    print_facts(list(_grounds(rule)))
     return 0
+
+
+def _grounds(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Yield what a rule rests on, and what we make of it."""
+    for piece in rule.evidence:
+        yield "evidence", f"{piece.claim} ({piece.grade}, {_source(piece.source)}, {piece.date})"
+    verdict = rule.verdict
+    yield f"verdict: {verdict.state}", f"{verdict.says} ({verdict.date})"

@@ -1,21 +1,26 @@
 """What the reader sees: JSON for programs, aligned facts for people, numbers with their units.
 
-On a terminal facts are set with rich, which is imported only then; a pipe gets plain lines.
+On a terminal facts are set with rich, which is imported only then, and columns keep to its width; a
+pipe gets plain lines.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Facts: TypeAlias = Sequence[tuple[str, str]]
 
+_NARROWEST = 8  # letters of a column that is cut to fit
 _BYTE_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
@@ -70,22 +75,49 @@ def print_facts(facts: Facts) -> None:
 
 def print_columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> None:
     """Print rows in aligned columns; those numbered in `right` hold numbers."""
-    for line in column_lines(rows, right=right):
+    width = shutil.get_terminal_size().columns if on_terminal(sys.stdout) else None
+    for line in column_lines(rows, right=right, width=width):
         print(line)
 
 
 def column_lines(
-    rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    width: int | None = None,
 ) -> list[str]:
-    """Return rows as lines of aligned columns."""
+    """Return rows as lines of aligned columns.
+
+    With a `width` the widest columns are narrowed until a line fits, and their cells go on below.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if width is not None:
+        widths = _narrowed(widths, width)
+        rows = [line for row in rows for line in _wrapped(row, widths)]
     return [
         "  ".join(
-            f"{cell:>{width}}" if column in right else f"{cell:<{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            f"{cell:>{wide}}" if column in right else f"{cell:<{wide}}"
+            for column, (cell, wide) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
+
+
+def _narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Take a letter at a time from the widest column, until all fit or none can give more."""
+    found = list(widths)
+    while sum(found) + 2 * (len(found) - 1) > room and max(found) > _NARROWEST:
+        found[found.index(max(found))] -= 1
+    return found
+
+
+def _wrapped(row: Sequence[str], widths: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return the lines of one row."""
+    cells = [
+        textwrap.wrap(cell, wide) if len(cell) > wide else [cell]
+        for cell, wide in zip(row, widths, strict=True)
+    ]
+    return list(zip_longest(*cells, fillvalue=""))
 
 
 def byte_text(count: float) -> str:

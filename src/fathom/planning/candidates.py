@@ -75,19 +75,17 @@ def candidates(
     """
     planner = _Planner(target, stored, context)
     for model in models().values():
-        if model.open and _does(model, decision):
+        if model.open and not set(decision.classes).isdisjoint(model.words("classes")):
             for variant in model.variants:
-                if variant.parameters is not None:
+                if variant.parameters is not None and _does(model, variant, decision):
                     yield planner.candidate(model, variant, variant.parameters)
 
 
-def _does(model: Model, decision: Decision) -> bool:
-    """Whether a model is of one of the classes, and takes and gives the kinds that are asked."""
-    return (
-        not set(decision.classes).isdisjoint(model.words("classes"))
-        and KINDS & set(decision.inputs) <= set(model.words("inputs"))
-        and KINDS & set(decision.outputs) <= set(model.words("outputs"))
-    )
+def _does(model: Model, variant: Variant, decision: Decision) -> bool:
+    """Whether one size of a model takes and gives the kinds that are asked."""
+    return KINDS & set(decision.inputs) <= set(model.taken(variant)) and KINDS & set(
+        decision.outputs
+    ) <= set(model.words("outputs"))
 
 
 @dataclass

@@ -164,6 +164,7 @@ def _of_kinds(wishes: Wishes) -> Decision:
         rule="kinds of input",
         classes=(choice.model_class,),
         inputs=wishes.inputs,
+        evidence=rule.evidence,
         verdicts=(rule.verdict,),
     )
 
