@@ -1,17 +1,21 @@
 """``docs/security.md``, written by the run of the catalogue.
 
-python tests/hostile/report.py        # run every case at every door and write the document
+    python benchmarks/opening.py > opening.txt                  # alone on the machine
+    python tests/hostile/report.py --opening opening.txt        # every case at every door
+
+Without ``--opening`` the sentence that the document holds already stays.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +25,12 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
 from fathom.inputs import chat  # noqa: E402  the path is set above
-from hostile.benign import TEMPLATE  # noqa: E402
+from fathom.inputs.tokenizer import Tokenizer  # noqa: E402
+from hostile import mutations  # noqa: E402
+from hostile.benign import TEMPLATE, write_model  # noqa: E402
 from hostile.case import Case  # noqa: E402  the path is set above
+from hostile.parsers import PARSERS  # noqa: E402
+from hostile.parsers import found as inputs  # noqa: E402
 from hostile.runner import Runner  # noqa: E402
 from hostile.tables import TABLES  # noqa: E402
 from hostile.words import ELSEWHERE, OPEN, THREATS  # noqa: E402
@@ -40,22 +48,45 @@ def attempts(case: Case) -> list[tuple[Case, str]]:
     return found
 
 
-def run(folder: Path) -> dict[str, Counter[str]]:
+def run(runner: Runner, folder: Path) -> dict[str, Counter[str]]:
     """Try everything; by table, how many cases, attempts, and attempts that went as promised."""
     counts: dict[str, Counter[str]] = {}
-    with Runner(folder / "runner") as runner:
-        for name, cases in TABLES.items():
-            counts[name] = Counter(cases=len(cases))
-            tried = [pair for case in cases for pair in attempts(case)]
-            for number, (case, door) in enumerate(tried):
-                place = folder / f"{name}-{number}"
-                place.mkdir()
-                complaints = runner.complaints(case, door, place)
-                counts[name]["attempts"] += 1
-                counts[name]["passed"] += not complaints
-                if complaints:
-                    sys.stderr.write(f"{case.name}, {door}: {complaints}\n")
+    for name, cases in TABLES.items():
+        counts[name] = Counter(cases=len(cases))
+        tried = [pair for case in cases for pair in attempts(case)]
+        for number, (case, door) in enumerate(tried):
+            place = folder / f"{name}-{number}"
+            place.mkdir()
+            complaints = runner.complaints(case, door, place)
+            counts[name]["attempts"] += 1
+            counts[name]["passed"] += not complaints
+            if complaints:
+                sys.stderr.write(f"{case.name}, {door}: {complaints}\n")
     return counts
+
+
+def growths(folder: Path) -> list[str]:
+    """TK-23: processor time for a mebibyte by that for half of one, the least of five each."""
+    found = ["| a mebibyte of | time, by that of half | seconds |", "|---|---:|---:|"]
+    tokenizer = Tokenizer.from_folder(write_model(folder / "growth"))
+    for name, character in {
+        "one letter": "a",
+        "spaces": " ",
+        "one emoji": "\N{GRINNING FACE}",
+    }.items():
+        half, whole = (min(_encoding(tokenizer, character * n) for _ in range(5)) for n in SIZES)
+        found.append(f"| {name} | {whole / half:.2f} | {whole:.2f} |")
+    return found
+
+
+SIZES = (1 << 19, 1 << 20)  # characters
+REPEATED = {"one letter": "a", "spaces": " ", "one emoji": "\N{GRINNING FACE}"}
+
+
+def _encoding(tokenizer: Tokenizer, text: str) -> float:
+    begun = time.process_time()
+    tokenizer.encode(text)
+    return time.process_time() - begun
 
 
 def turn_milliseconds(turns: int = 200) -> float:
@@ -73,8 +104,20 @@ def turn_milliseconds(turns: int = 200) -> float:
     return 1000 * statistics.median(more)
 
 
-def written(counts: dict[str, Counter[str]], seconds: float) -> str:
+@dataclass(frozen=True)
+class Findings:
+    """What the document tells: cases by table, tables in its own words, and how long it took."""
+
+    counts: dict[str, Counter[str]]
+    mutations: list[str]
+    growths: list[str]
+    opening: str
+    seconds: float
+
+
+def written(findings: Findings) -> str:
     """The document."""
+    counts, seconds = findings.counts, findings.seconds
     day = datetime.now(UTC).strftime("%d %B %Y")
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     rows = [
@@ -104,6 +147,29 @@ def written(counts: dict[str, Counter[str]], seconds: float) -> str:
             "",
             f"A turn of a chat of ten messages takes {turn_milliseconds():.1f} ms more by the"
             " child than without, the median of 200 in turns.",
+            "",
+            findings.opening,
+            "",
+            "The time that a text takes grows with its length, here of the sound model's"
+            " byte-level vocabulary (TK-23):",
+            "",
+            *findings.growths,
+            "",
+            "## What the tests would notice",
+            "",
+            "Each check is taken away and its case tried again: it must then end otherwise."
+            " `python tests/hostile/mutations.py` repeats it.",
+            "",
+            *findings.mutations,
+            "",
+            "## What was fuzzed",
+            "",
+            f"{', '.join(PARSERS)}: each was fuzzed by atheris, guided by coverage, for"
+            " over a minute (`python tests/hostile/fuzz_parsers.py`), and survives what that"
+            f" found. The tests replay the {sum(len(inputs(parser)) for parser in PARSERS)} inputs"
+            " that were kept, and mutate them.",
+            "",
+            "## Where else",
             "",
             "Lines that no single file can show are tests of their own:",
             "",
@@ -143,13 +209,26 @@ def _runs(numbers: set[int]) -> str:
 
 
 def main() -> int:
+    reader = argparse.ArgumentParser(description=__doc__)
+    reader.add_argument("--opening", type=Path, help="what benchmarks/opening.py printed")
+    words = reader.parse_args()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        counts = run(Path(folder))
+    with tempfile.TemporaryDirectory() as place, Runner(Path(place) / "runner") as runner:
+        folder = Path(place)
+        counts = run(runner, folder)
+        seconds = time.perf_counter() - started
+        told = words.opening.read_text().strip() if words.opening else kept_opening()
+        findings = Findings(counts, mutations.rows(runner, folder), growths(folder), told, seconds)
     DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(written(counts, time.perf_counter() - started), encoding="utf-8")
+    DOCUMENT.write_text(written(findings), encoding="utf-8")
     failed = sum(count["attempts"] - count["passed"] for count in counts.values())
     return 1 if failed else 0
+
+
+def kept_opening() -> str:
+    """What the document says already of the cost of opening, which is measured alone."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    return next(line for line in text.splitlines() if line.startswith("Opening "))
 
 
 if __name__ == "__main__":

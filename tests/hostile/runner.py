@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,9 +21,12 @@ LONGEST = 1000  # characters of a complaint
 
 
 class Runner:
-    """A zygote in a folder of its own; used as a context manager."""
+    """A zygote in a folder of its own; used as a context manager.
 
-    def __init__(self, folder: Path) -> None:
+    `optimised` runs it as ``python -O`` does, which leaves out every ``assert``.
+    """
+
+    def __init__(self, folder: Path, *, optimised: bool = False) -> None:
         self.scratch = folder / "scratch"
         self.benign = write_model(folder / "benign")
         for name in ("scratch", "cache", "tmp"):
@@ -39,7 +42,10 @@ class Runner:
         }
         self._log = (folder / "complaints").open("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "hostile.zygote", str(self.benign), str(self.scratch)],
+            [
+                *(sys.executable, *(["-O"] if optimised else []), "-m", "hostile.zygote"),
+                *(str(self.benign), str(self.scratch)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -69,16 +75,16 @@ class Runner:
         path: Path,
         *,
         benign: bool = False,
-        without: Sequence[str] = (),
+        without: Mapping[str, object] | None = None,
     ) -> Verdict:
-        """Try `path` at a door; `without` are checks, ``module:name``, to be left out."""
+        """Try `path` at a door, without checks: ``module:name`` and what to answer instead."""
         request = {
             "door": door,
             "path": str(path),
             "options": dict(case.options),
             "seconds": case.seconds,
             "benign": benign,
-            "mutations": list(without),
+            "mutations": dict(without or {}),
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -94,13 +100,11 @@ class Runner:
             raise RuntimeError(f"the zygote died: {self._log.read()[-3000:]}")
         return line.strip()
 
-    def complaints(
-        self, case: Case, door: str, folder: Path, *, without: Sequence[str] = ()
-    ) -> list[str]:
+    def complaints(self, case: Case, door: str, folder: Path) -> list[str]:
         """Build the case, try it, and list what is not as promised; empty if all holds."""
         path = case.build(folder)
         before = listing(folder), listing(self.scratch)
-        verdict = self.attempt(case, door, path, benign=door == "open", without=without)
+        verdict = self.attempt(case, door, path, benign=door == "open")
         after = listing(folder), listing(self.scratch)
         shutil.rmtree(self.scratch / "converted", ignore_errors=True)
         found = list(faults(verdict, case, _size(folder)))

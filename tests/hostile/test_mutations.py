@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from hostile.mutations import MUTATIONS
+from hostile.mutations import BY_NAME, MUTATIONS, tried
 from hostile.runner import Runner
-from hostile.tables import CASES
-
-BY_NAME = {case.name: case for case in CASES}
+from hostile.tables import TABLES
 
 
 @pytest.mark.parametrize("check", MUTATIONS)
 def test_without_its_check_the_case_fails(check: str, runner: Runner, tmp_path: Path) -> None:
-    name, door = MUTATIONS[check]
-    for number, without in enumerate(([], [check])):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        complaints = runner.complaints(BY_NAME[name], door, folder, without=without)
-        assert bool(complaints) == bool(without), complaints
+    for removed in (False, True):
+        verdict, complaints = tried(check, runner, tmp_path / str(removed), removed=removed)
+        assert bool(complaints) == removed, (verdict, complaints)
+
+
+def test_every_format_has_a_mutation() -> None:
+    mutated = [BY_NAME[mutation.case] for mutation in MUTATIONS.values()]
+    assert [name for name, cases in TABLES.items() if not any(c in mutated for c in cases)] == []

@@ -356,6 +356,26 @@ def test_an_enormous_file_is_not_read(tmp_path: Path) -> None:
         Tokenizer.from_folder(tmp_path)
 
 
+@pytest.mark.parametrize(("rows", "told"), [(-1, None), (0, ["1 tokens"]), (1, [])])
+def test_a_model_has_a_row_for_every_token(
+    rows: int, told: list[str] | None, bytewise, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TK-19: a vocabulary beyond the rows is another model's; added tokens alone are told of."""
+    own = bytewise.get_vocab_size(with_added_tokens=False)
+    backend = tokenizers.Tokenizer.from_str(bytewise.to_str())
+    added = backend.get_vocab_size() - own
+    backend.add_tokens(["<one more>"])
+    save(backend, tmp_path)
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    if told is None:
+        with pytest.raises(TokenizerError, match="one place") as caught:
+            tokenizer.require_rows(own + rows)
+        assert caught.value.code == "E_MISMATCH"
+        return
+    tokenizer.require_rows(own + added + rows)
+    assert [record.message.partition(" were")[0] for record in caplog.records] == told
+
+
 def test_the_real_one(smollm2: Tokenizer) -> None:
     assert smollm2.vocabulary == 49_152
     assert smollm2.special.bos == 1
