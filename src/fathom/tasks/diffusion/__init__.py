@@ -1,0 +1,1 @@
+"""Pictures made from noise: schedules, steps, guidance, and what drives a pipeline."""
