@@ -103,18 +103,18 @@ FAMILIES: Mapping[str, str] = {
     "marian": "bart",
 }
 
-
-def known() -> tuple[str, ...]:
-    """Return every ``model_type`` that can be opened, ours and those of installed extensions."""
-    return tuple(sorted({*FAMILIES, *COMPONENTS, *_extensions()}))
-
-}
-
 # What makes pictures has a ``_class_name`` instead: of a component, or of a pipeline of several.
 COMPONENTS: Mapping[str, str] = {
     "AutoencoderKL": "autoencoder_kl",
     "AutoencoderTiny": "autoencoder_tiny",
     "taesd": "taesd",
+}
+
+
+def known() -> tuple[str, ...]:
+    """Return every ``model_type`` that can be opened, ours and those of installed extensions."""
+    return tuple(sorted({*FAMILIES, *COMPONENTS, *_extensions()}))
+
 
 @cache
 def _extensions() -> Mapping[str, str]:
