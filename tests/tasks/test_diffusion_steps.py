@@ -82,7 +82,7 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
         COSINE | {"lambda_min_clipped": -5.1},
         THRESHOLD,
         LATENT | {"use_karras_sigmas": True},
-        COSINE | {"use_karras_sigmas": True},
+        COSINE | {"use_karras_sigmas": True, "prediction_type": "sample"},  # noise is 20,000 there
         LATENT | {"use_exponential_sigmas": True, "final_sigmas_type": "sigma_min"},
         LATENT | {"solver_type": "heun", "steps_offset": 1},
         LATENT | {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},

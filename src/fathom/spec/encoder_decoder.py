@@ -17,7 +17,8 @@ from fathom.spec.state import StateArray
 class CrossAttention:
     """Attention from the text being written to the text that was read.
 
-    Keys and values come from the encoder's hidden states and are worked out once.
+    Keys and values come from the encoder's hidden states, of `source_width` where that is not the
+    own, and are worked out once.
     """
 
     width: int
@@ -26,14 +27,20 @@ class CrossAttention:
     scale: float | None = None  # of the scores; head_width ** -0.5 unless said
     bias: bool = False  # on all four maps
     key_bias: bool | None = None  # on the key, where that differs
+    output_bias: bool | None = None  # likewise on the output
+    source_width: int | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
         inner = self.heads * self.head_width
         key_bias = self.bias if self.key_bias is None else self.key_bias
-        into = Linear(self.width, inner, Role.INTO_HEADS, self.bias)
-        key = Linear(self.width, inner, Role.INTO_HEADS, key_bias)
-        out = Linear(inner, self.width, Role.OUT_OF_HEADS, self.bias)
-        return {"query": into, "key": key, "value": into, "output": out}
+        output_bias = self.bias if self.output_bias is None else self.output_bias
+        source = self.source_width or self.width
+        return {
+            "query": Linear(self.width, inner, Role.INTO_HEADS, self.bias),
+            "key": Linear(source, inner, Role.INTO_HEADS, key_bias),
+            "value": Linear(source, inner, Role.INTO_HEADS, self.bias),
+            "output": Linear(inner, self.width, Role.OUT_OF_HEADS, output_bias),
+        }
 
     def state(self, source: int) -> tuple[StateArray, ...]:
         """What a text of `source` tokens leaves behind once it was read."""
