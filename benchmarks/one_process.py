@@ -1,16 +1,33 @@
-"""Runs one model in a process of its own and prints what it took: bytes by stage, and seconds.
+"""Runs models, each in a process of its own, and prints what it took: bytes by stage, and seconds.
 
-Started by `benchmarks/predict.py`, once per row, because a process's peak cannot be undone.
+Started by `benchmarks/predict.py`. A process's peak cannot be undone, so every row gets a new
+one: a copy of one that has imported everything and done nothing, which is the idle process that
+growth is counted from. Reads a row's settings as a line of JSON, answers with a line of JSON.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from time import perf_counter
+
+import torch
+
+from fathom import library
+from fathom.generation import pair  # noqa: F401  # the idle process has its code
+from fathom.planning.speed import CHUNK
+from fathom.generation.source import PairState
+from fathom.generation.state import ContiguousState
+from fathom.planning.contention import turns
+from fathom.planning.memory_watch import Watch, resident, settled
+from fathom.residency import resident as _opens  # noqa: F401  # as has what opens checkpoints
+from fathom.spec.encoder import Encoder
+from fathom.spec.encoder_decoder import EncoderDecoder
 
 DECODED = 16  # tokens per round
 ROUNDS = 3
@@ -31,18 +48,8 @@ class Taken:
     waited: float | None = None  # share of time without a core
 
 
-def main(path: str, dtype: str, context: int, batch: int) -> Taken:
+def measure(path: str, dtype: str, context: int, batch: int) -> Taken:
     """Open the model at `path`, read a prompt that fills its context, and write a few tokens."""
-    import torch
-
-    from fathom import library
-    from fathom.generation import generate, pair  # the idle base has the code of both
-    from fathom.planning.contention import turns
-    from fathom.planning.memory_watch import Watch, resident, settled
-    from fathom.spec.encoder import Encoder
-    from fathom.spec.encoder_decoder import EncoderDecoder
-
-    del generate, pair
     taken = Taken(idle=settled())
 
     def stage(name: str) -> None:
@@ -67,11 +74,6 @@ def main(path: str, dtype: str, context: int, batch: int) -> Taken:
 
 def _write(model, context: int, batch: int, taken: Taken, stage: Callable[[str], None]) -> None:
     """Do as `generation.generate.Engine` does, for several rows."""
-    import torch
-
-    from fathom.generation.generate import CHUNK
-    from fathom.generation.state import ContiguousState
-
     state = ContiguousState(
         model.spec, batch=batch, capacity=context, dtype=getattr(torch, model.dtype)
     )
@@ -101,8 +103,6 @@ def _write(model, context: int, batch: int, taken: Taken, stage: Callable[[str],
 
 
 def _read(model, context: int, batch: int, taken: Taken, stage: Callable[[str], None]) -> None:
-    import torch
-
     tokens = torch.randint(0, model.spec.vocabulary, (batch, context))
     times = [_seconds(lambda: model.module(tokens)) for _ in range(ROUNDS)]
     stage("read")
@@ -112,10 +112,6 @@ def _read(model, context: int, batch: int, taken: Taken, stage: Callable[[str], 
 def _read_and_write(
     model, context: int, batch: int, taken: Taken, stage: Callable[[str], None]
 ) -> None:
-    import torch
-
-    from fathom.generation.source import PairState
-
     spec = model.spec
     state = PairState(
         spec, batch=batch, capacity=context, source=context, dtype=getattr(torch, model.dtype)
@@ -157,6 +153,26 @@ def _rates(
         taken.spread = max(taken.spread, (max(writing) - min(writing)) / median(writing))
 
 
+def main() -> None:
+    """Answer each line with what a new process took for it."""
+    for line in sys.stdin:
+        answer, told = os.pipe()
+        if not (child := os.fork()):
+            os.close(answer)
+            os.write(told, _answer(line).encode())
+            os._exit(0)
+        os.close(told)
+        with os.fdopen(answer) as said:
+            print(said.read(), flush=True)
+        os.waitpid(child, 0)
+
+
+def _answer(line: str) -> str:
+    try:
+        return json.dumps(asdict(measure(**json.loads(line))))
+    except Exception:  # of any kind: it is told to whoever asked
+        return json.dumps({"error": traceback.format_exc().strip().splitlines()[-1]})
+
+
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[1])
-    print(json.dumps(asdict(main(**asked))))
+    main()

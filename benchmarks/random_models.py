@@ -20,6 +20,7 @@ from fathom.spec.parts import parameters
 from fathom.spec.roles import EXACT, Role
 
 TABLE = Path(__file__).with_name("models.toml")
+_DIFFERENT = 1_000_003  # numbers, over and over: neither a matrix nor a row repeats
 SPREAD = 0.02  # standard deviation of weights, as most publishers begin training
 
 
@@ -47,13 +48,14 @@ def write_model(config: Mapping[str, object], folder: Path, encoding: str) -> Pa
 
 def _weights(config: Path, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     generator = torch.Generator().manual_seed(11)
-    for one in parameters(describe(config).spec):
+    some = torch.empty(_DIFFERENT).normal_(std=SPREAD, generator=generator)
+    for one in parameters(describe(config).text):
         target = torch.float32 if one.role in EXACT else dtype
         if one.role in (Role.NORM, Role.STATE_SPACE):
             yield one.name, torch.ones(one.shape, dtype=target)
         else:
-            weights = torch.empty(one.shape, dtype=target)
-            yield one.name, weights.normal_(std=SPREAD, generator=generator)
+            times = -(-one.elements // _DIFFERENT)
+            yield one.name, some.to(target).repeat(times)[: one.elements].view(one.shape)
 
 
 def _write_gguf(config: Path, path: Path, encoding: str) -> Path:

@@ -19,8 +19,8 @@ from fathom.planning.probe import DTYPES, Rates
 RATES = Rates(
     threads=2,
     memory_read=38e9,
-    matvec=dict.fromkeys(DTYPES, ((2**18, 10e9), (2**24, 22e9))),
-    matmul=dict.fromkeys(DTYPES, 200e9),
+    matvec=dict.fromkeys(DTYPES, ((512, 0.0, 10e9), (4096, 0.0, 22e9))),
+    matmul=dict.fromkeys(DTYPES, ((2, 20e9), (512, 200e9))),
     operation_seconds=1e-6,
     disk_read=None,
     measured_at="2026-01-02T03:04:05+00:00",

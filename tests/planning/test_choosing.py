@@ -84,7 +84,9 @@ def test_hardware_has_rates_where_its_maker_states_arithmetic(entry) -> None:
     stated = entry.rates.get("bfloat16") or entry.rates.get("float32")
     assert (rates is None) == (stated is None)
     if rates is not None:
-        assert rates.weights_per_second("bfloat16", 10**6) == entry.bandwidth
+        seconds = rates.product_seconds("bfloat16", 1000, 1000, 1)
+        assert seconds == pytest.approx(2e6 / entry.bandwidth)
+        assert rates.product_seconds("bfloat16", 8, 8, 1e6) == pytest.approx(128e6 / stated)
 
 
 @pytest.mark.parametrize("stored", STORED)

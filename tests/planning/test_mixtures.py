@@ -17,8 +17,8 @@ from parity.cases import deepseek, mixtral
 RATES = Rates(
     threads=2,
     memory_read=10e9,
-    matvec=dict.fromkeys(DTYPES, ((1, 10e9),)),
-    matmul=dict.fromkeys(DTYPES, 200e9),
+    matvec=dict.fromkeys(DTYPES, ((1, 0.0, 10e9),)),
+    matmul=dict.fromkeys(DTYPES, ((2, 20e9), (512, 200e9))),
     operation_seconds=0.0,
     disk_read=None,
     measured_at="2026-01-02T03:04:05+00:00",

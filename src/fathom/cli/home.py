@@ -66,12 +66,12 @@ def machine_facts(machine: Machine) -> Facts:
 def rate_facts(rates: Rates | None) -> Facts:
     """Return label and value of the measured rates."""
     if rates is None:
-        return [("measured", "not yet; the first `fathom run` takes two seconds to do it")]
+        return [("measured", "not yet; the first `fathom run` takes a few seconds to do it")]
     weights = ", ".join(
-        f"{name} {rate_text(points[-1][1] / 1e9, 'GB')}" for name, points in rates.matvec.items()
+        f"{name} {rate_text(points[-1][-1] / 1e9, 'GB')}" for name, points in rates.matvec.items()
     )
     matmul = ", ".join(
-        f"{name} {rate_text(rate / 1e9, 'GFLOP')}" for name, rate in rates.matmul.items()
+        f"{name} {rate_text(rates.fastest(name) / 1e9, 'GFLOP')}" for name in rates.matmul
     )
     return [
         ("memory read", rate_text(rates.memory_read / 1e9, "GB")),

@@ -156,7 +156,7 @@ def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None
 
 def _faster(rates: Rates, times: float) -> Rates:
     matvec = {
-        dtype: tuple((size, rate * times) for size, rate in points)
+        dtype: tuple((inputs, call, rate * times) for inputs, call, rate in points)
         for dtype, points in rates.matvec.items()
     }
     return replace(rates, matvec=matvec)

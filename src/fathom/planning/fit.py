@@ -144,6 +144,7 @@ class _Question:
             terms["weights"] = costs.weight_bytes(self.spec, stored_as(self.spec, self.quant))
         if self.device:
             terms.pop("runtime")
+            terms.pop("prepared")
             terms["accelerator context"] = DEVICE_CONTEXT
         if self.train is not None:
             tokens = self.batch * self.context

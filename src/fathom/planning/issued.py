@@ -30,6 +30,9 @@ LATENT, OWN_LATENT = 56, 5
 GATED_MLP, MLP = 14, 9
 ROUTING, EXPERT, SHARED = 27, 17, 14
 CROSS = 24
+ONCE = 70  # per pass: embedding, places of new keys, angles of rotations, last norm, scores
+# Of recurrences over a prompt: operations for each so many tokens that are taken together.
+TOGETHER: Mapping[type, tuple[int, int]] = {Mamba: (5, 1), Mamba2: (40, 64), DeltaRule: (60, 64)}
 
 
 def issued(layer: Layer | CrossLayer, context: int) -> int:
@@ -40,6 +43,14 @@ def issued(layer: Layer | CrossLayer, context: int) -> int:
     if isinstance(layer, CrossLayer):
         count += CROSS + _joined(layer.cross_residual)
     return count
+
+
+def token_by_token(layer: Layer | CrossLayer, tokens: int) -> int:
+    """Return the operations of a prompt's piece that recurrences issue one after the other."""
+    if tokens == 1 or type(layer.mixer) not in TOGETHER:
+        return 0
+    each, together = TOGETHER[type(layer.mixer)]
+    return each * -(-tokens // together)
 
 
 def _joined(residual: Residual) -> int:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fathom.planning import costs
-from fathom.planning.costs import computed_in
+from fathom.planning.executing import Execution, PyTorch
 from fathom.planning.ledger import Ledger, Pass
 from fathom.planning.probe import Rates
-from fathom.planning.speed import step_seconds, token_seconds
+from fathom.planning.speed import CHUNK, step_seconds, token_seconds
 from fathom.planning.workspace import workspace
 from fathom.spec.encoder import Encoder
 from fathom.spec.model import TextModel
 
-PREFILL_CHUNK = 512  # tokens that one pass reads of a long prompt
+PREFILL_CHUNK = CHUNK
 
 THREADS = 2  # whose buffers are counted; each more adds under a megabyte
 
@@ -115,29 +115,37 @@ class Forecast:
 
 
 def predict(
-    spec: TextModel, *, dtype: str, context: int, batch: int = 1, rates: Rates | None = None
+    spec: TextModel,
+    *,
+    dtype: str,
+    context: int,
+    batch: int = 1,
+    rates: Rates | None = None,
+    way: Execution | None = None,
 ) -> Prediction:
     """Predict memory, and with `rates` speed, of running a spec.
 
     `context` is in tokens per sequence; writing is as fast as in its middle, the mean of a
     sequence that grows from nothing, and reading is of a prompt that fills half of it. Rates
-    count the tokens of all rows of the batch.
+    count the tokens of all rows of the batch. `way` is how products are run, PyTorch's unless said.
     """
+    way = way or PyTorch(dtype, rates)
     held = workspace_account(spec, dtype, context, batch)
     terms = {
-        "weights": costs.weight_bytes(spec, computed_in(dtype)),
+        "weights": costs.weight_bytes(spec, way.storage()),
         "state": batch * costs.state_bytes(spec, dtype, context),
         "workspace": held.peak,
+        "prepared": way.kept_bytes(spec),
         "runtime": runtime_bytes(rates),
     }
     found = Prediction(dtype, context, batch, terms, workspace_at=held.moment)
     if rates is None:
         return found
-    reading = 1 / sum(token_seconds(spec, dtype, context, rates).values())
+    reading = 1 / sum(token_seconds(spec, dtype, context, rates, batch, way).values())
     found = replace(found, prefill_tokens_per_second=reading)
     if isinstance(spec, Encoder):  # it reads and does not write
         return found
-    seconds = step_seconds(spec, dtype, context // 2, batch, rates)
+    seconds = step_seconds(spec, dtype, context // 2, batch, rates, way)
     return replace(
         found,
         decode_tokens_per_second=batch / sum(seconds.values()),

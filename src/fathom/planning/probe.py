@@ -1,9 +1,10 @@
-"""How fast this machine is, measured in about two seconds and remembered.
+"""How fast this machine is, measured once in a process of its own and remembered.
 
 A prediction is only as good as the rates it divides by, so these are the rates of the calls
-that run the model: a decoding step on a processor is bounded by how fast torch reads weights in
-matrix-vector products, which can be half of what the memory delivers and differs by type and by
-size of matrix. Each figure is the best of several passes: what the machine does undisturbed.
+that run the model (`generation.probing` takes them): a decoding step on a processor is bounded by
+how fast torch reads weights in matrix-vector products, which can be half of what the memory
+delivers and differs by type and by shape of matrix. Each figure is the median of several passes:
+what a model will see. Where other work is in the way, it is measured again.
 """
 
 from __future__ import annotations
@@ -11,76 +12,101 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from itertools import pairwise
 from math import log2
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fathom.checkpoint.storage import cache_folder, write_text
-from fathom.planning.idle import measure_idle
+from fathom.planning.contention import BUSY
+from fathom.planning.costs import BYTES
 from fathom.planning.machine import Machine, this_machine
 
-if TYPE_CHECKING:
-    import torch
-
-EDITION = 3  # counts up when what is measured changes, so that older files are not used
+EDITION = 4  # counts up when what is measured changes, so that older files are not used
 DTYPES = ("float32", "bfloat16", "float16")
-MATRIX_SIDES = (512, 1024, 2048, 4096)  # square weights, from a small model's to a large one's
-_PREFILL = (256, 2048, 2048)  # tokens, inputs, outputs of the matrix product
+TRIES = 3
+PATIENCE = 120.0  # seconds that measuring may take; it needs about six
+_PROBING = ("-m", "fathom.generation.probing")
+_BY_TYPE = ("matvec", "matmul", "attention", "attention_step", "moved")
 _DISK_BYTES = 32 * 2**20
-_BUDGET = 0.06  # seconds of passes per figure, at least one
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Measured speeds with `threads` threads. Bytes and floating-point operations per second.
 
-    `matvec` maps dtype → ((elements of the weight matrix, bytes of weights per second), …) for
-    one row times a matrix that no cache holds; use `weights_per_second` to read it.
-    `disk_read` is from the cache folder's disk past the page cache, ``None`` where the system
-    cannot tell the two apart. `operation_seconds` is the cost of calling any operation at all.
+    `matvec` maps dtype → ((inputs, seconds of a call, bytes of weights per second), …) for one
+    row times a matrix that no cache holds, `matmul` dtype → ((rows, FLOP/s), …) for many rows;
+    use `product_seconds` to read both. `attention` is that of the fused kernel for many queries,
+    `attention_step` for one; `moved` is bytes per second that all other operations of a layer read
+    and write. `operation_seconds` is the
+    cost of calling any operation from a model's code. `disk_read` is from the cache folder's
+    disk past the page cache, ``None`` where the system cannot tell the two apart.
     """
 
     threads: int
     memory_read: float  # bytes/s, a plain sum over a buffer beyond every cache
-    matvec: Mapping[str, tuple[tuple[int, float], ...]]
-    matmul: Mapping[str, float]  # dtype → FLOP/s, 256 rows times a 2,048 × 2,048 matrix
-    operation_seconds: float
-    disk_read: float | None
-    measured_at: str  # ISO 8601, UTC
-    seconds: float  # that measuring took
+    matvec: Mapping[str, tuple[tuple[int, float, float], ...]]
+    matmul: Mapping[str, tuple[tuple[float, float], ...]]
+    attention: Mapping[str, float] = field(default_factory=dict)  # absent: as `matmul`
+    attention_step: Mapping[str, float] = field(default_factory=dict)  # absent: by reading alone
+    moved: Mapping[str, float] = field(default_factory=dict)  # absent: as `memory_read`
+    operation_seconds: float = 0.0
+    disk_read: float | None = None
+    measured_at: str = ""  # ISO 8601, UTC
+    seconds: float = 0.0  # that measuring took
     idle_bytes: int | None = None  # a process with torch and this library, and no model
     code_bytes: int | None = None  # what kernels add to it when they are first used
+    prepared_bytes: int | None = None  # of the code made for one shape of a bfloat16 product
+    waited: float | None = None  # share of the time that other work kept measuring from a core
 
-    def weights_per_second(self, dtype: str, elements: int) -> float:
-        """Return bytes/s at which one row times a weight of that many elements is computed.
+    def product_seconds(self, dtype: str, inputs: int, outputs: int, rows: float) -> float:
+        """Return the time of (rows, inputs) times a matrix (outputs, inputs).
 
-        Between the measured sizes the rate is interpolated over log2(elements); beyond them
-        the nearest one holds.
+        One row is bound by reading the matrix, many by arithmetic; between the numbers of rows
+        that were measured, the rate is interpolated over both logarithms.
         """
+        size = inputs * outputs
+        alone = self._row_seconds(dtype, inputs, outputs)
+        points = ((1, 2 * size / alone), *self.matmul[dtype])
+        return 2 * rows * size / _between(points, rows)
+
+    def _row_seconds(self, dtype: str, inputs: int, outputs: int) -> float:
         points = self.matvec[dtype]
-        if elements <= points[0][0]:
-            return points[0][1]
-        for (small, slow), (large, fast) in pairwise(points):
-            if elements <= large:
-                share = log2(elements / small) / log2(large / small)
-                return slow + share * (fast - slow)
-        return points[-1][1]
+        rate = _between([(side, rate) for side, _, rate in points], inputs)
+        call = min(points, key=lambda point: abs(log2(point[0] / inputs)))[1]
+        return call + inputs * outputs * BYTES[dtype] / rate
+
+    def fastest(self, dtype: str) -> float:
+        """Return the FLOP/s of products with as many rows as were measured."""
+        return self.matmul[dtype][-1][1]
 
 
-def measured_rates(refresh: bool = False) -> Rates:
+def _between(points: Sequence[tuple[float, float]], place: float) -> float:
+    """Return the value at a place, straight in both logarithms; the nearest beyond the ends."""
+    if place <= points[0][0]:
+        return points[0][1]
+    for (left, low), (right, high) in pairwise(points):
+        if place <= right:
+            share = log2(place / left) / log2(right / left)
+            return float(low * (high / low) ** share)
+    return points[-1][1]
+
+
+def measured_rates(refresh: bool = False) -> Rates | None:
     """Return this machine's rates, from the cache or, the first time, by measuring for seconds.
 
     Processes that ask at once wait for one to measure. A cache file that cannot be understood
-    is set aside and measured anew, and one that cannot be written is done without; both warn.
+    is set aside and measured anew, and one that cannot be written is done without; both warn,
+    and so does a machine that starts no process to measure in: then there are no rates.
     """
     machine = this_machine()
     path = rates_file(machine)
@@ -89,9 +115,10 @@ def measured_rates(refresh: bool = False) -> Rates:
     with _alone(path):
         if not refresh and (rates := _read(path)):  # another process has just measured
             return rates
-        rates = measure(machine)
-        _write(path, rates)
-    return rates
+        found = measure(machine)
+        if found is not None:
+            _write(path, found)
+    return found
 
 
 def cached_rates() -> Rates | None:
@@ -114,99 +141,44 @@ def rates_file(machine: Machine) -> Path:
     return cache_folder() / "rates" / f"{digest}.json"
 
 
-def measure(machine: Machine) -> Rates:
-    """Measure now, with the threads that a model would run with."""
-    import torch
+def measure(machine: Machine) -> Rates | None:
+    """Measure now, in a process of its own, with the threads that a model would run with.
 
-    started = time.perf_counter()
-    before, threads = torch.get_num_threads(), usable_threads(machine)
-    torch.set_num_threads(threads)
-    try:
-        idle = measure_idle(threads)
-        with torch.inference_mode():
-            buffer = _buffer(machine)
-            return Rates(
-                threads=threads,
-                memory_read=_rate(buffer.nbytes, buffer.view(torch.float32).sum),
-                matvec={name: _matvec(buffer.view(getattr(torch, name))) for name in DTYPES},
-                matmul={name: _matmul(getattr(torch, name)) for name in DTYPES},
-                operation_seconds=_operation_seconds(),
-                disk_read=disk_read_rate(cache_folder()),
-                measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                seconds=round(time.perf_counter() - started, 3),
-                idle_bytes=None if idle is None else idle.process,
-                code_bytes=None if idle is None else idle.code,
-            )
-    finally:
-        torch.set_num_threads(before)
-
-
-def _buffer(machine: Machine) -> torch.Tensor:
-    """Return bytes beyond every cache, each page written: an unwritten page is not memory yet.
-
-    The byte 0x3C makes an ordinary number in every type, where zeros or denormals might be fast
-    or slow for reasons of their own.
+    While other work is in the way, a second and a third time; the least disturbed one counts.
     """
-    import torch
-
-    wanted = max(256 * 2**20, 4 * (machine.last_level_cache or 0))
-    room = machine.memory_available // 8
-    largest = 4 * max(MATRIX_SIDES) ** 2  # one float32 matrix; sizes stay a multiple of it
-    count = max(1, min(wanted, room) // largest)
-    return torch.full((count * largest,), 0x3C, dtype=torch.uint8)
-
-
-def _matvec(weights: torch.Tensor) -> tuple[tuple[int, float], ...]:
-    """Time one row (1, side) times each (side, side) matrix of the buffer, size by size."""
-    import torch
-    from torch.nn.functional import linear
-
-    def pass_over(row: torch.Tensor, matrices: Sequence[torch.Tensor]) -> None:
-        for matrix in matrices:
-            linear(row, matrix)
-
-    points = []
-    for side in MATRIX_SIDES:
-        matrices = weights.view(-1, side, side).unbind()
-        row = torch.ones(1, side, dtype=weights.dtype)
-        rate = _rate(weights.nbytes, partial(pass_over, row, matrices))
-        points.append((side * side, rate))
-    return tuple(points)
+    started = time.perf_counter()
+    tried: list[Rates] = []
+    try:
+        while len(tried) < TRIES and (not tried or (tried[-1].waited or 0.0) > BUSY):
+            tried.append(_measure(machine))
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError) as error:
+        warnings.warn(f"this machine's speed is not known: {_told(error)}", stacklevel=3)
+        return None
+    return replace(
+        min(tried, key=lambda one: one.waited or 0.0),
+        disk_read=disk_read_rate(cache_folder()),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - started, 3),
+    )
 
 
-def _matmul(dtype: torch.dtype) -> float:
-    import torch
-    from torch.nn.functional import linear
-
-    tokens, inputs, outputs = _PREFILL
-    rows, matrix = torch.ones(tokens, inputs, dtype=dtype), torch.ones(outputs, inputs, dtype=dtype)
-    return _rate(2 * tokens * inputs * outputs, lambda: linear(rows, matrix))
+def _measure(machine: Machine) -> Rates:
+    asked = {"threads": usable_threads(machine), "room": _room(machine)}
+    command = [sys.executable, *_PROBING, json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    return _rates_from(json.loads(done.stdout))
 
 
-def _operation_seconds() -> float:
-    """Time an addition of eight numbers: nothing but the call."""
-    import torch
-
-    numbers, calls = torch.ones(8), 1000
-
-    def call() -> None:
-        for _ in range(calls):
-            numbers + numbers
-
-    return 1 / _rate(calls, call)
+def _room(machine: Machine) -> int:
+    """Return the bytes of a buffer beyond every cache, and within an eighth of what is free."""
+    wanted = max(128 * 2**20, 4 * (machine.last_level_cache or 0))
+    return min(wanted, machine.memory_available // 8)
 
 
-def _rate(amount: float, work: Callable[[], object]) -> float:
-    """Return amount per second of the fastest pass, after one to warm up."""
-    work()
-    fastest, started = float("inf"), time.perf_counter()
-    while True:
-        before = time.perf_counter()
-        work()
-        after = time.perf_counter()
-        fastest = min(fastest, after - before)
-        if after - started > _BUDGET:
-            return amount / fastest
+def _told(error: Exception) -> str:
+    """Return the last thing that the measuring process said, or what went wrong instead."""
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+    return (said or "").strip().rpartition("\n")[2] or f"{type(error).__name__}: {error}"
 
 
 def disk_read_rate(folder: Path) -> float | None:
@@ -263,30 +235,47 @@ def _read(path: Path) -> Rates | None:
 def _rates_from(kept: dict[str, object]) -> Rates:
     """Rebuild rates from JSON. Raises ValueError, TypeError or KeyError where a part is amiss."""
     rates = Rates(**kept)  # type: ignore[arg-type]  # checked below, part by part
-    matvec = {
-        name: tuple((int(elements), _positive(rate)) for elements, rate in points)
-        for name, points in rates.matvec.items()
-    }
-    matmul = {name: _positive(rate) for name, rate in rates.matmul.items()}
-    if set(matvec) != set(DTYPES) or set(matmul) != set(DTYPES) or not all(matvec.values()):
+    by_type = {name: getattr(rates, name) for name in _BY_TYPE}
+    if any(set(found) != set(DTYPES) or not all(found.values()) for found in by_type.values()):
         raise ValueError("dtypes are missing")
     if not isinstance(rates.threads, int) or not isinstance(rates.measured_at, str):
         raise ValueError("threads or date are missing")
     return replace(
         rates,
-        matvec=matvec,
-        matmul=matmul,
+        matvec={
+            name: tuple(
+                (int(side), _positive(call, least=0.0), _positive(rate))
+                for side, call, rate in points
+            )
+            for name, points in rates.matvec.items()
+        },
+        matmul={
+            name: tuple((int(rows), _positive(rate)) for rows, rate in points)
+            for name, points in rates.matmul.items()
+        },
+        attention={name: _positive(rate) for name, rate in rates.attention.items()},
+        attention_step={name: _positive(rate) for name, rate in rates.attention_step.items()},
+        moved={name: _positive(rate) for name, rate in rates.moved.items()},
         memory_read=_positive(rates.memory_read),
         operation_seconds=_positive(rates.operation_seconds),
-        seconds=_positive(rates.seconds),
+        seconds=_positive(rates.seconds, least=0.0),
         disk_read=None if rates.disk_read is None else _positive(rates.disk_read),
-        idle_bytes=None if rates.idle_bytes is None else int(_positive(rates.idle_bytes)),
-        code_bytes=None if rates.code_bytes is None else int(_positive(rates.code_bytes)),
+        idle_bytes=_count(rates.idle_bytes),
+        code_bytes=_count(rates.code_bytes),
+        prepared_bytes=_count(rates.prepared_bytes),
+        waited=None if rates.waited is None else _positive(rates.waited, least=0.0),
     )
 
 
-def _positive(rate: object) -> float:
-    if not isinstance(rate, int | float) or not 0 < rate < float("inf"):
+def _count(found: object) -> int | None:
+    return None if found is None else int(_positive(found, least=0.0))
+
+
+def _positive(rate: object, least: float | None = None) -> float:
+    """Return a number above 0, or from `least` on."""
+    if not isinstance(rate, int | float) or not rate < float("inf"):
+        raise ValueError(f"{rate!r} is no rate")
+    if not (rate > 0 if least is None else rate >= least):
         raise ValueError(f"{rate!r} is no rate")
     return float(rate)
 

@@ -1,65 +1,87 @@
-"""Seconds of reading and writing, term by term, from a spec and a machine's measured rates."""
+"""How long a model takes on a machine whose rates were measured, by what the time is spent on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from fathom.planning import costs
-from fathom.planning.costs import BYTES
-from fathom.planning.issued import EXPERT, issued
+from fathom.planning.costs import BYTES, EXACT_BYTES
+from fathom.planning.executing import Execution, PyTorch
+from fathom.planning.issued import EXPERT, ONCE, issued, token_by_token
 from fathom.planning.probe import Rates
-from fathom.spec.decoder import Decoder, Layer
+from fathom.planning.traffic import traffic
+from fathom.spec.attention import Attention
+from fathom.spec.decoder import Decoder, Layer, Mixer
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import CrossLayer, EncoderDecoder
 from fathom.spec.experts import Experts
+from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.model import TextModel
 from fathom.spec.parts import Linear, Part, children
 
 WEIGHTS, STATE, CALLS = "reading the weights", "reading the state", "calling the operations"
-MAPS, SCORES = "maps", "scores"
+MAPS, SCORES, NUMBERS = "maps", "scores", "norms, activations and sums"
+CHUNK = 512  # tokens of each row that one pass reads of a long prompt
+PLAIN_SCORES = 12  # float32 numbers read and written per score where no fused kernel serves
 
 
 def step_seconds(
-    spec: Decoder | EncoderDecoder, dtype: str, context: int, batch: int, rates: Rates
+    spec: Decoder | EncoderDecoder,
+    dtype: str,
+    context: int,
+    batch: int,
+    rates: Rates,
+    way: Execution | None = None,
 ) -> Mapping[str, float]:
     """Return the seconds that one more token of each row takes, by what they are spent on.
 
-    Every matrix is read once for all rows, at the rate of its size, of experts those that any
-    row chose; but never faster than its arithmetic is done. The keys and values of each row's
-    `context` are read, and every operation costs its call.
+    Every matrix is read once for all rows, of experts those that any row chose; but never faster
+    than its arithmetic is done. The keys and values of each row's `context` are read, and every
+    operation costs its call. `way` is how products are run, PyTorch's unless said.
     """
-    writing = (spec.decoder, spec.output) if isinstance(spec, EncoderDecoder) else spec
+    writing = (spec.decoder, spec.output) if isinstance(spec, EncoderDecoder) else (spec,)
     layers = spec.decoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
-    weights = sum(
-        times
-        * size
-        * max(
-            BYTES[dtype] / rates.weights_per_second(dtype, size),
-            2 * rows / rates.matmul[dtype] if rows > 1 else 0.0,
-        )
-        for size, times, rows in _matrices(writing, batch)
-    )
-    kept = batch * costs.state_bytes(spec, dtype, context)
-    calls = sum(issued(layer, context) + _more_experts(layer, batch) for layer in layers)
+    products = _seconds(writing, batch, way or PyTorch(dtype, rates))
+    calls = ONCE + sum(issued(layer, context) + _more_experts(layer, batch) for layer in layers)
     return {
-        WEIGHTS: weights,
-        STATE: kept / rates.memory_read,
+        WEIGHTS: products,
+        STATE: batch * sum(_state_seconds(layer, context, dtype, rates) for layer in layers),
         CALLS: calls * rates.operation_seconds,
     }
 
 
-def token_seconds(spec: TextModel, dtype: str, context: int, rates: Rates) -> Mapping[str, float]:
-    """Return the seconds per token of reading a prompt that fills half of the context.
+def token_seconds(
+    spec: TextModel,
+    dtype: str,
+    context: int,
+    rates: Rates,
+    batch: int = 1,
+    way: Execution | None = None,
+) -> Mapping[str, float]:
+    """Return the seconds per token of reading prompts that fill half of the context.
 
-    Of a model that writes after it has read, only the half that reads takes part.
+    Read piece by piece, of `batch` rows together; a text that is read in both directions is read
+    whole, and fills all of it. Of a model that writes after it has read, only the half that
+    reads takes part.
     """
-    layers = spec.encoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
     whole = isinstance(spec, Encoder | EncoderDecoder)  # every token sees all others
-    seen = context if whole else context // 4  # of half a context, half on average
-    rate = rates.matmul[dtype]
+    layers = spec.encoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
+    prompt = context if whole else max(1, context // 2)
+    piece = prompt if whole else min(prompt, CHUNK)
+    tokens, seen = batch * piece, prompt if whole else max(1, prompt // 2)
+    parts: tuple[Part, ...] = (spec,) if isinstance(spec, Encoder) else layers
+    calls = ONCE + sum(
+        issued(layer, seen) + _more_experts(layer, tokens) + token_by_token(layer, piece)
+        for layer in layers
+    )
+    moved = rates.moved.get(dtype, rates.memory_read)
     return {
-        MAPS: costs.map_operations(layers) / rate,
-        SCORES: costs.mixing_operations(layers, max(1, seen)) / rate,
+        MAPS: _seconds(parts, tokens, way or PyTorch(dtype, rates)) / tokens,
+        SCORES: sum(_score_seconds(layer.mixer, seen, dtype, rates) for layer in layers),
+        NUMBERS: sum(traffic(layer, dtype) for layer in layers) / moved,
+        CALLS: calls * rates.operation_seconds / tokens,
     }
 
 
@@ -71,20 +93,84 @@ def expected_experts(experts: int, active: int, batch: int) -> float:
     return experts * (1 - (1 - active / experts) ** batch)
 
 
-def _matrices(part: Part, batch: int) -> Iterator[tuple[int, float, float]]:
-    """Yield (numbers in a matrix, how many such are read for a batch, rows multiplied with each).
+def _seconds(parts: Iterable[Part], rows: int, way: Execution) -> float:
+    """Return the time of all products of rows with the matrices of some parts."""
+    times: defaultdict[Product, float] = defaultdict(float)
+    for part in parts:
+        for product, count in _products(part, rows):
+            times[product] += count
+    return sum(
+        count * way.product_seconds(one.inputs, one.outputs, one.rows)
+        for one, count in times.items()
+    )
+
+
+def _score_seconds(mixer: Mixer, seen: int, dtype: str, rates: Rates) -> float:
+    """Return the time per token of scores over those in reach and of sums of their values."""
+    if not isinstance(mixer, Attention | LatentAttention):
+        return 0.0  # what recurrences do is all in the numbers that they move
+    fused = mixer.operations(seen) / rates.attention.get(dtype, rates.fastest(dtype))
+    if _fused(mixer):
+        return fused
+    scores = PLAIN_SCORES * mixer.heads * seen * EXACT_BYTES
+    return fused + scores / rates.moved.get(dtype, rates.memory_read)
+
+
+def _state_seconds(layer: Layer | CrossLayer, context: int, dtype: str, rates: Rates) -> float:
+    """Return the time in which one token of a row reads what a layer keeps of its sequence.
+
+    Fused attention of one query is bound by its kernel, any other way by the copies that it makes:
+    of keys and values for every head. What a recurrence keeps is read and written.
+    """
+    mixer = layer.mixer
+    reading = costs.state_bytes(layer, dtype, context) / rates.memory_read
+    if not isinstance(mixer, Attention | LatentAttention):
+        return 2 * reading
+    if _fused(mixer):
+        slow = rates.attention_step.get(dtype)
+        arithmetic = costs.mixing_operations(layer, context)
+        return reading if slow is None else max(reading, arithmetic / slow)
+    return reading + _copied(mixer, context, dtype) / rates.moved.get(dtype, rates.memory_read)
+
+
+def _fused(mixer: Attention | LatentAttention) -> bool:
+    """Whether PyTorch's fused kernel computes it."""
+    return isinstance(mixer, Attention) and mixer.soft_cap is None and not mixer.sinks
+
+
+def _copied(mixer: Attention | LatentAttention, context: int, dtype: str) -> int:
+    """Return the bytes read and written to repeat keys and values for every head."""
+    if isinstance(mixer, LatentAttention):
+        width, size = 2 * mixer.latent + mixer.positions.width, EXACT_BYTES
+    else:
+        width, size = 2 * mixer.head_width, BYTES[dtype]
+        context = mixer.operations(context) // (4 * mixer.heads * mixer.head_width)  # in reach
+    exact = 0 if BYTES[dtype] == EXACT_BYTES else BYTES[dtype] + EXACT_BYTES
+    return context * mixer.heads * width * (2 * size + exact)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Rows times a matrix."""
+
+    inputs: int
+    outputs: int
+    rows: float
+
+
+def _products(part: Part, rows: int) -> Iterator[tuple[Product, float]]:
+    """Yield each product of so many rows with a part and its times; of experts the chosen ones.
 
     A stack with a map per head is one matrix, and a tied output is a matrix like any other.
     """
     for leaf in _linears(part):
-        size = leaf.inputs * leaf.outputs
         if leaf.active is None or leaf.stack is None:
-            yield size * leaf.passed, 1, batch
+            yield Product(leaf.inputs, leaf.outputs * leaf.passed, rows), 1
         else:
-            chosen = expected_experts(leaf.stack, leaf.active, batch)
-            yield size, chosen, batch * leaf.active / chosen
+            chosen = expected_experts(leaf.stack, leaf.active, rows)
+            yield Product(leaf.inputs, leaf.outputs, rows * leaf.active / chosen), chosen
     for output in costs.tied_outputs(part):
-        yield output.vocabulary * (output.table_width or output.width), 1, batch
+        yield Product(output.table_width or output.width, output.vocabulary, rows), 1
 
 
 def _linears(part: Part) -> Iterator[Linear]:
@@ -94,10 +180,10 @@ def _linears(part: Part) -> Iterator[Linear]:
         yield from _linears(child)
 
 
-def _more_experts(layer: Layer | CrossLayer, batch: int) -> float:
+def _more_experts(layer: Layer | CrossLayer, rows: int) -> float:
     """Return the operations for experts beyond those that one token chooses."""
     part = layer.feed_forward
     if not isinstance(part, Experts):
         return 0.0
     router = part.router
-    return EXPERT * (expected_experts(router.experts, router.active, batch) - router.active)
+    return EXPERT * (expected_experts(router.experts, router.active, rows) - router.active)

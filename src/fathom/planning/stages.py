@@ -70,6 +70,6 @@ def _seconds(stage: Stage, dtype: str, rates: Rates) -> float:
 
     A part that is passed once for many rows is bound by the first, one row at a time by the other.
     """
-    arithmetic = stage.operations / rates.matmul[dtype]
+    arithmetic = stage.operations / rates.fastest(dtype)
     reading = costs.weight_bytes(stage.part, computed_in(dtype)) / rates.memory_read
     return stage.passes * max(arithmetic, reading)

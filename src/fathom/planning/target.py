@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fathom.catalog import hardware
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.errors import RequestError, nearest
+from fathom.planning.contention import BUSY
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import this_machine
 from fathom.planning.probe import Rates, cached_rates
@@ -59,11 +60,13 @@ def _here(memory: int | None, stored: str) -> Target:
     machine, rates = this_machine(), cached_rates()
     total = machine.memory_limit if memory is None else memory
     if rates is None:
-        basis = "nothing yet: the first `fathom run` measures this machine in two seconds"
+        basis = "nothing yet: the first `fathom run` measures this machine in a few seconds"
     elif stored not in BYTES:
         rates, basis = None, f"nothing: reading {stored} has not been measured on this machine"
     else:
         basis = f"rates measured here on {rates.measured_at[:10]}"
+        if (rates.waited or 0.0) > BUSY:
+            basis += ", while other work kept this machine busy: too low"
     return Target(f"this machine ({machine.cpu})", total, rates, basis)
 
 
@@ -72,15 +75,13 @@ def data_sheet_rates(entry: hardware.Hardware, dtype: str) -> Rates | None:
     arithmetic = entry.rates.get(dtype) or entry.rates.get("float32")
     if arithmetic is None:
         return None
+    rows = max(2.0, arithmetic * BYTES[dtype] / (2 * entry.bandwidth))  # as slow as reading
     return Rates(
         threads=0,
         memory_read=entry.bandwidth,
-        matvec={dtype: ((1, entry.bandwidth),)},
-        matmul={dtype: arithmetic},
-        operation_seconds=0.0,
-        disk_read=None,
+        matvec={dtype: ((1, 0.0, entry.bandwidth),)},
+        matmul={dtype: ((rows, arithmetic),)},
         measured_at=entry.source.date,
-        seconds=0.0,
     )
 
 

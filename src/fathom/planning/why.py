@@ -24,6 +24,7 @@ def reasons(
         "weights": _weights(spec, found.dtype, quant),
         "state": _state(spec, found),
         "workspace": _workspace(spec, found),
+        "prepared": "code that oneDNN keeps for each shape and number of rows of bfloat16 products",
         "runtime": "the process with torch and its kernels in use, no model yet; measured once",
         "accelerator context": "the driver's own memory on the device: assumed",
         "adapter": "rank × (inputs + outputs) of every map, in the model's type",
