@@ -21,6 +21,7 @@ from fathom.checkpoint.naming import assign
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import find
 from fathom.generation.generate import Engine
+from fathom.generation.modules import ModuleForward
 from fathom.inputs.pieces import byte_alphabet
 from fathom.inputs.tokenizer import Source, Tokenizer
 from fathom.models.decoder import Decoder
@@ -44,7 +45,11 @@ class Tiny:
     tokenizer: Tokenizer
 
     def engine(self, context: int = CONTEXT) -> Engine:
-        return Engine(self.ours, self.tokenizer, dtype=torch.float32, context=context)
+        return Engine(self.forward, self.tokenizer, context=context)
+
+    @property
+    def forward(self) -> ModuleForward:
+        return ModuleForward(self.ours, dtype=torch.float32)
 
 
 @dataclass(frozen=True)

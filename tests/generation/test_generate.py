@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fathom.errors import ContextLengthError, NumericError, RequestError
-from fathom.generation import generate
+from fathom.generation import generate, modules
 from fathom.generation.request import Request, Sampling
 from fathom.planning.predict import Forecast
 
@@ -42,7 +42,7 @@ def finished(generation: generate.Generation) -> generate.Generation:
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
 @pytest.mark.parametrize("chunk", [1, 3, 16, 512])
 def test_greedy_tokens_are_those_of_transformers(tiny, monkeypatch, chunk, penalty) -> None:
-    monkeypatch.setattr(generate, "CHUNK", chunk)
+    monkeypatch.setattr(modules, "CHUNK", chunk)
     asked = request(sampling=Sampling(repetition_penalty=penalty))
     answer = finished(tiny.engine().generate(asked))
     assert list(answer.tokens) == reference(tiny, PROMPT, 40, repetition_penalty=penalty)
@@ -67,7 +67,7 @@ def test_other_models_too(build: Callable, options: dict[str, object]) -> None:
 @pytest.mark.parametrize("chunk", [1, 5, 512])
 def test_a_window_that_wraps(build: Callable, monkeypatch, chunk: int) -> None:
     """With a window the state holds fewer tokens than the sequence has."""
-    monkeypatch.setattr(generate, "CHUNK", chunk)
+    monkeypatch.setattr(modules, "CHUNK", chunk)
     tiny = build("mistral", sliding_window=8)
     answer = finished(tiny.engine().generate(request()))
     assert list(answer.tokens) == reference(tiny, PROMPT, 40)
@@ -171,13 +171,13 @@ class TestNextTurn:
     def computed(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """Lengths of the forward passes."""
         lengths: list[int] = []
-        forward = generate.Engine._scores
+        scores = modules.ModuleCourse.scores
 
-        def noted(self, tokens, held):
+        def noted(self, tokens):
             lengths.append(len(tokens))
-            return forward(self, tokens, held)
+            return scores(self, tokens)
 
-        monkeypatch.setattr(generate.Engine, "_scores", noted)
+        monkeypatch.setattr(modules.ModuleCourse, "scores", noted)
         return lengths
 
     def test_only_the_rest_is_computed(self, tiny, computed: list[int]) -> None:
@@ -246,13 +246,13 @@ class TestNextTurn:
             answer = finished(engine.generate(request(new=new)))
             assert len(answer.tokens) == new
             assert engine._kept is not None
-            assert engine._kept.state.capacity == capacity
+            assert engine._kept.capacity == capacity
 
     def test_forgetting_frees_the_state(self, tiny) -> None:
         engine = tiny.engine()
         finished(engine.generate(request()))
         assert engine._kept is not None
-        state = weakref.ref(engine._kept.state)
+        state = weakref.ref(engine._kept)
         engine.forget()
         gc.collect()
         assert state() is None
@@ -293,7 +293,7 @@ def test_figures(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
 
     ticks = iter(range(10_000))
     monkeypatch.setattr(measuring, "perf_counter", lambda: float(next(ticks)))
-    engine = generate.Engine(tiny.ours, tiny.tokenizer, dtype=torch.float32, load_seconds=1.5)
+    engine = generate.Engine(tiny.forward, tiny.tokenizer, load_seconds=1.5)
     answer = engine.generate(request(new=9))
     assert answer.usage.completion_tokens == 0
     assert answer.measured.seconds_to_first_token is None
@@ -322,4 +322,4 @@ def test_the_state_is_as_large_as_the_request(tiny, new: int | None, capacity: i
     next(generation, None)
     generation.close()
     assert engine._kept is not None
-    assert engine._kept.state.capacity == capacity
+    assert engine._kept.capacity == capacity

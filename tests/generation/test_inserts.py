@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fathom.errors import RequestError
-from fathom.generation import generate as engine_module
+from fathom.generation import modules
 from fathom.generation.generate import Engine
 from fathom.generation.inserts import Insert, inserts_at
 from fathom.generation.request import Request
@@ -37,7 +37,7 @@ def test_vectors_of_tokens_say_what_the_tokens_say(tiny: Tiny, monkeypatch) -> N
     told = Request(prompt, max_tokens=6)
     shown = Request(places, max_tokens=6, inserts=inserts)
     for chunk in (512, 3, 1):
-        monkeypatch.setattr(engine_module, "CHUNK", chunk)
+        monkeypatch.setattr(modules, "CHUNK", chunk)
         assert answer(tiny, shown) == answer(tiny, told)
     assert answer(tiny, Request(places, max_tokens=6)) != answer(tiny, told)
 

@@ -7,7 +7,7 @@ import torch
 
 from fathom.generation.measuring import peak_memory
 
-CPU = torch.device("cpu")
+CPU = "cpu"
 
 
 def test_the_peak_grows_with_what_is_held_and_stays() -> None:

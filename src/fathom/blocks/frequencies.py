@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from fathom.spec.positions import (
     DynamicScaling,
@@ -17,8 +17,13 @@ from fathom.spec.positions import (
     YarnScaling,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def frequencies(rotary: Rotary, total: int) -> tuple[Tensor, float]:
+    Floats = NDArray[np.float32]
+
+
+def frequencies(rotary: Rotary, total: int) -> tuple[Floats, float]:
     """Return radians per position, (width / 2,) float32, and a factor on cosine and sine.
 
     `total` is the length of the sequence, for the laws that depend on it.
@@ -30,7 +35,8 @@ def frequencies(rotary: Rotary, total: int) -> tuple[Tensor, float]:
         case LinearScaling(factor):
             return plain / factor, 1.0
         case GivenScaling(factors):
-            return plain / torch.tensor(factors, dtype=torch.float32), 1.0
+            own: Floats = np.asarray(factors, dtype=np.float32)
+            return plain / own, 1.0
         case DynamicScaling(factor, original):
             return _plain(_dynamic_base(rotary, factor, original, total), rotary.width), 1.0
         case LongRopeScaling() as scaling:
@@ -41,12 +47,18 @@ def frequencies(rotary: Rotary, total: int) -> tuple[Tensor, float]:
             return _yarn(rotary, plain, scaling), scaling.attention
 
 
-def _exponents(width: int) -> Tensor:
-    return torch.arange(0, width, 2, dtype=torch.float32) / width
+def _exponents(width: int) -> Floats:
+    return np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
 
 
-def _plain(base: float, width: int) -> Tensor:
-    return 1.0 / base ** _exponents(width)
+def _powers(base: float, width: int) -> Floats:
+    powers: Floats = np.power(np.float32(base), _exponents(width), dtype=np.float32)
+    return powers
+
+
+def _plain(base: float, width: int) -> Floats:
+    turns: Floats = np.reciprocal(_powers(base, width))
+    return turns
 
 
 def _dynamic_base(rotary: Rotary, factor: float, original: int, total: int) -> float:
@@ -54,26 +66,27 @@ def _dynamic_base(rotary: Rotary, factor: float, original: int, total: int) -> f
     return rotary.base * float(stretch ** (rotary.width / (rotary.width - 2)))
 
 
-def _long(rotary: Rotary, scaling: LongRopeScaling, *, beyond: bool) -> tuple[Tensor, float]:
+def _long(rotary: Rotary, scaling: LongRopeScaling, *, beyond: bool) -> tuple[Floats, float]:
     """Divide each frequency by its own factor, of the list for sequences of this length."""
-    factors = torch.tensor(scaling.long if beyond else scaling.short, dtype=torch.float32)
+    listed = scaling.long if beyond else scaling.short
+    factors: Floats = np.asarray(listed, dtype=np.float32)
     other = scaling.attention_beyond if beyond else None
     attention = scaling.attention if other is None else other
-    return 1.0 / (factors * rotary.base ** _exponents(rotary.width)), attention
+    return np.reciprocal(factors * _powers(rotary.base, rotary.width)), attention
 
 
-def _llama3(plain: Tensor, scaling: Llama3Scaling) -> Tensor:
+def _llama3(plain: Floats, scaling: Llama3Scaling) -> Floats:
     """Divide long waves by the factor, keep short ones, and blend those between."""
     wavelength = 2 * math.pi / plain
     turns = scaling.original / wavelength  # over the original context
     low, high = scaling.low_frequency, scaling.high_frequency
     blend = (turns - low) / (high - low)
     mixed = (1 - blend) * plain / scaling.factor + blend * plain
-    scaled = torch.where(turns < low, plain / scaling.factor, mixed)
-    return torch.where(turns > high, plain, scaled)
+    scaled = np.where(turns < low, plain / scaling.factor, mixed)
+    return np.where(turns > high, plain, scaled)
 
 
-def _yarn(rotary: Rotary, plain: Tensor, scaling: YarnScaling) -> Tensor:
+def _yarn(rotary: Rotary, plain: Floats, scaling: YarnScaling) -> Floats:
     """Interpolate the dimensions that turn slowly, keep the fast ones, ramp between."""
 
     def dimension(turns: float) -> float:
@@ -86,6 +99,6 @@ def _yarn(rotary: Rotary, plain: Tensor, scaling: YarnScaling) -> Tensor:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, rotary.width - 1)
     high = high + 0.001 if low == high else high  # a ramp needs some length
-    steps = torch.arange(rotary.width // 2, dtype=torch.float32)
-    ramp = ((steps - low) / (high - low)).clamp(0, 1)
+    steps = np.arange(rotary.width // 2, dtype=np.float32)
+    ramp = ((steps - low) / (high - low)).clip(0, 1)
     return plain / scaling.factor * ramp + plain * (1 - ramp)

@@ -77,9 +77,8 @@ class Step:
         """Return cosine and sine for these positions; layers with one rotary share them."""
         if rotary not in self._rotations:
             turns, factor = frequencies(rotary, self._span or self.total)
-            self._rotations[rotary] = angles(
-                turns.to(self.positions.device), self.positions, factor
-            )
+            frequency = torch.from_numpy(turns).to(self.positions.device)
+            self._rotations[rotary] = angles(frequency, self.positions, factor)
         return self._rotations[rotary]
 
     def slopes(self, alibi: Alibi | RoundedAlibi) -> Tensor:

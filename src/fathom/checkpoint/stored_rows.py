@@ -7,10 +7,11 @@ file to where it is needed byte by byte, whatever its encoding. No torch is load
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,7 +137,11 @@ def _regrouped(array: Array, view: Sequence[int], order: Sequence[int]) -> Array
     return seen.transpose(*order, *rest).reshape(array.shape)
 
 
-NUMBERS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+NUMBERS: Mapping[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
 
 
 class StoredReader:
@@ -149,6 +154,15 @@ class StoredReader:
 
     def __init__(self) -> None:
         self._descriptors: dict[Path, int] = {}
+        self._stamps: dict[Path, tuple[int, int]] = {}  # as the files were when opened
+        self._opening = Lock()
+
+    def require_unchanged(self) -> None:
+        """Refuse files that were written to since they were opened, with ``E_MISMATCH``."""
+        for path, descriptor in self._descriptors.items():
+            if _stamp(descriptor) != self._stamps[path]:
+                detail = "was changed while it was read; open it again when it is complete"
+                raise ModelFileError("E_MISMATCH", detail, file=path)
 
     def close(self) -> None:
         """Close the files."""
@@ -172,10 +186,12 @@ class StoredReader:
         """Return a tensor of plain floating-point numbers as float32; None for other encodings."""
         if info.encoding not in NUMBERS or info.scales is not None:
             return None
-        found = self.read(info, 0, info.size).view(NUMBERS[info.encoding]).reshape(info.shape)
+        data = self.read(info, 0, info.size)
+        found: Array = data.view(NUMBERS[info.encoding]).reshape(info.shape)
         if info.encoding == "BF16":
-            return (found.astype(np.uint32) << 16).view(np.float32)
-        return found.astype(np.float32)
+            found = (found.astype(np.uint32) << 16).view(np.float32)
+        numbers: Floats = found.astype(np.float32, copy=False)
+        return numbers
 
     def rows(self, stored: StoredRows, rows: Array) -> Bytes:
         """Return the bytes of some of the rows, one after the other."""
@@ -196,10 +212,19 @@ class StoredReader:
         return data if ordered else data.reshape(-1, size)[rows - low].reshape(-1)
 
     def _open(self, path: Path) -> int:
-        if path not in self._descriptors:
-            try:
-                self._descriptors[path] = os.open(path, os.O_RDONLY)
-            except OSError as error:
-                detail = error.strerror or error
-                raise NotFoundError(f"{path}: cannot be read ({detail})") from None
-        return self._descriptors[path]
+        with self._opening:
+            if path not in self._descriptors:
+                try:
+                    descriptor = os.open(path, os.O_RDONLY)
+                except OSError as error:
+                    detail = error.strerror or error
+                    raise NotFoundError(f"{path}: cannot be read ({detail})") from None
+                self._descriptors[path] = descriptor
+                self._stamps[path] = _stamp(descriptor)
+            return self._descriptors[path]
+
+
+def _stamp(descriptor: int) -> tuple[int, int]:
+    """Size and time of change of an open file."""
+    stat = os.fstat(descriptor)
+    return stat.st_size, stat.st_mtime_ns

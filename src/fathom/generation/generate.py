@@ -7,36 +7,21 @@ request ─ check ─► state ─ prefill in chunks ─► scores ─► TokenS
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from threading import Lock
-
-import torch
-from torch import Tensor
 
 from fathom.errors import ContextLengthError
 from fathom.generation.coder import TextCoder
-from fathom.generation.inserts import Insert, alike, given_to
+from fathom.generation.forward import Course, Forward
+from fathom.generation.inserts import alike
 from fathom.generation.measuring import Meter
 from fathom.generation.reasoning import Piece
 from fathom.generation.request import Request
 from fathom.generation.results import Generation
 from fathom.generation.sequence import TokenSequence
-from fathom.generation.state import ContiguousState
-from fathom.models.decoder import Decoder
 
-CHUNK = 512  # prompt tokens per forward pass: bounds the workspace, and is enough to fill a GPU
 ROUNDING = 64  # the capacity of a small state is a multiple of this, within the context
 DOUBLING = 1024  # beyond it, a power of two: the next turns of a chat fit in the same state
-
-
-@dataclass
-class Held:
-    """A state, the ids of the tokens in it, and the vectors that stand in places of them."""
-
-    state: ContiguousState
-    ids: list[int] = field(default_factory=list)
-    inserts: Sequence[Insert] = ()
 
 
 class Engine:
@@ -51,29 +36,24 @@ class Engine:
 
     def __init__(
         self,
-        model: Decoder,
+        forward: Forward,
         coder: TextCoder,
         *,
-        dtype: torch.dtype,
-        device: torch.device | str = "cpu",
         context: int | None = None,
         load_seconds: float | None = None,
     ) -> None:
         """Take a loaded model.
 
         Args:
-            dtype: what keys and values are kept in: the type that the model computes in.
             context: tokens of prompt and answer together that there may be; what the model's
                 publisher states unless given.
             load_seconds: what opening the model took, for `Generation.measured`.
         """
-        self.model = model
+        self.forward = forward
         self.coder = coder
-        self.dtype = dtype
-        self.device = torch.device(device)
-        self.context = model.spec.context if context is None else context
+        self.context = forward.spec.context if context is None else context
         self.load_seconds = load_seconds
-        self._kept: Held | None = None
+        self._kept: Course | None = None
         self._lock = Lock()
 
     def generate(self, request: Request) -> Generation:
@@ -83,16 +63,16 @@ class Engine:
             ContextLengthError: when prompt and answer do not fit in the context.
             RequestError: when the model does not know a token that the request names.
         """
-        vocabulary = self.model.spec.vocabulary
+        vocabulary = self.forward.spec.vocabulary
         request.check_vocabulary(vocabulary)
         sequence = TokenSequence(
             request,
             self.coder,
             max_tokens=self._room(request),
             vocabulary=vocabulary,
-            device=self.device,
+            device=self.forward.device,
         )
-        meter = Meter(self.device, self.load_seconds)
+        meter = Meter(self.forward.device, self.load_seconds)
         return Generation(sequence, self._pieces(sequence, meter), meter)
 
     def capacity(self, prompt_tokens: int, max_tokens: int) -> int:
@@ -135,34 +115,22 @@ class Engine:
         self._keep(held)
 
     def _written(
-        self, sequence: TokenSequence, held: Held, meter: Meter
+        self, sequence: TokenSequence, held: Course, meter: Meter
     ) -> Generator[Piece, None, None]:
         sequence.reused = len(held.ids)
         rest = sequence.request.prompt[sequence.reused :]
         held.inserts = sequence.request.inserts
         with meter.reading(len(rest)):
-            piece = sequence.take(self._scores(rest, held))
+            piece = sequence.take(held.scores(rest))
         if piece:
             yield piece
         while sequence.finish_reason is None:
             with meter.writing():
-                piece = sequence.take(self._scores(sequence.tokens[-1:], held))
+                piece = sequence.take(held.scores(sequence.tokens[-1:]))
             if piece:
                 yield piece
 
-    @torch.inference_mode()
-    def _scores(self, tokens: Sequence[int], held: Held) -> Tensor:
-        """Add tokens to a state and return the scores after the last one, (vocabulary,)."""
-        for start in range(0, len(tokens), CHUNK):
-            chunk = tokens[start : start + CHUNK]
-            row = torch.tensor([chunk], dtype=torch.long, device=self.device)
-            step = held.state.advance(len(chunk))
-            given = given_to(row, held.inserts, len(held.ids))
-            hidden = self.model.hidden(row, step=step, state=held.state, given=given)
-            held.ids += chunk
-        return self.model.scores(hidden[:, -1])[0]
-
-    def _take(self, sequence: TokenSequence) -> Held:
+    def _take(self, sequence: TokenSequence) -> Course:
         """Return a state for a sequence: the kept one where it can be used, else a new one.
 
         Its capacity is a function of the request alone, because scaling laws of positions may
@@ -172,19 +140,16 @@ class Engine:
         capacity = self.capacity(len(prompt), sequence.max_tokens)
         with self._lock:
             held, self._kept = self._kept, None
-        if held is not None and held.state.capacity == capacity:
+        if held is not None and held.capacity == capacity:
             length = len(held.ids)
             begins = length < len(prompt) and held.ids == list(prompt[:length])
             if begins and alike(held.inserts, sequence.request.inserts, length):
                 return held
-            held.state.reset()
-            return Held(held.state)
+            held.reset()
+            return held
         del held  # before there is another
-        state = ContiguousState(
-            self.model.spec, batch=1, capacity=capacity, dtype=self.dtype, device=self.device
-        )
-        return Held(state)
+        return self.forward.begin(capacity)
 
-    def _keep(self, held: Held) -> None:
+    def _keep(self, held: Course) -> None:
         with self._lock:
             self._kept = held

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import torch
 from torch import Tensor
 
-from fathom.generation.generate import CHUNK
+from fathom.generation.forward import CHUNK
 from fathom.generation.source import LookingState, PairState
 from fathom.generation.state import ContiguousState
 from fathom.spec.classes import model_outputs

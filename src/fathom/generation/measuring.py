@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 
 import psutil
-import torch
 
 from fathom.generation.results import Measured
 
@@ -19,7 +18,7 @@ _STATUS = Path("/proc/self/status")
 class Meter:
     """Adds up the time of reading the prompt and of writing tokens, and nothing between."""
 
-    def __init__(self, device: torch.device, load_seconds: float | None = None) -> None:
+    def __init__(self, device: str, load_seconds: float | None = None) -> None:
         self._device = device
         self._load_seconds = load_seconds
         self._started: float | None = None
@@ -66,9 +65,14 @@ class Meter:
         )
 
 
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes that this process has held: on the accelerator, else resident."""
-    if device.type == "cuda":
+def peak_memory(device: str) -> int:
+    """Return the most bytes that this process has held: on the accelerator, else resident.
+
+    `device` is as PyTorch spells it, such as "cuda:0".
+    """
+    if device.startswith("cuda"):
+        import torch
+
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "linux":
         # Not getrusage: its figure begins at what the parent process held.

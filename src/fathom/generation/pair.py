@@ -92,7 +92,7 @@ class PairEngine:
             device=self.device,
             before=self.opening.tokens,
         )
-        meter = Meter(self.device, self.load_seconds)
+        meter = Meter(str(self.device), self.load_seconds)
         return Generation(sequence, self._pieces(sequence, meter), meter)
 
     def capacity(self, prompt_tokens: int, max_tokens: int) -> int:

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fathom.errors import NumericError, RequestError
+from fathom.errors import RequestError
 from fathom.generation.adjusting import Adjuster
 from fathom.generation.constraints import Limits
+from fathom.generation.greedy import require_finite
 from fathom.generation.request import Sampling
 
 
@@ -55,11 +56,7 @@ class Sampler:
         """
         raw = scores.float()
         highest = raw.max().item()  # NaN wins over all
-        if not math.isfinite(highest):
-            raise NumericError(
-                f"the model's best score is {highest}: its weights are broken or overflow in "
-                "this type; try float32"
-            )
+        require_finite(highest)
         scores = self.penalised(raw)
         best, token = scores.max(dim=0)
         if best.item() == -math.inf:

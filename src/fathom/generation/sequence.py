@@ -7,18 +7,26 @@ hands each its own row of scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from fathom.generation.coder import TextCoder
-from fathom.generation.constraints import Limits
+from fathom.generation.constraints import Constraints, Limits
+from fathom.generation.greedy import likeliest
 from fathom.generation.reasoning import Budget, Piece, Splitter
-from fathom.generation.request import Request
+from fathom.generation.request import Request, Sampling
 from fathom.generation.results import TokenLogprob, Usage
-from fathom.generation.sampling import Sampler, log_probabilities
 from fathom.generation.stopping import Stopper
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fathom.generation.forward import Scores
+    from fathom.generation.sampling import Sampler
 
 FinishReason: TypeAlias = Literal["stop", "length"]
 
@@ -55,12 +63,21 @@ class TokenSequence:
         self._coder = coder
         self.end = _end(request, coder)
         self.limits = Limits(request.constraints, self.end, max_tokens)
-        before = request.prompt if before is None else before
-        self.sampler = Sampler(request.sampling, before, vocabulary, device, self.limits)
+        self._before = request.prompt if before is None else before
+        self._vocabulary, self._device = vocabulary, device
+        self._plain = _plain(request)
         self._stopper = Stopper(request.stop)
         self._splitter = Splitter(coder, request.prompt)
         self._budget = Budget(coder, request.reasoning_budget)
         self._pieces: list[Piece] = []
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """What chooses tokens, made when the first one is chosen other than as the likeliest."""
+        from fathom.generation.sampling import Sampler
+
+        sampling = self.request.sampling
+        return Sampler(sampling, self._before, self._vocabulary, self._device, self.limits)
 
     @property
     def text(self) -> str:
@@ -78,7 +95,7 @@ class TokenSequence:
         prompt, completion = len(self.request.prompt), len(self.tokens)
         return Usage(prompt, completion, self._splitter.count, self.reused)
 
-    def take(self, scores: Tensor) -> Piece:
+    def take(self, scores: Scores) -> Piece:
         """Choose the next token from scores (vocabulary,) and return the text that is certain.
 
         Raises:
@@ -87,7 +104,7 @@ class TokenSequence:
         token = self._next(scores)
         self.tokens.append(token)
         if self.logprobs is not None:
-            self.logprobs.append(self._logprob(scores, token))
+            self.logprobs.append(self._logprob(_tensor(scores), token))
         return self._accepted(token)
 
     def replay(self, tokens: Sequence[int]) -> Piece:
@@ -105,11 +122,13 @@ class TokenSequence:
         self._pieces.append(piece)
         return piece
 
-    def _next(self, scores: Tensor) -> int:
+    def _next(self, scores: Scores) -> int:
         """Return the token that the model chooses, or has to take to end its reasoning."""
         token = self._budget.forced(self._splitter)
+        if self._plain and isinstance(scores, np.ndarray):
+            return likeliest(scores) if token is None else token
         if token is None:
-            return self.sampler.choose(scores)
+            return self.sampler.choose(_tensor(scores))
         self.sampler.remember(token)
         return token
 
@@ -138,6 +157,8 @@ class TokenSequence:
         return Piece(answer + self._stopper.flush(), rest.reasoning)
 
     def _logprob(self, scores: Tensor, token: int) -> TokenLogprob:
+        from fathom.generation.sampling import log_probabilities
+
         logprobs = log_probabilities(scores)
         values, ids = logprobs.topk(self.request.logprobs or 0)
         likeliest = zip(ids.tolist(), values.tolist(), strict=True)
@@ -146,6 +167,20 @@ class TokenSequence:
 
     def _spelled(self, token: int) -> str:
         return self._coder.decode([token], skip_special=False)
+
+
+def _plain(request: Request) -> bool:
+    """Return whether the likeliest token is taken as it is: nothing adjusts the scores."""
+    sampling = request.sampling
+    adjusts = replace(sampling, temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, seed=None)
+    unadjusted = adjusts == Sampling() and request.constraints == Constraints()
+    return sampling.greedy and unadjusted
+
+
+def _tensor(scores: Scores) -> Tensor:
+    import torch
+
+    return torch.from_numpy(scores) if isinstance(scores, np.ndarray) else scores
 
 
 def _end(request: Request, coder: TextCoder) -> frozenset[int]:

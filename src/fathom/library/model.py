@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from fathom.spec.tasks import TASKS
 if TYPE_CHECKING:
     import torch
 
+    from fathom.ops.program import Program
+
 
 class Model:
     """A model in memory. Made by `open`, as the class that can do what its kind of spec is for.
@@ -27,7 +29,9 @@ class Model:
     Attributes:
         card: the facts about it.
         spec: the description that it runs by.
-        dtype: the type it computes in.
+        dtype: the type it computes in, where it runs as modules.
+        program: the native program that it writes with; its weights are packed in memory.
+        why_modules: why it has none, and runs as modules of PyTorch.
         load_seconds: how long opening took.
     """
 
@@ -36,16 +40,20 @@ class Model:
         card: Card,
         spec: Spec,
         description: Description,
-        module: torch.nn.Module,
+        load: Callable[[], torch.nn.Module],
         dtype: str,
-        load_seconds: float = 0.0,
+        program: Program | None = None,
+        why_modules: str = "",
     ) -> None:
+        """Take what `open` found; `load` brings the weights into modules when they are needed."""
         self.card = card
         self.spec = spec
         self.dtype = dtype
-        self.load_seconds = load_seconds
+        self.program = program
+        self.why_modules = why_modules
+        self.load_seconds = 0.0
         self._description = description
-        self._module = module
+        self._load = load
 
     def __repr__(self) -> str:
         return f"<Model {self.card.name}: {self.card.architecture}, {self.dtype}>"
@@ -61,8 +69,15 @@ class Model:
 
     @property
     def module(self) -> torch.nn.Module:
-        """The PyTorch module; its parameter names are paths in the spec."""
+        """The PyTorch module; its parameter names are paths in the spec.
+
+        A model that writes with a native program loads it at the first task that needs it.
+        """
         return self._module
+
+    @cached_property
+    def _module(self) -> torch.nn.Module:
+        return self._load()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -72,7 +87,16 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
+        import torch
+
+        if self.program is not None:
+            return torch.device("cpu")
         return next(self._module.parameters()).device
+
+    @property
+    def device_type(self) -> str:
+        """The kind of device: "cpu" or "cuda"; known without torch where that is not needed."""
+        return "cpu" if self.program is not None else self.device.type
 
     @cached_property
     def subject(self) -> Subject:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from fathom.catalog.starters import sources
 from fathom.checkpoint.adapter_base import locate_adapted
@@ -28,10 +30,18 @@ from fathom.planning.fit import fit as fit_description
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
+from fathom.residency.programs import load_program, why_modules
 from fathom.spec.card import Card
+from fathom.spec.decoder import Decoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.model import text_model
 from fathom.spec.work import Staged
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fathom.checkpoint.naming import Assignment
+    from fathom.ops.program import Program
 
 
 def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
@@ -165,12 +175,54 @@ def open(
     description = _describe(location.path, allow_pickle=allow_pickle)
     assignments = description.assignments()
     spec = _bounded(description.spec, context)
-    dtype = _dtype(description, dtype)
+    asked, dtype = dtype, _dtype(description, dtype)
     device = _device(device)
+    reason = why_modules(spec, device=device, dtype_asked=asked, adapted=adapted is not None)
     needed = _least_bytes(spec, dtype)
+    if reason is None and description.contents is not None:
+        needed = description.contents.size + runtime_bytes(None)
     needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
     _require_memory(name, needed, device)
+    load = partial(_modules, description, assignments, dtype=dtype, device=device)
+    card = make_card(location, description, adapted)
+    make = partial(kind(spec), card, spec, description)
+    with working(shown, needed, f"loading {name}"):
+        if reason is None:
+            model = make(load, dtype, program=_program(description, assignments, dtype, shown))
+        else:
+            module = load(progress=shown)
+            model = make(lambda: module, dtype, why_modules=reason)
+    if adapted is not None:
+        text_of(model).put_adapter_on(adapted)
+    model.load_seconds = time.perf_counter() - begun
+    return model
 
+
+def _program(
+    description: Description, assignments: Sequence[Assignment], dtype: str, progress: Progress
+) -> Program:
+    """Pack the weights of a decoder and return its native program."""
+    assert description.contents is not None
+    assert isinstance(description.spec, Decoder)
+    return load_program(
+        description.spec,
+        description.contents,
+        assignments,
+        dtype=dtype,
+        threads=usable_threads(this_machine()),
+        progress=progress,
+    )
+
+
+def _modules(
+    description: Description,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: str,
+    device: str,
+    progress: Progress = QUIET,
+) -> nn.Module:
+    """Bring the weights into modules of PyTorch."""
     import torch
 
     from fathom.checkpoint.tensors import Reader
@@ -178,21 +230,15 @@ def open(
 
     torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
     assert description.contents is not None
-    with Reader(description.contents) as reader, working(shown, needed, f"loading {name}"):
-        module = load(
+    with Reader(description.contents) as reader:
+        return load(
             description.spec,
             reader,
             assignments,
             dtype=getattr(torch, dtype),
             device=device,
-            progress=shown,
+            progress=progress,
         )
-    card = make_card(location, description, adapted)
-    model = kind(spec)(card, spec, description, module, dtype)
-    if adapted is not None:
-        text_of(model).put_adapter_on(adapted)
-    model.load_seconds = time.perf_counter() - begun
-    return model
 
 
 def _bounded(spec: Spec, context: int | None) -> Spec:

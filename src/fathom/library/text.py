@@ -23,6 +23,7 @@ from fathom.planning.calibration import calibrate
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates
 from fathom.residency.adapting import Adapting
+from fathom.spec.decoder import Decoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import TextModel as Spec
 from fathom.spec.model import text_model
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from fathom.generation.embedding import Embedder
+    from fathom.generation.forward import Forward
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
     from fathom.generation.pair import Opening, PairEngine
@@ -82,7 +84,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
             )
         rates = measured_rates()
         found = predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
-        return self.with_adapter(calibrate(found, self.spec, self.device.type))
+        return self.with_adapter(calibrate(found, self.spec, self.device_type))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -222,21 +224,34 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
 
     @cached_property
     def _engine(self) -> Engine | PairEngine:
-        import torch
-
         if isinstance(self.spec, EncoderDecoder):
+            import torch
+
             return self._pair_engine(getattr(torch, self.dtype))
 
         from fathom.generation.generate import Engine
 
         return Engine(
-            self.module,
+            self._forward,
             self.tokenizer,
-            dtype=getattr(torch, self.dtype),
-            device=self.device,
             context=self.spec.context,
             load_seconds=self.load_seconds,
         )
+
+    @property
+    def _forward(self) -> Forward:
+        """The native program, or the module."""
+        if self.program is not None and isinstance(self.spec, Decoder):
+            from fathom.generation.forward import NativeForward
+
+            return NativeForward(self.spec, self.program)
+
+        import torch
+
+        from fathom.generation.modules import ModuleForward
+
+        dtype = getattr(torch, self.dtype)
+        return ModuleForward(self.module, dtype=dtype, device=self.device)
 
     def _pair_engine(self, dtype: torch.dtype) -> PairEngine:
         from fathom.generation.pair import PairEngine

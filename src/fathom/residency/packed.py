@@ -38,6 +38,9 @@ class PackedWeights:
     """The weights of a program (`ops.program.Weights`), from a checkpoint.
 
     Use as a context manager: files are open meanwhile.
+
+    Raises, at the end:
+        ModelFileError: ``E_MISMATCH`` if a file was written to meanwhile.
     """
 
     def __init__(
@@ -67,7 +70,11 @@ class PackedWeights:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown()
-        self._reader.close()
+        try:
+            if kind is None:
+                self._reader.require_unchanged()
+        finally:
+            self._reader.close()
 
     def matrix(self, matrix: Matrix) -> Any:
         """Return a packed matrix.

@@ -1,0 +1,87 @@
+"""Paged state: what a sequence left behind lies in pages of a few tokens, found by a table.
+
+One page holds the keys and values of `PAGE_TOKENS` tokens, of all layers that reach equally far
+back. Layers with a window use their pages in turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fathom.blocks.frequencies import frequencies
+from fathom.errors import ContextLengthError
+from fathom.ops.program import PAGE_TOKENS, Plan, PoolShape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fathom.spec.positions import Rotary
+
+
+class PagedState:
+    """The state of one sequence of up to `capacity` tokens, `most_tokens` of them at a time.
+
+    Memory that no token has reached yet is not taken from the system.
+
+    Attributes:
+        pages: of each pool (bytes,) uint8.
+        tables: of each pool (1, pages) int32: where each `PAGE_TOKENS` positions lie.
+        frequencies: (1, frequency_width) float32, for every rotation its frequencies and factor.
+    """
+
+    def __init__(
+        self, plan: Plan, rotations: list[Rotary], *, capacity: int, most_tokens: int
+    ) -> None:
+        self.capacity = capacity
+        self.used = 0
+        kept = [_pages(pool, capacity, most_tokens) for pool in plan.pools]
+        self.pages: list[NDArray[np.uint8]] = [
+            np.empty(count * pool.page_bytes, dtype=np.uint8)
+            for pool, count in zip(plan.pools, kept, strict=True)
+        ]
+        every = np.arange(-(-capacity // PAGE_TOKENS), dtype=np.int32)
+        self.tables: list[NDArray[np.int32]] = [(every % count)[None] for count in kept]
+        parts: list[NDArray[np.float32]] = []
+        for rotary in rotations:
+            turns, factor = frequencies(rotary, capacity)
+            parts += [turns, np.asarray([factor])]
+        joined = np.concatenate(parts) if parts else np.zeros(0)
+        self.frequencies = joined.astype(np.float32)[None]
+
+    def advance(self, length: int) -> int:
+        """Reserve places for the next tokens; return the position of the first.
+
+        Raises:
+            ContextLengthError: on advancing beyond the capacity.
+        """
+        start = self.used
+        if start + length > self.capacity:
+            raise ContextLengthError(
+                f"{start + length:,} tokens do not fit in a state made for {self.capacity:,}"
+            )
+        self.used += length
+        return start
+
+    def reset(self) -> None:
+        """Forget everything, keeping the memory."""
+        self.used = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pages."""
+        return sum(pages.nbytes for pages in self.pages)
+
+
+def _pages(pool: PoolShape, capacity: int, most_tokens: int) -> int:
+    """Return the pages that one sequence needs: with a window, what is in reach of a step."""
+    every = -(-capacity // PAGE_TOKENS)
+    if pool.window is None:
+        return every
+    return min(every, -(-(pool.window + most_tokens) // PAGE_TOKENS) + 1)
+
+
+def state_bytes(plan: Plan, capacity: int, most_tokens: int) -> int:
+    """Return the bytes of one sequence's pages, for planning."""
+    return sum(_pages(pool, capacity, most_tokens) * pool.page_bytes for pool in plan.pools)
