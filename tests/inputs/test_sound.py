@@ -195,8 +195,9 @@ def test_the_spectrogram_of_real_speech_is_the_references() -> None:
 
 def test_how_a_model_hears_is_read_from_its_file() -> None:
     stated = {"feature_size": 128, "n_fft": 400, "hop_length": 160, "chunk_length": 5}
-    assert Hearing.published(stated, 128) == Hearing(bands=128, seconds=5)
-    assert Hearing.published({}, 80) == Hearing()
-    for wrong in ({"feature_size": 128}, {"hop_length": 0}, {"n_fft": "400"}, {"hop_length": 401}):
+    assert Hearing.published(stated, 128, 500) == Hearing(bands=128, seconds=5)
+    assert Hearing.published({}, 80, 3000) == Hearing()
+    assert Hearing.published({}, 16, 100) == Hearing(bands=16, seconds=1)
+    for wrong in ({"feature_size": 128}, {"hop_length": 0}, {"n_fft": "400"}, {"chunk_length": 5}):
         with pytest.raises(ConfigError, match="preprocessor_config"):
-            Hearing.published(wrong, 80)
+            Hearing.published(wrong, 80, 3000)

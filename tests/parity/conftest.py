@@ -24,6 +24,7 @@ TABLES = {
     "case": "cases",
     "encoder_case": "cases_encoders",
     "seq2seq_case": "cases_seq2seq",
+    "speech_case": "cases_speech",
 }
 
 

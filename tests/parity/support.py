@@ -38,6 +38,7 @@ TITLES = {
     "cases": "Decoders",
     "cases_encoders": "Encoders",
     "cases_seq2seq": "Sequence to sequence",
+    "cases_speech": "Speech",
 }
 WRITTEN_AS = {"mistral": "llama", "mixtral": "llama"}  # by ggml's own converters
 SIZED = {"SLM": "decoder", "LLM": "decoder"}  # classes by size, which a tiny checkpoint lacks

@@ -13,6 +13,7 @@ from torch import nn
 
 from fathom.spec import (
     attention,
+    audio,
     autoencoder,
     decoder,
     encoder_decoder,
@@ -54,6 +55,7 @@ BLOCKS: Mapping[type, str] = {
     decoder.Embedding: "fathom.blocks.embedding:Embedding",
     decoder.Output: "fathom.blocks.embedding:Output",
     relative.DistanceScores: "fathom.blocks.relative:DistanceScores",
+    audio.SoundEncoder: "fathom.blocks.sound:SoundEncoder",
     encoder_decoder.CrossAttention: "fathom.blocks.cross:CrossAttention",
     encoder_decoder.CrossLayer: "fathom.blocks.cross:CrossLayer",
     encoder_decoder.Stack: "fathom.blocks.stack:Stack",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from fathom.blocks.bricks import Linear
 from fathom.blocks.build import Block
 from fathom.blocks.layer import Residual
-from fathom.blocks.state import MixerState, Step
+from fathom.blocks.state import MixerState, Passing, Step
 from fathom.ops.attention import Scoring, attention
 from fathom.spec import encoder_decoder as spec
+
+_PASSING = Passing()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,19 @@ class CrossAttention(Block):
         mixed = attention(self._heads(self.query(x)), key, value, self.scoring, mask)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
+    def weights(self, x: Tensor, heads: Sequence[int], state: MixerState) -> Tensor:
+        """Return where some heads look, (batch, heads, length, source length) float32.
+
+        Raises:
+            LookupError: the state holds no keys of a text that was read.
+        """
+        key = state.recall("cross_key")
+        if key is None:
+            raise LookupError("nothing was read yet that could be looked at")
+        chosen = list(heads)
+        query = self._heads(self.query(x))[:, chosen].float() * self.scoring.scale
+        return (query @ key[:, chosen].float().transpose(-1, -2)).softmax(dim=-1)
+
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, length, heads × head_width) → (batch, heads, length, head_width)."""
         shape = (*x.shape[:-1], self.spec.heads, self.spec.head_width)
@@ -70,8 +86,24 @@ class CrossLayer(Block):
     feed_forward_residual: Residual
 
     def forward(self, x: Tensor, step: Step, state: MixerState, source: Source) -> Tensor:
+        return self._look(self._mix(x, step, state), state, source)
+
+    def aligned(
+        self, x: Tensor, step: Step, state: MixerState, source: Source, heads: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and where some heads look, as `CrossAttention.weights`.
+
+        The tokens are whole texts: of a state only what was read is taken, and nothing added.
+        """
+        x = self._mix(x, step, _PASSING)
+        weights = self.cross.weights(self.cross_residual.enter(x), heads, state)
+        return self._look(x, state, source), weights
+
+    def _mix(self, x: Tensor, step: Step, state: MixerState) -> Tensor:
         mixed = self.mixer(self.mixer_residual.enter(x), step, state)
-        x = self.mixer_residual.join(x, mixed)
+        return self.mixer_residual.join(x, mixed)
+
+    def _look(self, x: Tensor, state: MixerState, source: Source) -> Tensor:
         looked = self.cross(self.cross_residual.enter(x), source, state)
         x = self.cross_residual.join(x, looked)
         fed = self.feed_forward(self.feed_forward_residual.enter(x))

@@ -101,6 +101,7 @@ FAMILIES: Mapping[str, str] = {
     "mbart": "bart",
     "pegasus": "bart",
     "marian": "bart",
+    "whisper": "whisper",
 }
 
 # What makes pictures has a ``_class_name`` instead: of a component, or of a pipeline of several.

@@ -11,6 +11,7 @@ from fathom.blocks.state import MixerState, Step
 from fathom.generation.state import ContiguousState, LayerState
 from fathom.ops.attention import Scoring
 from fathom.spec.encoder_decoder import CrossLayer, EncoderDecoder
+from fathom.spec.speech import Speech
 
 
 class PairState:
@@ -21,7 +22,7 @@ class PairState:
 
     def __init__(
         self,
-        spec: EncoderDecoder,
+        spec: EncoderDecoder | Speech,
         *,
         batch: int,
         capacity: int,
@@ -56,6 +57,10 @@ class PairState:
     def reorder(self, rows: Tensor) -> None:
         """Let each row go on from what another had written; all read the same text."""
         self._own.reorder(rows)
+
+    def rewind(self) -> None:
+        """Forget what was written, and keep what was read."""
+        self._own.reset()
 
     def reset(self) -> None:
         """Forget both texts, keeping the memory."""

@@ -42,26 +42,31 @@ class Hearing:
     seconds: int = 30
 
     @classmethod
-    def published(cls, config: Mapping[str, object], bands: int) -> Hearing:
-        """Read it from a ``preprocessor_config.json``; the model takes so many `bands`.
+    def published(cls, config: Mapping[str, object], bands: int, frames: int) -> Hearing:
+        """Read it from a ``preprocessor_config.json``.
+
+        The model itself takes so many `bands` and `frames` at a time.
 
         Raises:
-            ConfigError: for a number out of range, or bands that are not the model's.
+            ConfigError: for a number out of range, or others than the model takes.
         """
         keys = {"rate": "sampling_rate", "window": "n_fft", "hop": "hop_length"}
         keys |= {"bands": "feature_size", "seconds": "chunk_length"}
-        stated: dict[str, int] = {"bands": bands}
+        seconds = max(1, frames * cls.hop // cls.rate)
+        stated: dict[str, int] = {"bands": bands, "seconds": seconds}
         for name, key in keys.items():
             value = config.get(key, stated.get(name, getattr(cls, name)))
             if type(value) is not int or not 0 < value < _LARGEST:
                 raise ConfigError(f"preprocessor_config.json: '{key}' must be a whole number")
             stated[name] = value
-        if stated["bands"] != bands or stated["hop"] > stated["window"]:
+        found = cls(**stated)
+        if (found.bands, found.frames) != (bands, frames) or found.hop > found.window:
             raise ConfigError(
-                f"preprocessor_config.json: {stated['bands']} bands every {stated['hop']} of"
-                f" {stated['window']} samples do not suit a model that takes {bands} bands"
+                f"preprocessor_config.json: {found.bands} bands and {found.frames:,} frames of"
+                f" {found.hop} in {found.window} samples do not suit a model that takes {bands}"
+                f" bands and {frames:,} frames"
             )
-        return cls(**stated)
+        return found
 
     @property
     def samples(self) -> int:

@@ -9,10 +9,12 @@ from fathom.library.model import Model
 from fathom.library.text import TextModel
 from fathom.spec import autoencoder, recursive
 from fathom.spec.model import Model as Spec
+from fathom.spec.speech import Speech
 from fathom.spec.work import Staged
 
 # Spec type → "module:class" of what `open` makes of it; imported when first opened.
 STAGED: Mapping[type, str] = {
+    Speech: "fathom.library.speech:SpeechModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
     autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
 }

@@ -10,6 +10,7 @@ from torch import nn
 
 from fathom.spec import autoencoder, decoder, encoder, encoder_decoder, recursive
 from fathom.spec.model import Model
+from fathom.spec.speech import Speech
 
 # Spec type → "module:class" of the architecture; imported when first assembled.
 ARCHITECTURES: Mapping[type, str] = {
@@ -17,6 +18,7 @@ ARCHITECTURES: Mapping[type, str] = {
     autoencoder.Autoencoder: "fathom.models.autoencoder:Autoencoder",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
+    Speech: "fathom.models.speech:Speech",
     recursive.Recursive: "fathom.models.recursive:Recursive",
 }
 

@@ -22,6 +22,8 @@ TASKS: Mapping[str, str] = {
     "embed": "turns a text into a vector",
     "autoencode": "turns a picture into latents, and back",
     "interpolate": "makes pictures between two",
+    "transcribe": "writes down what is said in a sound, with times; also in English",
+    "detect_language": "says which language is spoken in a sound",
     "solve": "finds the solution of a puzzle",
 }
 

@@ -1,0 +1,209 @@
+"""A model that hears speech, and its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from fathom.checkpoint.documents import read_json
+from fathom.errors import RequestError
+from fathom.library.cards import read_tokenizer
+from fathom.library.staged import StagedModel
+from fathom.spec.speech import Speech
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fathom.inputs.sound import Sound
+    from fathom.inputs.sound_spectrogram import Hearing
+    from fathom.inputs.tokenizer import Tokenizer
+    from fathom.tasks.transcribe import Course, Manner, Transcriber
+    from fathom.tasks.transcripts import Segment, Transcript
+
+Timestamps = Literal["segment", "word"]
+
+
+class SpeechModel(StagedModel):
+    """A model of speech. Made by `open`."""
+
+    spec: Speech
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The checkpoint's own tokenizer.
+
+        Raises:
+            TokenizerError: when there is none, or it is broken.
+        """
+        return read_tokenizer(self._description)
+
+    def transcribe(
+        self,
+        sound: Sound,
+        *,
+        language: str | None = None,
+        task: str | None = None,
+        timestamps: Timestamps | None = "segment",
+        prompt: str | None = None,
+        **options: object,
+    ) -> Transcription:
+        """Write down what is said in a sound; iterate over the result for its segments.
+
+        Args:
+            sound: a file, the bytes of one, or an array (samples,) or (samples, channels) at
+                the model's own rate, which is 16 kHz for all that are published.
+            language: its code or English name; detected in the first window unless given.
+            task: "transcribe", or "translate" into English.
+            timestamps: for each "segment", or for each "word" as well; None writes text alone,
+                where the sound fits in one window.
+            prompt: a text that is taken for what was said before: names, spellings, style.
+            options: conditioned, temperatures, compression, logprob, silence, max_tokens and
+                seed, as `tasks.transcribe.Manner` says.
+
+        Raises:
+            NotFoundError, SoundError: for a file that is not there, or no good sound.
+            RequestError: for a language, task or option that the model does not know.
+        """
+        from fathom.inputs.sound_spectrogram import log_mel
+        from fathom.tasks.transcribe import Course
+
+        samples = self._samples(sound)
+        hearing = self._hearing
+        short = len(samples) <= hearing.samples
+        spectrogram = log_mel(samples, hearing, least=hearing.samples if short else 0)
+        frames = max(1, min(spectrogram.shape[1], -(-len(samples) // hearing.hop)))
+        found = self._language(spectrogram, language, task)
+        manner = self._manner(found, task, timestamps, prompt, options)
+        course = Course(frames)
+        segments = self._transcriber.segments(spectrogram, course, manner)
+        return Transcription(found, len(samples) / hearing.rate, course, segments)
+
+    def detect_language(self, sound: Sound) -> dict[str, float]:
+        """Return how likely each language is at the begin of a sound, by code, likeliest first.
+
+        Raises:
+            NotFoundError, SoundError: as `transcribe`.
+            RequestError: the model knows one language only.
+        """
+        from fathom.inputs.sound_spectrogram import log_mel
+
+        hearing = self._hearing
+        samples = self._samples(sound)[: hearing.samples]
+        return self._transcriber.languages(log_mel(samples, hearing, least=hearing.samples))
+
+    def _samples(self, sound: Sound) -> NDArray[np.float32]:
+        from fathom.inputs.sound import read_sound
+
+        return read_sound(sound, self._hearing.rate)
+
+    def _language(
+        self, spectrogram: NDArray[np.float32], asked: str | None, task: str | None
+    ) -> str | None:
+        """Return the code of the language, asked for or heard; None where a file decides."""
+        control = self._transcriber.control
+        if asked is not None:
+            return control.language(asked)
+        if not control.languages:
+            return "en"
+        if control.forced and task is None:
+            named = {id: code for code, id in control.languages.items()}
+            return next((named[id] for id in control.forced if id in named), None)
+        return next(iter(self._transcriber.languages(spectrogram)))
+
+    def _manner(
+        self,
+        language: str | None,
+        task: str | None,
+        timestamps: Timestamps | None,
+        prompt: str | None,
+        options: Mapping[str, object],
+    ) -> Manner:
+        from fathom.tasks.transcribe import Manner
+
+        if timestamps not in (None, "segment", "word"):
+            raise RequestError(f"timestamps must be 'segment', 'word' or None, not {timestamps!r}")
+        said: tuple[int, ...] = ()
+        if prompt is not None:
+            text = " " + prompt.strip()
+            ids = self.tokenizer.encode(text, add_special=False, parse_special=False)
+            said = tuple(ids)
+        return Manner.asked(
+            options,
+            language=language,
+            task=task,
+            timed=timestamps is not None,
+            worded=timestamps == "word",
+            prompt=said,
+        )
+
+    @cached_property
+    def _hearing(self) -> Hearing:
+        from fathom.inputs.sound_spectrogram import Hearing
+
+        file = self._description.folder / "preprocessor_config.json"
+        stated = read_json(file) if file.is_file() else {}
+        encoder = self.spec.encoder
+        return Hearing.published(stated, encoder.bands, encoder.frames)
+
+    @cached_property
+    def _transcriber(self) -> Transcriber:
+        import torch
+
+        from fathom.tasks.transcribe import Transcriber
+        from fathom.tasks.transcribe_control import Control
+
+        file = self._description.folder / "generation_config.json"
+        stated = read_json(file) if file.is_file() else {}
+        return Transcriber(
+            self._module,  # type: ignore[arg-type]  # by the table of kinds
+            Control.published(self._config, stated, self.tokenizer),
+            self.tokenizer,
+            dtype=getattr(torch, self.dtype),
+            device=self.device,
+        )
+
+
+class Transcription:
+    """A transcript on its way: iterate for segments, or ask for the whole.
+
+    Work is done while iterating. What is there so far may be read at any time.
+
+    Attributes:
+        language: the code of what is spoken, asked for or detected; None where it is not known.
+        seconds: how long the sound is.
+        segments: those written so far.
+    """
+
+    def __init__(
+        self, language: str | None, seconds: float, course: Course, found: Iterator[Segment]
+    ) -> None:
+        self.language = language
+        self.seconds = seconds
+        self.segments: list[Segment] = []
+        self._course = course
+        self._found = found
+
+    def __iter__(self) -> Transcription:
+        return self
+
+    def __next__(self) -> Segment:
+        """Return the next segment that has text."""
+        while not (segment := next(self._found)).text.strip():
+            continue
+        self.segments.append(segment)
+        return segment
+
+    @property
+    def heard(self) -> float:
+        """Seconds of the sound that were dealt with so far."""
+        return self.seconds * self._course.at / self._course.frames
+
+    def finish(self) -> Transcript:
+        """Hear the rest and return everything."""
+        from fathom.tasks.transcripts import Transcript
+
+        for _ in self:
+            pass
+        return Transcript(self.language, self.seconds, tuple(self.segments))
