@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from fathom.blocks.lowering_decoder import rotations
 from fathom.errors import UnsupportedTaskError
 from fathom.generation.pages import PagedState
-from fathom.models.lowering import rotations
 from fathom.ops.program import Batch, Program
 from fathom.spec.decoder import Decoder
 

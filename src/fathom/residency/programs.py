@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fathom.models.lowering import lower, why_not
+from fathom.blocks.lowering_decoder import lower, why_not
 from fathom.ops.native import native
 from fathom.ops.program import Plan, Program, StateType
 from fathom.residency.packed import PackedWeights
