@@ -64,11 +64,6 @@ constexpr int half_bytes = half_steps + 2 * super_blocks * panel_rows;
     return panel_rows * block_columns / 8 * layout_of(encoding).bits;
 }
 
-// Where the scales of a panel begin: after its values.
-[[maybe_unused]] static constexpr std::int64_t scales_offset(Encoding encoding, std::int64_t columns) {
-    return blocks_of(columns) * block_bytes(encoding);
-}
-
 [[maybe_unused]] static constexpr std::int64_t scales_bytes(Encoding encoding, std::int64_t columns) {
     switch (layout_of(encoding).scales) {
         case Scales::None: return 0;
@@ -80,10 +75,14 @@ constexpr int half_bytes = half_steps + 2 * super_blocks * panel_rows;
     return 0;
 }
 
-// Bytes from one panel to the next: whole cache lines.
+// Where the values of a panel begin, after its scales: on a cache line.
+[[maybe_unused]] static constexpr std::int64_t values_offset(Encoding encoding, std::int64_t columns) {
+    return (scales_bytes(encoding, columns) + alignment - 1) / alignment * alignment;
+}
+
+// Bytes from one panel to the next.
 [[maybe_unused]] static constexpr std::int64_t panel_bytes(Encoding encoding, std::int64_t columns) {
-    const std::int64_t bytes = scales_offset(encoding, columns) + scales_bytes(encoding, columns);
-    return (bytes + alignment - 1) / alignment * alignment;
+    return values_offset(encoding, columns) + blocks_of(columns) * block_bytes(encoding);
 }
 
 [[maybe_unused]] static constexpr std::int64_t panels_of(std::int64_t rows) {

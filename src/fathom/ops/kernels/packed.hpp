@@ -4,7 +4,7 @@
 // group size of most encodings:
 //
 //     panel 0                                   panel 1
-//     [block 0][block 1] … [scales of blocks]   [block 0] …
+//     [scales of blocks][block 0][block 1] …    [scales of blocks][block 0] …
 //
 // A block holds 4 columns of each of the 16 rows beside each other, which is one 64-byte register
 // of what VPDPBUSD multiplies; 4-bit numbers share bytes with those 16 columns on. Scales stand

@@ -237,11 +237,11 @@ void pack_plain(Encoding encoding, std::int64_t columns, const std::uint8_t* row
 void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane, std::uint8_t* panel) {
     const Layout& layout = layout_of(encoding);
     if (layout.scales == Scales::None) return pack_plain(encoding, columns, row, lane, panel);
-    std::uint8_t* scales = panel + scales_offset(encoding, columns);
+    std::uint8_t* values = panel + values_offset(encoding, columns);
     for (std::int64_t index = 0; index < blocks_of(columns); ++index) {
         const Block block = row == nullptr ? Block{} : read_block(encoding, row, index);
-        write_values(layout.bits, block, lane, panel + index * block_bytes(encoding));
-        write_scales(layout.scales, block, index, lane, scales);
+        write_values(layout.bits, block, lane, values + index * block_bytes(encoding));
+        write_scales(layout.scales, block, index, lane, panel);
     }
 }
 
@@ -335,11 +335,11 @@ void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values) {
         }
         return;
     }
-    const std::uint8_t* scales = panel + scales_offset(matrix.encoding, matrix.columns);
+    const std::uint8_t* packed = panel + values_offset(matrix.encoding, matrix.columns);
     for (std::int64_t index = 0; index < blocks_of(matrix.columns); ++index) {
         Block block{};
-        write_values_back(layout.bits, panel + index * block_bytes(matrix.encoding), lane, block);
-        read_scales_back(layout.scales, scales, index, lane, block);
+        write_values_back(layout.bits, packed + index * block_bytes(matrix.encoding), lane, block);
+        read_scales_back(layout.scales, panel, index, lane, block);
         decode(layout, block, values + index * block_columns);
     }
 }

@@ -84,13 +84,16 @@ struct BlockScales {
 struct Tile {
     const std::uint8_t* panels;
     std::int64_t panel_step;
-    std::int64_t scales;  // offset of the scales in a panel
+    std::int64_t values;  // offset of the values in a panel
     const std::uint8_t* activations;
     std::int64_t activation_step;  // from a block of the tokens to the next
     std::int64_t blocks;
     float* y;
     std::int64_t stride;
     std::int64_t begin, end;  // rows to write, counted from the tile's first
+    // Panels are one stream, scales and all: what is fetched ahead runs over it evenly.
+    const std::uint8_t* ahead;  // or nullptr
+    std::int64_t ahead_step;
 };
 
 template <class Isa, int R, int T>
@@ -125,7 +128,7 @@ void quantised_tile(const Tile& tile) {
     typename Isa::Floats total[R][T];
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
-        const std::uint8_t* block = tile.panels + index * bytes;
+        const std::uint8_t* block = tile.panels + tile.values + index * bytes;
         const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations + index * tile.activation_step);
         typename Isa::Integers dot[Scale::runs][R][T];
         for (int t = 0; t < T; ++t) {
@@ -135,7 +138,9 @@ void quantised_tile(const Tile& tile) {
                 for (int r = 0; r < R; ++r) dot[run][r][t] = start;
             }
         }
-        if constexpr (T <= 4) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
+        if (tile.ahead != nullptr) {
+            Isa::template prefetch<R * (bytes + alignment)>(tile.ahead + index * tile.ahead_step);
+        }
         each_quad_from<0>([&]<int quad>() __attribute__((always_inline)) {
             typename Isa::Bytes values[R];
             for (int r = 0; r < R; ++r) {
@@ -150,7 +155,7 @@ void quantised_tile(const Tile& tile) {
             }
         });
         for (int r = 0; r < R; ++r) {
-            const Scale scale(tile.panels + r * tile.panel_step + tile.scales, index);
+            const Scale scale(tile.panels + r * tile.panel_step, index);
             for (int t = 0; t < T; ++t) {
                 for (int run = 0; run < Scale::runs; ++run) {
                     const auto part = Isa::multiply(Isa::numbers(dot[run][r][t]), Isa::all(x[t].scale));
@@ -175,9 +180,11 @@ void plain_tile(const Tile& tile) {
     typename Isa::Floats total[R][T];
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
-        const std::uint8_t* block = tile.panels + index * bytes;
+        const std::uint8_t* block = tile.panels + tile.values + index * bytes;
         const std::uint8_t* x = tile.activations + index * tile.activation_step;
-        if constexpr (T <= 4) Isa::template prefetch<bytes>(block + Isa::prefetch_distance);
+        if (tile.ahead != nullptr) {
+            Isa::template prefetch<R * (bytes + alignment)>(tile.ahead + index * tile.ahead_step);
+        }
         for (int step = 0; step < steps; ++step) {
             for (int r = 0; r < R; ++r) {
                 const std::uint8_t* weights = block + r * tile.panel_step + step * (bytes / steps);
@@ -202,11 +209,12 @@ void one_tile(const Tile& tile) {
 
 // `count` tokens of one group against R panels: as many at once as registers hold.
 template <class Isa, Encoding encoding, int R, int T>
-inline void tokens_of_group(Tile tile, int count, std::int64_t token_bytes) {
+inline void tokens_of_group(Tile tile, std::int64_t count, std::int64_t token_bytes) {
     for (; count >= T; count -= T) {
         one_tile<Isa, encoding, R, T>(tile);
         tile.activations += T * token_bytes;
         tile.y += T * tile.stride;
+        tile.ahead = nullptr;
     }
     if constexpr (T > 1) tokens_of_group<Isa, encoding, R, T / 2>(tile, count, token_bytes);
 }
@@ -221,25 +229,31 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
     const std::int64_t groups_at_once = cached / (token_bytes * group_tokens * (blocks + 1)) + 1;
     const std::int64_t chunk = groups_at_once * group_tokens;
     const std::int64_t panel_step = panel_bytes(encoding, matrix.columns);
+    const bool several = x.tokens > 4;  // up to four, one stream through memory is quicker
     for (std::int64_t first = 0; first < x.tokens; first += chunk) {
         const std::int64_t stop = first + chunk < x.tokens ? first + chunk : x.tokens;
         for (std::int64_t panel = begin / panel_rows, last = panels_of(end); panel < last;) {
             const std::int64_t row = panel * panel_rows;
-            const bool several = x.tokens > 2 && panel + R <= last;
+            const std::int64_t count = several && panel + R <= last ? R : 1;
+            const std::uint8_t* panels = matrix.data + panel * panel_step;
+            // The next tile, or of a single panel what comes some way on.
+            const std::uint8_t* ahead =
+                panels + (count > 1 ? count * panel_step : Isa::prefetch_distance);
             for (std::int64_t token = first; token < stop; token += group_tokens) {
                 const Place place = place_of(kind, x.tokens, matrix.columns, token);
-                const Tile tile{matrix.data + panel * panel_step, panel_step,
-                                scales_offset(encoding, matrix.columns), x.data + place.offset,
-                                place.step, blocks, y + token * stride + row, stride,
-                                begin - row, end - row};
-                const auto count = static_cast<int>(stop - token < group_tokens ? stop - token : group_tokens);
-                if (several) {
-                    tokens_of_group<Isa, encoding, R, Isa::tokens>(tile, count, token_bytes);
+                const Tile tile{panels, panel_step, values_offset(encoding, matrix.columns),
+                                x.data + place.offset, place.step, blocks,
+                                y + token * stride + row, stride, begin - row, end - row,
+                                token == first ? ahead : nullptr,
+                                blocks > 0 ? count * panel_step / blocks : 0};
+                const std::int64_t left = stop - token < group_tokens ? stop - token : group_tokens;
+                if (count > 1) {
+                    tokens_of_group<Isa, encoding, R, Isa::tokens>(tile, left, token_bytes);
                 } else {
-                    tokens_of_group<Isa, encoding, 1, Isa::tokens>(tile, count, token_bytes);
+                    tokens_of_group<Isa, encoding, 1, Isa::tokens>(tile, left, token_bytes);
                 }
             }
-            panel += several ? R : 1;
+            panel += count;
         }
     }
 }
