@@ -1,6 +1,6 @@
 """Fuzz the parsers for as long as one likes, guided by coverage, and keep what reached new code.
 
-    pip install atheris
+    pip install -e .[fuzz]
     nice python tests/hostile/fuzz_parsers.py [PARSER ...] [--seconds 75]
 
 What a parser dies of is printed, and belongs into a table of the catalogue as a line with its
