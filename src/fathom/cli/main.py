@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
     ),
     "fit": Verb("fathom.cli.fit", "does it fit, how fast will it be, and what would fit instead"),
     "embed": Verb("fathom.cli.embed", "turn texts into vectors"),
+    "look": Verb("fathom.cli.look", "say what is in a picture, by words of yours or its own"),
     "solve": Verb("fathom.cli.solve", "solve a puzzle with a recursive model, and check it"),
     "train": Verb("fathom.cli.train", "train a small recursive model on puzzles, in minutes"),
     "bench": Verb("fathom.cli.bench", "measure speed and memory beside what was predicted"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from fathom.errors import TokenizerError
 from fathom.inputs import sentencepiece
@@ -46,10 +46,21 @@ def read_folder(path: Path, records: Path | None = None) -> tuple[tokenizers.Tok
             f"no tokenizer in {path}: none of {', '.join(_READERS)} is there; "
             "copy the tokenizer files of the original model into it"
         )
+    if str(config.get("tokenizer_class", "")).startswith("Siglip"):
+        backend.normalizer = _plain(backend.normalizer, bool(config.get("do_lower_case", True)))
     _add_tokens(backend, config)
     words = {**_words(_read_json(path / "special_tokens_map.json")), **_words(config)}
     ending = frozenset(_endings(path))
     return backend, Source(kind, words, ending, _templates(path, config))
+
+
+def _plain(after: normalizers.Normalizer | None, lowered: bool) -> normalizers.Normalizer:
+    """Return what SigLIP was trained on: text without punctuation, its spaces single, lowered."""
+    steps = [normalizers.Lowercase()] if lowered else []
+    punctuation = normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), "")
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    last = [] if after is None else [after]
+    return normalizers.Sequence([*steps, punctuation, spaces, normalizers.Strip(), *last])
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, 3)
-Source: TypeAlias = "str | Path | bytes | Pixels | Image.Image"
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MOST_BYTES = 256 << 20  # of a file
@@ -51,6 +50,9 @@ class Picture:
         return int(self.pixels.shape[1])
 
 
+Source: TypeAlias = "str | Path | bytes | Pixels | Image.Image | Picture"
+
+
 def read_picture(source: Source) -> Picture:
     """Return a picture from a file, its bytes, an array of pixels or a Pillow picture.
 
@@ -61,6 +63,8 @@ def read_picture(source: Source) -> Picture:
         PictureError: for what is no picture, or is broken, too large or in a form that has no
             agreed meaning in 8 bits; the message names the remedy.
     """
+    if isinstance(source, Picture):
+        return source
     if isinstance(source, np.ndarray):
         return Picture(_checked(source))
     require_pillow()

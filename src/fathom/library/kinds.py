@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
-from fathom.spec import autoencoder, recursive
+from fathom.spec import autoencoder, recursive, vision
 from fathom.spec.model import Model as Spec
 from fathom.spec.speech import Speech
 from fathom.spec.work import Staged
@@ -16,6 +16,8 @@ from fathom.spec.work import Staged
 STAGED: Mapping[type, str] = {
     Speech: "fathom.library.speech:SpeechModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
+    vision.PictureEncoder: "fathom.library.looking:PictureModel",
+    vision.PictureText: "fathom.library.looking:PictureTextModel",
     autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
 }
 

@@ -8,7 +8,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from fathom.spec import autoencoder, decoder, encoder, encoder_decoder, recursive
+from fathom.spec import autoencoder, decoder, encoder, encoder_decoder, recursive, vision
 from fathom.spec.model import Model
 from fathom.spec.speech import Speech
 
@@ -20,6 +20,8 @@ ARCHITECTURES: Mapping[type, str] = {
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
     Speech: "fathom.models.speech:Speech",
     recursive.Recursive: "fathom.models.recursive:Recursive",
+    vision.PictureEncoder: "fathom.models.vision:PictureEncoder",
+    vision.PictureText: "fathom.models.vision:PictureText",
 }
 
 

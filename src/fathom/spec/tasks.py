@@ -15,7 +15,7 @@ TASKS: Mapping[str, str] = {
     "translate": "writes a text in another language",
     "summarize": "writes a shorter text",
     "fill": "says what a mask may stand for",
-    "classify": "gives a text labels",
+    "classify": "gives a text or a picture labels",
     "tag": "marks spans, such as names",
     "answer": "marks where a text answers a question",
     "rerank": "puts documents in the order in which they answer a query",
@@ -24,6 +24,9 @@ TASKS: Mapping[str, str] = {
     "interpolate": "makes pictures between two",
     "transcribe": "writes down what is said in a sound, with times; also in English",
     "detect_language": "says which language is spoken in a sound",
+    "features": "turns a picture into vectors, of the whole and of each part",
+    "compare": "says how alike pictures are, or how well texts fit them",
+    "segment": "marks what belongs together in a picture",
     "solve": "finds the solution of a puzzle",
 }
 

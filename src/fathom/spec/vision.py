@@ -123,7 +123,7 @@ def layers_live(layers: Sequence[Layer], rows: int) -> int:
     """Return the numbers held where a layer is at its widest, for so many tokens.
 
     In its feed-forward: the stream before and after the mixer, what entered it and came out, what
-    enters now, and the inner numbers twice, or three times where one of them gates. In its mixer:
+    enters now, and the inner numbers twice, or three times where some gate others. In its mixer:
     the stream, what enters, queries, keys and values, and their mixture.
     """
     return max((rows * _widest(layer) for layer in layers), default=0)
@@ -133,7 +133,8 @@ def _widest(layer: Layer) -> int:
     mixer, part = layer.mixer, layer.feed_forward
     inner = 0
     if isinstance(part, GatedMlp | Mlp):
-        inner = (3 if isinstance(part, GatedMlp) else 2) * part.inner
+        gates = isinstance(part, GatedMlp) or part.activation == "gelu_quick"  # x · sigmoid(1.7 x)
+        inner = (3 if gates else 2) * part.inner
     heads = 0
     if isinstance(mixer, Attention):
         heads = 2 * (mixer.heads + mixer.kv_heads) * mixer.head_width

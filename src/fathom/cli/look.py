@@ -1,0 +1,116 @@
+"""`fathom look`: what is in a picture, by a model's own labels or by words that are given."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from fathom.cli.output import plain, print_columns, print_facts, print_json
+from fathom.cli.progress import shown_progress
+from fathom.errors import RequestError
+
+if TYPE_CHECKING:
+    from fathom.inputs.pictures import Picture
+    from fathom.library import Model
+
+TRAINED = "google/vit-base-patch16-224"  # labels a thousand things
+COMPARING = "google/siglip-base-patch16-224"  # takes any labels
+SHOWN = 5  # labels
+
+EXAMPLES = """\
+  fathom look photo.jpg
+  fathom look photo.jpg --labels "a dog,a cat,a truck"
+  fathom look google/siglip-base-patch16-224 photo.jpg --labels "a dog,a cat" --json
+  fathom look facebook/dinov2-base photo.jpg --features
+  fathom look facebook/dinov2-base photo.jpg --like other.jpg
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `look`."""
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help=f"catalogue name, folder, file or hub id; by default {TRAINED}, or with --labels"
+        f" {COMPARING}",
+    )
+    parser.add_argument("picture", metavar="PICTURE", help="a picture's file")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--labels", metavar="A,B,…", help="words to choose from")
+    asked.add_argument("--features", action="store_true", help="print the picture's vector")
+    asked.add_argument("--like", metavar="FILE", help="how alike another picture is")
+    parser.add_argument("--template", metavar="TEXT", help="what a label is put into, at its {}")
+    parser.add_argument("--top", type=int, default=SHOWN, metavar="INT", help="labels to show")
+    loading = parser.add_argument_group("loading")
+    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
+    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
+    loading.add_argument(
+        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at one picture and say what is in it."""
+    if args.top < 1:
+        raise RequestError(f"--top must be at least 1, not {args.top}")
+    if args.template is not None and args.labels is None:
+        raise RequestError("--template is for labels that are given; add --labels")
+    from fathom import library
+    from fathom.inputs.pictures import read_picture
+
+    picture = read_picture(args.picture)
+    name = args.name or (TRAINED if args.labels is None else COMPARING)
+    model = library.open(
+        name,
+        dtype=args.dtype,
+        device=args.device,
+        allow_pickle=args.allow_pickle,
+        progress=shown_progress(args.json),
+    )
+    for note in picture.notes:
+        print(f"fathom: note: {args.picture}: {note}", file=sys.stderr)
+    told = {"model": name, "picture": args.picture}
+    if args.features:
+        _features(model, picture, told, args)
+    elif args.like is not None:
+        likeness = float(model.compare([picture], [args.like])[0, 0])
+        _say(told | {"like": args.like, "likeness": likeness}, args)
+    else:
+        _labels(model, picture, told, args)
+    return 0
+
+
+def _features(
+    model: Model, picture: Picture, told: dict[str, object], args: argparse.Namespace
+) -> None:
+    found = model.features(picture)
+    rows, columns, width = found.patches.shape
+    vector = None if found.vector is None else found.vector.tolist()
+    told |= {"patches": [rows, columns, width], "vector": vector}
+    if not args.json:
+        numbers = "none" if vector is None else " ".join(f"{number:.4f}" for number in vector)
+        told |= {"patches": f"{rows} × {columns}, {width:,} wide", "vector": numbers}
+    _say(told, args)
+
+
+def _labels(
+    model: Model, picture: Picture, told: dict[str, object], args: argparse.Namespace
+) -> None:
+    if args.labels is None:
+        found = model.classify(picture)
+    else:
+        words = [word.strip() for word in args.labels.split(",")]
+        found = model.classify(picture, words, template=args.template)
+    if args.json:
+        print_json(told | {"labels": plain(found)})
+        return
+    print_columns([(f"{label.score:.4f}", label.name) for label in found[: args.top]])
+
+
+def _say(told: dict[str, object], args: argparse.Namespace) -> None:
+    if args.json:
+        print_json(told)
+    else:
+        print_facts([(label, str(value)) for label, value in told.items()])

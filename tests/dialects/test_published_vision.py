@@ -1,0 +1,174 @@
+"""Published configurations of towers that see, as their files state them, and their sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from fathom.checkpoint.published import published_spec
+from fathom.errors import ConfigError
+from fathom.spec.classes import model_class
+from fathom.spec.parts import count
+from fathom.spec.tasks import TASKS
+from fathom.spec.vision import PictureEncoder, PictureText, Sight
+from fathom.spec.work import Staged
+
+THOUSAND = {"id2label": {str(number): f"class {number}" for number in range(1000)}}
+VIT = {
+    "architectures": ["ViTForImageClassification"],
+    "attention_probs_dropout_prob": 0.0,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.0,
+    "hidden_size": 768,
+    "image_size": 224,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-12,
+    "model_type": "vit",
+    "num_attention_heads": 12,
+    "num_channels": 3,
+    "num_hidden_layers": 12,
+    "patch_size": 16,
+    "qkv_bias": True,
+}
+LARGE = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+}
+DINOV2 = {
+    "architectures": ["Dinov2Model"],
+    "drop_path_rate": 0.0,
+    "hidden_act": "gelu",
+    "hidden_size": 768,
+    "image_size": 518,
+    "layer_norm_eps": 1e-06,
+    "layerscale_value": 1.0,
+    "mlp_ratio": 4,
+    "model_type": "dinov2",
+    "num_attention_heads": 12,
+    "num_channels": 3,
+    "num_hidden_layers": 12,
+    "patch_size": 14,
+    "qkv_bias": True,
+    "use_swiglu_ffn": False,
+}
+GIANT = {"hidden_size": 1536, "num_attention_heads": 24, "num_hidden_layers": 40}
+CLIP = {
+    "architectures": ["CLIPModel"],
+    "model_type": "clip",
+    "projection_dim": 512,
+    "logit_scale_init_value": 2.6592,
+    "text_config": {"bos_token_id": 0, "eos_token_id": 2, "model_type": "clip_text_model"},
+    "text_config_dict": None,
+    "vision_config": {"dropout": 0.0, "model_type": "clip_vision_model"},
+    "vision_config_dict": None,
+}
+CLIP_LARGE = {
+    "projection_dim": 768,
+    "text_config": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_attention_heads": 12,
+        "projection_dim": 768,
+    },
+    "text_config_dict": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 12,
+        "projection_dim": 768,
+    },
+    "vision_config": {"patch_size": 32},
+    "vision_config_dict": {**LARGE, "patch_size": 14, "projection_dim": 768},
+}
+SIGLIP = {
+    "architectures": ["SiglipModel"],
+    "initializer_factor": 1.0,
+    "model_type": "siglip",
+    "text_config": {"model_type": "siglip_text_model"},
+    "vision_config": {"model_type": "siglip_vision_model"},
+}
+SO400M = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 27,
+}
+# What is published, and the parameters in its files. Those of DINOv2 hold one
+# row more, which stands for hidden patches in training and which nothing reads.
+PUBLISHED: Mapping[str, tuple[Mapping[str, object], int]] = {
+    "google/vit-base-patch16-224": ({**VIT, **THOUSAND}, 86_567_656),
+    "google/vit-base-patch16-224-in21k": ({**VIT, "architectures": ["ViTModel"]}, 86_389_248),
+    "google/vit-large-patch16-224": ({**VIT, **LARGE, **THOUSAND}, 304_326_632),
+    "facebook/dinov2-base": (DINOV2, 86_580_480 - 768),
+    "facebook/dinov2-large": ({**DINOV2, **LARGE}, 304_368_640 - 1024),
+    "facebook/dinov2-giant": ({**DINOV2, **GIANT, "use_swiglu_ffn": True}, 1_136_480_768 - 1536),
+    "openai/clip-vit-base-patch32": (CLIP, 151_277_313),
+    "openai/clip-vit-large-patch14": ({**CLIP, **CLIP_LARGE}, 427_616_513),
+    "google/siglip-base-patch16-224": (SIGLIP, 203_155_970),
+    "google/siglip-so400m-patch14-384": (
+        {
+            **SIGLIP,
+            "text_config": SO400M,
+            "vision_config": {**SO400M, "image_size": 384, "patch_size": 14},
+        },
+        877_960_498,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_tower_is_recognised(name: str) -> None:
+    config, parameters = PUBLISHED[name]
+    spec = published_spec(config)
+    assert isinstance(spec, Staged)
+    assert count(spec) == parameters
+    assert model_class(spec)[0] == "LVM"
+    assert set(spec.about.tasks) <= set(TASKS)
+    assert all(stage.operations > 0 and stage.live > 0 for stage in spec.stages(spec.usual))
+
+
+def test_what_leads_elsewhere_than_the_tower_is_known() -> None:
+    """Sizes that follow from a configuration and that models built on a tower ask for."""
+    clip = published_spec(PUBLISHED["openai/clip-vit-large-patch14"][0])
+    assert isinstance(clip, PictureText)
+    assert _told(clip.vision) == (1024, (224, 224), 257, 768)
+    siglip = published_spec(PUBLISHED["google/siglip-so400m-patch14-384"][0])
+    assert isinstance(siglip, PictureText)
+    assert _told(siglip.vision) == (1152, (378, 378), 729, 1152)
+    labelled = published_spec(PUBLISHED["google/vit-base-patch16-224"][0])
+    assert isinstance(labelled, PictureEncoder)
+    assert labelled.about.tasks[0] == "classify" and len(labelled.labels) == 1000
+
+
+def _told(sight: Sight) -> tuple[int, tuple[int, int], int, int]:
+    tower = sight.tower
+    return tower.width, tower.picture, tower.length(*tower.picture), sight.vector
+
+
+@pytest.mark.parametrize(
+    ("config", "changed", "said"),
+    [
+        (VIT, {"architectures": ["ViTForMaskedImageModeling"]}, "ViTForImageClassification"),
+        (VIT, {"num_attention_heads": 7}, "7 heads"),
+        (VIT, {"patch_size": 300}, "smaller than one patch"),
+        (VIT, {"image_size": [224, 224, 3]}, "one number or two"),
+        (VIT, {"pooler_output_size": 8, "architectures": ["ViTModel"]}, "pooler_output_size"),
+        (DINOV2, {"architectures": ["Dinov2Backbone"]}, "ForImageClassification"),
+        (DINOV2, {"mlp_ratio": -1}, "mlp_ratio"),
+        (CLIP, {"vision_config": 3}, "vision_config"),
+        (SIGLIP, {"vision_config": {"vision_use_head": False}}, "vision_use_head"),
+        (SIGLIP, {"text_config": {"projection_size": 12}}, "768"),
+        (SIGLIP, {"text_config": {"pad_token_id": 40_000}}, "pad_token_id"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_contradicts_itself_is_refused(
+    config: Mapping[str, object], changed: Mapping[str, object], said: str
+) -> None:
+    assert published_spec(config)
+    with pytest.raises(ConfigError, match=said):
+        published_spec({**config, **changed})
