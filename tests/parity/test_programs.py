@@ -1,0 +1,117 @@
+"""Native programs against the modules that define them, for every decoder of our table.
+
+The same files go both ways: read into modules in float32, and packed for the program with its
+state in float32. What no program expresses is listed here with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from fathom.blocks.lowering_decoder import lower, rotations, why_not
+from fathom.generation.pages import PagedState
+from fathom.library.opening import _describe
+from fathom.ops.program import PAGE_TOKENS, Batch, Program
+from fathom.residency.packed import PackedWeights
+from parity.conftest import Pair
+
+THREADS = 2
+
+# The type of part → why no program has it. A part that is lowered one day leaves this table.
+REFUSED = {
+    "DeltaRule": "DeltaRule has no native step yet",
+    "LatentAttention": "LatentAttention has no native step yet",
+    "Mamba": "Mamba has no native step yet",
+    "Mamba2": "Mamba2 has no native step yet",
+    "RoundedAlibi": "RoundedAlibi depends on rounding that native steps do not do",
+}
+
+
+def refusal(pair: Pair) -> str | None:
+    """Return what this table says of a case, by the types of its mixers and positions."""
+    for index, layer in enumerate(pair.ours.spec.layers):
+        mixer = layer.mixer
+        kinds = (type(mixer).__name__, type(getattr(mixer, "positions", None)).__name__)
+        for kind in kinds:
+            if kind in REFUSED:
+                return f"layers.{index}: {REFUSED[kind]}"
+    return None
+
+
+class Sequences:
+    """Sequences of one program that share their pages' memory, as a server holds them."""
+
+    def __init__(self, program: Program, pair: Pair, count: int, capacity: int) -> None:
+        self.program = program
+        each = -(-capacity // PAGE_TOKENS)
+        order = np.random.default_rng(5).permutation(count * each).astype(np.int32)
+        pools = program.plan.pools
+        self.pages = [np.zeros(count * each * pool.page_bytes, dtype=np.uint8) for pool in pools]
+        self.tables = [order.reshape(count, each) for _ in pools]
+        alone = PagedState(
+            program.plan, rotations(pair.ours.spec), capacity=capacity, most_tokens=1
+        )
+        self.frequencies = alone.frequencies
+        self.used = [0] * count
+
+    def scores(self, tokens: dict[int, Sequence[int]]) -> dict[int, np.ndarray]:
+        """Take tokens of some sequences in at once; return the scores after each of them."""
+        owners = list(tokens)
+        counts = [len(tokens[owner]) for owner in owners]
+        ids = np.concatenate([np.asarray(tokens[owner]) for owner in owners]).astype(np.int32)
+        batch = Batch(
+            ids=ids,
+            counts=counts,
+            starts=[self.used[owner] for owner in owners],
+            tables=[np.ascontiguousarray(table[owners]) for table in self.tables],
+            frequencies=np.repeat(self.frequencies, len(owners), axis=0),
+            outputs=np.arange(len(ids), dtype=np.int32),
+        )
+        found = self.program.run(batch, self.pages)
+        for owner, count in zip(owners, counts, strict=True):
+            self.used[owner] += count
+        ends = np.cumsum(counts)[:-1]
+        return dict(zip(owners, np.split(found, ends), strict=True))
+
+
+def error(ours: np.ndarray, theirs: np.ndarray) -> float:
+    assert ours.shape == theirs.shape
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def program_of(pair: Pair) -> Program:
+    """Pack the files of a case for its program."""
+    description = _describe(pair.reference.folder)
+    assert description.contents is not None
+    plan = lower(pair.ours.spec, "float32")
+    with PackedWeights(
+        pair.ours.spec, description.contents, description.assignments(), threads=THREADS
+    ) as weights:
+        return Program(plan, weights, most_tokens=2 * pair.case.length, threads=THREADS)
+
+
+def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
+    """Whole prompts; then in uneven steps, two sequences side by side at different places.
+
+    What no program expresses is refused for the reason that is listed.
+    """
+    assert why_not(pair.ours.spec) == refusal(pair)
+    if refusal(pair) is not None:
+        return
+    program = program_of(pair)
+    length, tokens = pair.case.length, pair.tokens.tolist()
+    whole = pair.ours.logits(pair.tokens).numpy()
+    together = Sequences(program, pair, 2, length).scores({0: tokens[0], 1: tokens[1]})
+    for row in (0, 1):
+        assert error(together[row], whole[row]) < 1e-5
+
+    side = Sequences(program, pair, 2, length)
+    pieces: dict[int, list[np.ndarray]] = {0: [], 1: []}
+    cuts = {0: [0, 7, 8, 9, 12, length], 1: [0, 1, 2, 11, 12, length]}
+    for step in range(len(cuts[0]) - 1):
+        given = {row: tokens[row][cuts[row][step] : cuts[row][step + 1]] for row in (0, 1)}
+        for row, scores in side.scores(given).items():
+            pieces[row].append(scores)
+    for row in (0, 1):
+        assert error(np.concatenate(pieces[row]), whole[row]) < 1e-5
