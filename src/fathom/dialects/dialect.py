@@ -116,6 +116,9 @@ COMPONENTS: Mapping[str, str] = {
     "AutoencoderKL": "autoencoder_kl",
     "AutoencoderTiny": "autoencoder_tiny",
     "taesd": "taesd",
+    "UNet2DConditionModel": "unet",
+    "ControlNetModel": "controlnet",
+    "SD3Transformer2DModel": "diffusion_transformer",
 }
 
 

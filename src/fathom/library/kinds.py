@@ -8,17 +8,22 @@ from importlib import import_module
 from fathom.library.model import Model
 from fathom.library.text import TextModel
 from fathom.spec import autoencoder, recursive, vision
+from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
 from fathom.spec.speech import Speech
+from fathom.spec.unet import ControlNet, Unet
 from fathom.spec.work import Staged
 
 # Spec type → "module:class" of what `open` makes of it; imported when first opened.
 STAGED: Mapping[type, str] = {
+    autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
+    Unet: "fathom.library.denoising:DenoiserModel",
+    ControlNet: "fathom.library.denoising:DenoiserModel",
+    DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
     Speech: "fathom.library.speech:SpeechModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
     vision.PictureEncoder: "fathom.library.looking:PictureModel",
     vision.PictureText: "fathom.library.looking:PictureTextModel",
-    autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
 }
 
 

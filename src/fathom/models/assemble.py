@@ -9,15 +9,20 @@ import torch
 from torch import nn
 
 from fathom.spec import autoencoder, decoder, encoder, encoder_decoder, recursive, vision
+from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model
 from fathom.spec.speech import Speech
+from fathom.spec.unet import ControlNet, Unet
 
 # Spec type → "module:class" of the architecture; imported when first assembled.
 ARCHITECTURES: Mapping[type, str] = {
-    decoder.Decoder: "fathom.models.decoder:Decoder",
     autoencoder.Autoencoder: "fathom.models.autoencoder:Autoencoder",
+    decoder.Decoder: "fathom.models.decoder:Decoder",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
+    Unet: "fathom.models.unet:Unet",
+    ControlNet: "fathom.models.unet:ControlNet",
+    DiffusionTransformer: "fathom.models.diffusion_transformer:DiffusionTransformer",
     Speech: "fathom.models.speech:Speech",
     recursive.Recursive: "fathom.models.recursive:Recursive",
     vision.PictureEncoder: "fathom.models.vision:PictureEncoder",

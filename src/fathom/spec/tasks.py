@@ -21,6 +21,7 @@ TASKS: Mapping[str, str] = {
     "rerank": "puts documents in the order in which they answer a query",
     "embed": "turns a text into a vector",
     "autoencode": "turns a picture into latents, and back",
+    "denoise": "says what is noise in latents; a part of a pipeline that makes pictures",
     "interpolate": "makes pictures between two",
     "transcribe": "writes down what is said in a sound, with times; also in English",
     "detect_language": "says which language is spoken in a sound",
