@@ -1,14 +1,13 @@
-"""Runs models, each in a process of its own, and prints what it took: bytes by stage, and seconds.
+"""Runs one model in a process of its own and prints what it took: bytes by stage, and seconds.
 
-Started by `benchmarks/predict.py`. A process's peak cannot be undone, so every row gets a new
-one: a copy of one that has imported everything and done nothing, which is the idle process that
-growth is counted from. Reads a row's settings as a line of JSON, answers with a line of JSON.
+Started by `benchmarks/predict.py`, once per row: a process's peak cannot be undone. It imports
+what it needs while the row's model is being written, then reads the settings as a line of JSON and
+answers with another. Not a copy of a process that is ready: pages of libraries count anew in one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -154,17 +153,8 @@ def _rates(
 
 
 def main() -> None:
-    """Answer each line with what a new process took for it."""
-    for line in sys.stdin:
-        answer, told = os.pipe()
-        if not (child := os.fork()):
-            os.close(answer)
-            os.write(told, _answer(line).encode())
-            os._exit(0)
-        os.close(told)
-        with os.fdopen(answer) as said:
-            print(said.read(), flush=True)
-        os.waitpid(child, 0)
+    """Answer a line with what the row took."""
+    print(_answer(sys.stdin.readline()), flush=True)
 
 
 def _answer(line: str) -> str:

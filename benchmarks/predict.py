@@ -17,7 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +50,7 @@ _MORE = (
     Setting("gpt2", "Q8_0", "bfloat16", 2048, 1),
 )
 TRIES = 3
+LIMIT = 300  # seconds that a row may take
 _QUICK = ("llama", "gemma2", "mamba", "mixtral", "bert")
 
 
@@ -63,48 +64,33 @@ def settings(only: str, quick: bool) -> Iterator[Setting]:
         yield from (one for one in _MORE if only in one.model)
 
 
-class Runner:
-    """Runs rows in processes of their own, all copies of one idle process (`one_process.py`)."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "one_process.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.communicate()
-
-    def run(self, setting: Setting) -> Measured:
-        """Write the model, run it, and return what was seen."""
+def run(setting: Setting) -> Measured:
+    """Write the model while its process starts, run it there, and return what was seen."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "one_process.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with tempfile.TemporaryDirectory() as folder, process:
         config = configurations()[setting.model]
-        with tempfile.TemporaryDirectory() as folder:
-            path = write_model(config, Path(folder) / "model", setting.encoding)
-            description = describe(path)
-            context = min(setting.context, description.text.context)
-            asked = {"dtype": setting.dtype, "context": context, "batch": setting.batch}
-            taken = self._answer({"path": str(path), **asked})
-            if "error" in taken:
-                raise SystemExit(f"{setting}: {taken['error']}")
-            assert description.contents is not None
-            return Measured(setting, context, description.contents.size, taken)
-
-    def _answer(self, asked: Mapping[str, object]) -> dict[str, object]:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        print(json.dumps(asked), file=self._process.stdin, flush=True)
-        return json.loads(self._process.stdout.readline())
+        path = write_model(config, Path(folder) / "model", setting.encoding)
+        description = describe(path)
+        context = min(setting.context, description.text.context)
+        asked = {"dtype": setting.dtype, "context": context, "batch": setting.batch}
+        answer, _ = process.communicate(json.dumps({"path": str(path), **asked}), timeout=LIMIT)
+        taken = json.loads(answer)
+        if "error" in taken:
+            raise SystemExit(f"{setting}: {taken['error']}")
+        assert description.contents is not None
+        return Measured(setting, context, description.contents.size, taken)
 
 
-def undisturbed(runner: Runner, setting: Setting) -> Measured:
+def undisturbed(setting: Setting) -> Measured:
     """Measure a row, and again while other work kept it from a core; the least disturbed counts."""
     tried: list[Measured] = []
     while len(tried) < TRIES and (not tried or (tried[-1].number("waited") or 0.0) > BUSY):
-        tried.append(runner.run(setting))
+        tried.append(run(setting))
     return min(tried, key=lambda one: one.number("waited") or 0.0)
 
 
@@ -113,10 +99,9 @@ def measure(only: str, quick: bool) -> Kept:
     began, rates, rows = perf_counter(), measured_rates(), []
     if rates is None:
         raise SystemExit("this machine could not be measured")
-    with Runner() as runner:
-        for setting in settings(only, quick):
-            rows.append(undisturbed(runner, setting))
-            print(line(predicted(rows[-1], rates)), flush=True)
+    for setting in settings(only, quick):
+        rows.append(undisturbed(setting))
+        print(line(predicted(rows[-1], rates)), flush=True)
     machine = this_machine()
     what = f"{machine.cpu}, {machine.cores} cores, torch {version('torch')}"
     return Kept(rates, tuple(rows), perf_counter() - began, what)
@@ -130,10 +115,6 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="predict what was measured last")
     args = parser.parse_args()
     kept = Kept.read() if args.again else measure(args.only, args.quick)
-    if not args.again:
-        (
-            HERE / "accuracy.json" if not (args.quick or args.only) else Path("/tmp/kept.json")
-        ).write_text(json.dumps(asdict(kept)))
     print("\n".join(summary([predicted(row, kept.rates) for row in kept.rows])))
     if args.quick or args.only:
         return

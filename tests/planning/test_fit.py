@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from fathom.planning.landscape_table import landscape_table
 from fathom.planning.storing import MIXES, bits_per_weight, known_names
 from fathom.planning.training import training_terms
 from fathom.spec.parts import active, count, parameters
+from planning.test_probe import RATES
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
@@ -147,6 +149,132 @@ def test_encoders_keep_nothing_and_cost_what_they_are(tmp_path: Path) -> None:
     assert terms["weights"] + terms["workspace"] < 300e6
 
 
+DEEPSEEK = {
+    "num_hidden_layers": 61,
+    "hidden_size": 7168,
+    "intermediate_size": 18_432,
+    "moe_intermediate_size": 2048,
+    "num_attention_heads": 128,
+    "num_key_value_heads": 128,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 3,
+    "q_lora_rank": 1536,
+    "kv_lora_rank": 512,
+    "qk_rope_head_dim": 64,
+    "qk_nope_head_dim": 128,
+    "v_head_dim": 128,
+    "n_group": 8,
+    "topk_group": 4,
+    "vocab_size": 129_280,
+    "max_position_embeddings": 163_840,
+    "num_nextn_predict_layers": 0,
+}
+LITE = {
+    "num_hidden_layers": 27,
+    "hidden_size": 2048,
+    "intermediate_size": 10_944,
+    "moe_intermediate_size": 1408,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "n_routed_experts": 64,
+    "num_experts_per_tok": 6,
+    "q_lora_rank": None,
+    "kv_lora_rank": 512,
+    "qk_rope_head_dim": 64,
+    "qk_nope_head_dim": 128,
+    "v_head_dim": 128,
+    "vocab_size": 102_400,
+    "max_position_embeddings": 163_840,
+}
+GEMMA = {
+    "num_hidden_layers": 62,
+    "hidden_size": 5376,
+    "intermediate_size": 21_504,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 16,
+    "head_dim": 128,
+    "sliding_window": 1024,
+    "sliding_window_pattern": 6,
+    "vocab_size": 262_208,
+    "max_position_embeddings": 131_072,
+}
+QWEN = {
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+    "vocab_size": 151_936,
+    "max_position_embeddings": 32_768,
+    "tie_word_embeddings": False,
+}
+RERANKER = {
+    "num_hidden_layers": 28,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "vocab_size": 151_669,
+    "max_position_embeddings": 40_960,
+    "tie_word_embeddings": True,
+}
+
+
+# Thread, dialect, configuration, what is asked, and between which gigabytes each term must lie.
+MISSED = {
+    "llmfit 497: DeepSeek-V3 in 22 GB, of its active experts": (
+        "deepseek_v3",
+        DEEPSEEK,
+        {"quant": "Q4_K_M", "context": 8192},
+        {"weights": (370, 420)},
+    ),
+    "ollama 17201: DeepSeek-V2-Lite without a buffer to compute in": (
+        "deepseek_v2",
+        LITE,
+        {"context": 32_768},
+        {"workspace": (0.5, 6), "weights": (31, 32)},
+    ),
+    "gpustack 2101: Gemma 3 27B with all layers global, 139 GB": (
+        "gemma3_text",
+        GEMMA,
+        {"context": 85_000, "quant": "Q8_0"},
+        {"state": (6, 9), "weights": (27, 30)},
+    ),
+    "Xinference: Qwen1.5 7B in 4 bits at 16k, 17 GB active": (
+        "qwen2",
+        QWEN,
+        {"context": 16_384, "quant": "Q4_0"},
+        {"state": (8.5, 8.7), "weights": (4, 5), "workspace": (0, 1)},
+    ),
+    "gpustack 2462: Qwen3 Reranker 0.6B, 21.85 GB set aside": (
+        "qwen3",
+        RERANKER,
+        {"context": 8192},
+        {"weights": (1.1, 1.3), "state": (0.9, 1), "workspace": (0, 0.2)},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISSED)
+def test_what_others_missed_lies_where_it_was_measured(case: str, tmp_path: Path) -> None:
+    name, config, wanted, expected = MISSED[case]
+    found = described(tmp_path, {**MODELS[name], "model_type": name, **config})
+    terms = fit(found, on="H100 SXM", dtype="bfloat16", **wanted).prediction.terms
+    for term, (least, most) in expected.items():
+        assert least < terms[term] / 1e9 < most, term
+
+
+def test_nobody_is_given_a_context_that_was_not_asked_for(tmp_path: Path) -> None:
+    """llmfit 302: 26.3 GB, for 262,144 tokens that a reader of 8 GB never wanted."""
+    found = described(
+        tmp_path, {"model_type": "qwen3", **RERANKER, "max_position_embeddings": 262_144}
+    )
+    assert fit(found, on="H100 SXM").prediction.context == fitting.USUAL_CONTEXT
+
+
 def test_the_landscapes_table_is_printed_as_it_stands_there() -> None:
     lines = {line.size: (line.fp16, line.four_bit) for line in landscape_table()}
     assert lines == {
@@ -192,6 +320,30 @@ def test_what_does_not_fit_comes_with_what_does(mixtral: Description) -> None:
     assert answer.remedies
     assert all(one.total_bytes <= answer.memory_bytes for one in answer.remedies)
     assert any("Q4" in one.change for one in answer.remedies)
+
+
+def test_layers_kept_elsewhere_cost_seconds_per_token(mixtral: Description) -> None:
+    """What is over is fetched for each token: its bytes by the bandwidth of the link."""
+    answer = fit(mixtral, on="RTX 5090", context=4096)
+    remedy = answer.remedies[-1]
+    assert "layers kept in host memory" in remedy.change
+    layers = int(remedy.change.split()[0])
+    seconds = float(remedy.cost.split()[0])
+    whole = answer.prediction.terms["weights"]
+    assert layers * fitting.HOST_LINK * seconds > 0
+    assert -answer.spare_bytes <= 1.05 * seconds * fitting.HOST_LINK <= 1.1 * whole
+
+
+def test_a_disk_that_was_measured_says_what_it_costs(
+    llama: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = replace(fitting.this_machine(), memory_limit=10 * 10**9, memory_available=10 * 10**9)
+    monkeypatch.setattr(fitting, "this_machine", lambda: machine)
+    for disk, said in ((2e9, "GB at 2 GB/s from the disk"), (None, "has not been measured")):
+        monkeypatch.setattr(
+            "fathom.planning.target.cached_rates", lambda disk=disk: replace(RATES, disk_read=disk)
+        )
+        assert said in fit(llama, context=512).remedies[-1].cost
 
 
 def test_a_packed_model_fits_where_the_whole_does_not(llama: Description) -> None:

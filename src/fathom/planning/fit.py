@@ -26,6 +26,8 @@ from fathom.spec.model import TextModel
 USUAL = "bfloat16"  # what most weights are published in, where a configuration does not say
 # A context, its libraries and their code on an accelerator, before the first tensor.
 DEVICE_CONTEXT = 600_000_000
+# What copies from a host's memory reach over PCI Express 4.0 with 16 lanes, of 31.5 GB/s.
+HOST_LINK = 25e9
 _SHARES = (2, 4, 8, 16)  # a context or a batch that does not fit is tried at these parts of it
 
 
@@ -192,8 +194,23 @@ def _remedies(question: _Question, found: Prediction) -> Iterator[Remedy]:
     each = costs.weight_bytes(question.spec.layers, costs.computed_in(question.dtype)) / layers
     away = -int(-over // each)
     if away < layers:
-        slower = "each token waits for their weights to be read from there"
-        yield Remedy(f"{away} of {layers} layers kept elsewhere", slower, question.room)
+        change = (
+            f"{away} of {layers} layers kept {'in host memory' if question.device else 'on disk'}"
+        )
+        yield Remedy(change, _fetching(question, away * each), question.room)
+
+
+def _fetching(question: _Question, count: float) -> str:
+    """Return what it costs each token to wait for so many bytes of weights, in words."""
+    rates = question.where.rates
+    if question.device:
+        speed, through = HOST_LINK, "over PCI Express 4.0"
+    elif rates is not None and rates.disk_read is not None:
+        speed, through = rates.disk_read, "from the disk"
+    else:
+        return "each token waits for their weights to be read; the disk has not been measured"
+    seconds, rate = count / speed, f"{speed / 1e9:.2g} GB/s"
+    return f"{seconds:.2g} s more per token, to read {count / 1e9:.3g} GB at {rate} {through}"
 
 
 def _changes(question: _Question) -> Iterator[tuple[str, str, _Question]]:
