@@ -24,6 +24,7 @@ from fathom.spec.parts import Linear, Part, children
 WEIGHTS, STATE, CALLS = "reading the weights", "reading the state", "calling the operations"
 MAPS, SCORES, NUMBERS = "maps", "scores", "norms, activations and sums"
 CHUNK = 512  # tokens of each row that one pass reads of a long prompt
+STEPPED = 10  # times that a step reads or writes what a recurrence keeps, plain operations each
 PLAIN_SCORES = 12  # float32 numbers read and written per score where no fused kernel serves
 
 
@@ -120,17 +121,18 @@ def _state_seconds(layer: Layer | CrossLayer, context: int, dtype: str, rates: R
     """Return the time in which one token of a row reads what a layer keeps of its sequence.
 
     Fused attention of one query is bound by its kernel, any other way by the copies that it makes:
-    of keys and values for every head. What a recurrence keeps is read and written.
+    of keys and values for every head. What a recurrence keeps is decayed, added to and read from.
     """
     mixer = layer.mixer
-    reading = costs.state_bytes(layer, dtype, context) / rates.memory_read
+    kept = costs.state_bytes(layer, dtype, context)
+    reading, moved = kept / rates.memory_read, rates.moved.get(dtype, rates.memory_read)
     if not isinstance(mixer, Attention | LatentAttention):
-        return 2 * reading
+        return STEPPED * kept / moved
     if _fused(mixer):
         slow = rates.attention_step.get(dtype)
         arithmetic = costs.mixing_operations(layer, context)
         return reading if slow is None else max(reading, arithmetic / slow)
-    return reading + _copied(mixer, context, dtype) / rates.moved.get(dtype, rates.memory_read)
+    return reading + _copied(mixer, context, dtype) / moved
 
 
 def _fused(mixer: Attention | LatentAttention) -> bool:
