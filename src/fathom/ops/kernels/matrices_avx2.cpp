@@ -139,6 +139,8 @@ struct Avx2 {
                 _mm256_castsi256_ps(_mm256_and_si256(pairs.high, upper))};
     }
 
+    static void quantise(const float* x, ActivationBlock& block) { quantise_block(x, block); }
+
     static void store(float* place, Floats values, int from, int to) {
         if (from == 0 && to == panel_rows) {
             _mm256_storeu_ps(place, values.low);
@@ -160,6 +162,6 @@ struct Avx2 {
 
 }  // namespace
 
-extern const Kernels avx2_kernels = {"avx2", "", multiply_packed<Avx2>, quantise_tokens};
+extern const Kernels avx2_kernels = {"avx2", "", multiply_packed<Avx2>, quantise_tokens<Avx2>};
 
 }  // namespace fathom

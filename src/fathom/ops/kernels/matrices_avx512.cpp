@@ -87,6 +87,21 @@ struct Avx512 {
         return multiply_add(second, _mm512_castsi512_ps(_mm512_and_si512(x, upper)), sum);
     }
 
+    static void quantise(const float* x, ActivationBlock& block) {
+        const __m512i magnitude = _mm512_set1_epi32(magnitude_bits);
+        const Floats first = _mm512_loadu_ps(x), second = _mm512_loadu_ps(x + panel_rows);
+        const __m512i most = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
+                                              _mm512_and_si512(_mm512_castps_si512(second), magnitude));
+        const Floats inverse = _mm512_set1_ps(inverse_scale(_mm512_reduce_max_epu32(most), block));
+        if (_mm512_cvtss_f32(inverse) == 0) return;
+        const Integers low = _mm512_cvtps_epi32(_mm512_mul_ps(first, inverse));  // ties to even
+        const Integers high = _mm512_cvtps_epi32(_mm512_mul_ps(second, inverse));
+        auto* values = reinterpret_cast<__m128i*>(block.values);
+        _mm_store_si128(values, _mm512_cvtepi32_epi8(low));
+        _mm_store_si128(values + 1, _mm512_cvtepi32_epi8(high));
+        note_sums(_mm512_reduce_add_epi32(low), _mm512_reduce_add_epi32(high), block);
+    }
+
     static void store(float* place, Floats values, int from, int to) {
         const auto mask = static_cast<__mmask16>((1U << to) - (1U << from));
         _mm512_mask_storeu_ps(place, mask, values);
@@ -101,7 +116,7 @@ struct Avx512 {
 
 }  // namespace
 
-extern const Kernels avx512_bfloat16_kernels = {"avx512-vnni-bf16", "", multiply_packed<Avx512<true>>, quantise_tokens};
-extern const Kernels avx512_kernels = {"avx512-vnni", "", multiply_packed<Avx512<false>>, quantise_tokens};
+extern const Kernels avx512_bfloat16_kernels = {"avx512-vnni-bf16", "", multiply_packed<Avx512<true>>, quantise_tokens<Avx512<true>>};
+extern const Kernels avx512_kernels = {"avx512-vnni", "", multiply_packed<Avx512<false>>, quantise_tokens<Avx512<false>>};
 
 }  // namespace fathom

@@ -115,6 +115,8 @@ struct Portable {
         return row;
     }
 
+    static void quantise(const float* x, ActivationBlock& block) { quantise_block(x, block); }
+
     static void store(float* place, const Floats& values, int from, int to) {
         for (int row = from; row < to; ++row) place[row] = values.at[row];
     }
@@ -124,6 +126,6 @@ struct Portable {
 
 }  // namespace
 
-extern const Kernels portable_kernels = {"portable", "", multiply_packed<Portable>, quantise_tokens};
+extern const Kernels portable_kernels = {"portable", "", multiply_packed<Portable>, quantise_tokens<Portable>};
 
 }  // namespace fathom

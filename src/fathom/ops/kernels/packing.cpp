@@ -124,32 +124,38 @@ Block read_block(Encoding encoding, const std::uint8_t* row, std::int64_t index)
     return block;
 }
 
-// Values of lane `lane` into a packed block; see packed.hpp and the kernels' Values.
+// Values of lane `lane` into a packed block; see packed.hpp and values_of in products.hpp.
 void write_values(int bits, const Block& block, int lane, std::uint8_t* packed) {
-    std::uint8_t* four = packed + lane * quad;
-    for (int column = 0; column < block_columns; ++column) {
-        const int place = column / quad * alignment + column % quad;
-        if (bits == 8) {
-            four[place] = block.values[column];
-        } else if (column < nibble_columns) {
-            const int other = block.values[column + nibble_columns];
-            four[place] = static_cast<std::uint8_t>((block.values[column] & 15) | (other & 15) << 4);
+    std::uint8_t* lanes = packed + lane * quad;
+    std::uint8_t bytes[block_columns];
+    if (bits == 8) {
+        std::memcpy(bytes, block.values, sizeof bytes);
+    } else {
+        for (int index = 0; index < nibble_columns; ++index) {
+            const int other = block.values[index + nibble_columns];
+            bytes[index] = static_cast<std::uint8_t>((block.values[index] & 15) | (other & 15) << 4);
         }
     }
-    if (bits == 8 || bits == 4) return;
-    const int width = bits - 4;                     // further bits of a value
-    const int per_byte = 8 / width;                 // quads that share a byte of them
-    std::uint8_t* rest = four + 4 * alignment;
-    for (int column = 0; column < block_columns; ++column) {
-        const int index = column / quad;
-        std::uint8_t& byte = rest[index / per_byte * alignment + column % quad];
-        const int shift = index % per_byte * width;
-        if (shift == 0) byte = 0;
-        byte |= static_cast<std::uint8_t>(block.values[column] >> 4 << shift);
+    const int stored = bits == 8 ? block_columns : nibble_columns;
+    for (int index = 0; index < stored; index += quad) {
+        std::memcpy(lanes + index / quad * alignment, bytes + index, quad);
+    }
+    const int width = bits - 4;  // further bits of a value; quads share a byte of them
+    if (width == 0 || width == 4) return;
+    const int per_byte = 8 / width;
+    for (int line = 0; line < width; ++line) {
+        const std::uint8_t* first = block.values + line * per_byte * quad;
+        for (int column = 0; column < quad; ++column) {
+            int rest = 0;
+            for (int index = 0; index < per_byte; ++index) {
+                rest |= first[index * quad + column] >> 4 << index * width;
+            }
+            lanes[(4 + line) * alignment + column] = static_cast<std::uint8_t>(rest);
+        }
     }
 }
 
-void write_values_back(int bits, const std::uint8_t* packed, int lane, Block& block) {
+void read_values_back(int bits, const std::uint8_t* packed, int lane, Block& block) {
     const std::uint8_t* four = packed + lane * quad;
     for (int column = 0; column < block_columns; ++column) {
         const int index = column / quad;
@@ -338,7 +344,7 @@ void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values) {
     const std::uint8_t* packed = panel + values_offset(matrix.encoding, matrix.columns);
     for (std::int64_t index = 0; index < blocks_of(matrix.columns); ++index) {
         Block block{};
-        write_values_back(layout.bits, packed + index * block_bytes(matrix.encoding), lane, block);
+        read_values_back(layout.bits, packed + index * block_bytes(matrix.encoding), lane, block);
         read_scales_back(layout.scales, panel, index, lane, block);
         decode(layout, block, values + index * block_columns);
     }

@@ -19,36 +19,44 @@ inline std::int32_t rounded(float value) {
     return static_cast<std::int32_t>(to_bits(value + 0x1.8p23F) - to_bits(0x1.8p23F));
 }
 
-// 32 values → 8-bit integers, the largest ±127. Magnitudes are compared as integers, which orders
-// numbers as they are and puts infinities and not-a-numbers above them.
+// What 32 values are divided by: their largest magnitude becomes 127. Magnitudes are compared as
+// integers, which orders numbers as they are and puts infinities and not-a-numbers above them.
+// Returns 0 for a block that is done: of zeros, or with something that is no number.
+inline float inverse_scale(std::uint32_t most, ActivationBlock& block) {
+    block = {};
+    if (most >= infinity_bits) {
+        block.scale = block.sum = from_bits(infinity_bits | 1U << 22);
+        return 0;
+    }
+    const float largest = from_bits(most);
+    if (largest < 0x1p-110F) return 0;  // its inverse could be infinite
+    block.scale = largest / 127.0F;
+    return 127.0F / largest;
+}
+
+inline void note_sums(std::int32_t first_half, std::int32_t second_half, ActivationBlock& block) {
+    block.sum = block.scale * static_cast<float>(first_half + second_half);
+    block.negative_sum = -first_half - second_half;
+    block.negative_half[0] = -first_half;
+    block.negative_half[1] = -second_half;
+}
+
+// 32 values → 8-bit integers.
 inline void quantise_block(const float* x, ActivationBlock& block) {
     std::uint32_t most = 0;
     for (int index = 0; index < block_columns; ++index) {
         const std::uint32_t magnitude = to_bits(x[index]) & magnitude_bits;
         most = magnitude > most ? magnitude : most;
     }
-    block = {};
-    if (most >= infinity_bits) {
-        block.scale = block.sum = from_bits(infinity_bits | 1U << 22);
-        return;
-    }
-    const float largest = from_bits(most);
-    if (largest < 0x1p-110F) return;  // its inverse could be infinite
-    const float inverse = 127.0F / largest;
+    const float inverse = inverse_scale(most, block);
+    if (inverse == 0) return;
     std::int32_t half[2] = {0, 0};
     for (int index = 0; index < block_columns; ++index) {
         const std::int32_t value = rounded(x[index] * inverse);
         block.values[index] = static_cast<std::int8_t>(value);
+        half[index * 2 / block_columns] += value;
     }
-    for (int index = 0; index < block_columns / 2; ++index) {
-        half[0] += block.values[index];
-        half[1] += block.values[index + block_columns / 2];
-    }
-    block.scale = largest / 127.0F;
-    block.sum = block.scale * static_cast<float>(half[0] + half[1]);
-    block.negative_sum = -half[0] - half[1];
-    block.negative_half[0] = -half[0];
-    block.negative_half[1] = -half[1];
+    note_sums(half[0], half[1], block);
 }
 
 // float32 → bfloat16, to the nearest, ties to even; a not-a-number stays one.
@@ -59,9 +67,10 @@ inline std::uint16_t bfloat16(float value) {
     return static_cast<std::uint16_t>((number ? even : bits | 1U << 22) >> 16);
 }
 
+template <class Isa>
 inline void convert_block(ActivationKind kind, const float* x, std::uint8_t* block) {
     if (kind == ActivationKind::Bytes) {
-        quantise_block(x, *reinterpret_cast<ActivationBlock*>(block));
+        Isa::quantise(x, *reinterpret_cast<ActivationBlock*>(block));
     } else if (kind == ActivationKind::BFloat16) {
         std::uint16_t values[block_columns];
         for (int index = 0; index < block_columns; ++index) values[index] = bfloat16(x[index]);
@@ -71,7 +80,8 @@ inline void convert_block(ActivationKind kind, const float* x, std::uint8_t* blo
     }
 }
 
-inline void quantise_tokens(ActivationKind kind, const float* x, std::int64_t stride,
+template <class Isa>
+void quantise_tokens(ActivationKind kind, const float* x, std::int64_t stride,
                             std::int64_t tokens, std::int64_t columns, std::int64_t begin,
                             std::int64_t end, std::uint8_t* destination) {
     for (std::int64_t token = begin; token < end; ++token) {
@@ -80,12 +90,12 @@ inline void quantise_tokens(ActivationKind kind, const float* x, std::int64_t st
         std::uint8_t* block = destination + place.offset;
         std::int64_t column = 0;
         for (; column + block_columns <= columns; column += block_columns, block += place.step) {
-            convert_block(kind, row + column, block);
+            convert_block<Isa>(kind, row + column, block);
         }
         if (column == columns) continue;
         float rest[block_columns] = {};
         std::memcpy(rest, row + column, static_cast<std::size_t>(columns - column) * sizeof(float));
-        convert_block(kind, rest, block);
+        convert_block<Isa>(kind, rest, block);
     }
 }
 
