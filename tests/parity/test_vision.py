@@ -180,5 +180,5 @@ def test_a_tower_is_left_at_any_layer(vision_pairs: Callable[[VisionCase], Visio
     with torch.inference_mode():
         theirs = pair.reference.model(pair.given[0], output_hidden_states=True).hidden_states
         for layers, states in enumerate(theirs):
-            ours = pair.ours.module.sight.tower.states(pair.given[0], layers)
+            ours = pair.ours.module.sight.tower.depths(pair.given[0], [layers])[0]
             assert relative_error(ours, states) < 1e-4

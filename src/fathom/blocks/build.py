@@ -30,6 +30,7 @@ from fathom.spec import (
     unet,
     vector,
     vision,
+    vision_language,
 )
 
 # Spec type → "module:class" of the block that computes it; imported when first built.
@@ -83,6 +84,7 @@ BLOCKS: Mapping[type, str] = {
     diffusion_transformer.JointLayer: "fathom.blocks.joint:JointLayer",
     recursive.Across: "fathom.blocks.recursive:Across",
     recursive.RefiningLayer: "fathom.blocks.recursive:RefiningLayer",
+    vision_language.Connector: "fathom.blocks.vision_language:Connector",
     vector.TextVector: "fathom.blocks.vector:TextVector",
     vector.Projection: "fathom.blocks.vector:Projection",
     vision.PatchEmbedding: "fathom.blocks.vision:PatchEmbedding",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -70,16 +72,23 @@ class VisionEncoder(Block):
         x = self.states(pixels)
         return x if self.norm is None else self.norm(x)
 
-    def states(self, pixels: Tensor, layers: int | None = None) -> Tensor:
-        """Return the states after so many layers, all unless said, before the norm.
+    def states(self, pixels: Tensor) -> Tensor:
+        """Return the states after all layers, before the norm."""
+        return self.depths(pixels, [len(self.layers)])[0]
+
+    def depths(self, pixels: Tensor, depths: Sequence[int]) -> list[Tensor]:
+        """Return the states after so many layers, for each of `depths`; 0 is before the first.
 
         Models that read a tower from a layer before its last run no more than they read.
         """
         x = self.embedding(pixels)
         step = Step.dense(x.shape[0], 0, x.shape[1], x.device)
-        for layer in self.layers[:layers]:
+        reached = {0: x}
+        for depth, layer in enumerate(self.layers[: max(depths)], start=1):
             x = layer(x, step, _PASSING)
-        return x
+            if depth in depths:
+                reached[depth] = x
+        return [reached[depth] for depth in depths]
 
 
 class Reading(Block):

@@ -89,6 +89,7 @@ FAMILIES: Mapping[str, str] = {
     "gpt_oss": "gpt_oss",
     "hunyuan_v1_dense": "hunyuan",
     "hunyuan_v1_moe": "hunyuan",
+    "llava": "llava",
     "trm": "trm",
     "vit": "vit",
     "dinov2": "dinov2",

@@ -8,6 +8,7 @@ that turn the one's tensors into the other's. A template names a module; its ``w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -86,6 +87,18 @@ class Rule:
 def rename(theirs: str, ours: str, *steps: Step) -> Rule:
     """One of theirs is one of ours, after `steps` that keep it one."""
     return Rule((theirs,), (ours,), steps)
+
+
+def below(rules: Sequence[Rule], theirs: str, ours: str) -> tuple[Rule, ...]:
+    """Return the rules of a model that is a part of another, under names that begin so."""
+    return tuple(
+        Rule(
+            tuple(f"{theirs}{name}" for name in rule.theirs),
+            tuple(f"{ours}{name}" for name in rule.ours),
+            rule.steps,
+        )
+        for rule in rules
+    )
 
 
 def drop(theirs: str) -> Rule:

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
-from fathom.spec import autoencoder, recursive, vision
+from fathom.spec import autoencoder, recursive, vision, vision_language
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
 from fathom.spec.speech import Speech
@@ -21,6 +21,7 @@ STAGED: Mapping[type, str] = {
     ControlNet: "fathom.library.denoising:DenoiserModel",
     DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
     Speech: "fathom.library.speech:SpeechModel",
+    vision_language.VisionLanguage: "fathom.library.seeing:SeeingModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
     vision.PictureEncoder: "fathom.library.looking:PictureModel",
     vision.PictureText: "fathom.library.looking:PictureTextModel",

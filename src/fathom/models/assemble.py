@@ -8,7 +8,15 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from fathom.spec import autoencoder, decoder, encoder, encoder_decoder, recursive, vision
+from fathom.spec import (
+    autoencoder,
+    decoder,
+    encoder,
+    encoder_decoder,
+    recursive,
+    vision,
+    vision_language,
+)
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model
 from fathom.spec.speech import Speech
@@ -24,6 +32,7 @@ ARCHITECTURES: Mapping[type, str] = {
     ControlNet: "fathom.models.unet:ControlNet",
     DiffusionTransformer: "fathom.models.diffusion_transformer:DiffusionTransformer",
     Speech: "fathom.models.speech:Speech",
+    vision_language.VisionLanguage: "fathom.models.vision_language:VisionLanguage",
     recursive.Recursive: "fathom.models.recursive:Recursive",
     vision.PictureEncoder: "fathom.models.vision:PictureEncoder",
     vision.PictureText: "fathom.models.vision:PictureText",

@@ -1,0 +1,152 @@
+"""Models that see and write: a tower, a connector, and a decoder that reads what comes through.
+
+Liu et al., 2023 (arXiv 2304.08485; arXiv 2310.03744): the tower's states of a picture's patches,
+mapped to the width of the stream, stand in the prompt in places of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fathom.spec.decoder import Decoder
+from fathom.spec.feed_forward import Activation
+from fathom.spec.parts import Linear, Part
+from fathom.spec.roles import Role
+from fathom.spec.vision import VisionEncoder, layers_live, layers_operations
+from fathom.spec.work import About, Stage, Work, passing
+
+USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a picture, and of its answer
+
+
+@dataclass(frozen=True)
+class Connector:
+    """``down(activation(up(x)))`` from what is seen, of `inputs`, to the stream's `width`."""
+
+    inputs: int
+    width: int
+    activation: Activation = "gelu"
+    bias: bool = True
+
+    def parts(self) -> Mapping[str, Part | None]:
+        return {
+            "up": Linear(self.inputs, self.width, Role.DENSE, self.bias),
+            "down": Linear(self.width, self.width, Role.DENSE, self.bias),
+        }
+
+
+@dataclass(frozen=True)
+class Seeing:
+    """How much of a tower is read: the states after `layers` of its layers.
+
+    With `several` such depths they stand side by side. The `summary` token and what else stands
+    before the patches is left out, unless it is kept.
+    """
+
+    depths: tuple[int, ...]
+    keeps_summary: bool = False
+
+    @property
+    def layers(self) -> int:
+        """Layers that are computed; those beyond are never asked."""
+        return max(self.depths)
+
+
+@dataclass(frozen=True)
+class VisionLanguage:
+    """A tower whose states of a picture go through a connector into a decoder's prompt.
+
+    `placeholder` is the token in whose places they stand, once for each.
+    """
+
+    vision: VisionEncoder
+    seeing: Seeing
+    connector: Connector
+    decoder: Decoder
+    placeholder: int
+
+    def parts(self) -> Mapping[str, Part | None]:
+        return {"vision": self.vision, "connector": self.connector, "decoder": self.decoder}
+
+    @property
+    def about(self) -> About:
+        return About(
+            "VLM",
+            "a tower that sees, whose states stand in the prompt of a decoder that writes",
+            ("text", "picture"),
+            ("text",),
+            ("chat", "generate"),
+        )
+
+    @property
+    def context(self) -> int:
+        return self.decoder.context
+
+    @property
+    def vocabulary(self) -> int:
+        return self.decoder.vocabulary
+
+    @property
+    def usual(self) -> Work:
+        height, width = self.vision.picture
+        return Work(
+            height=height,
+            width=width,
+            frames=1,
+            tokens=USUAL_TOKENS,
+            written=USUAL_WRITTEN,
+        )
+
+    def places(self, height: int, width: int) -> int:
+        """Return how many places of a prompt a picture takes."""
+        kept = 0 if self.seeing.keeps_summary else self.vision.embedding.before
+        return self.vision.length(height, width) - kept
+
+    def stages(self, work: Work) -> tuple[Stage, ...]:
+        """Three: looking, reading the prompt with what was seen, and writing token by token."""
+        height, width = work.height or 0, work.width or 0
+        pictures = work.batch * (work.frames or 0)
+        read = (work.tokens or 0) + (work.frames or 0) * self.places(height, width)
+        written = work.written or 0
+        return (
+            self._looking(pictures, height, width),
+            Stage(
+                "reading",
+                self.decoder,
+                self._reading(work.batch, read),
+                live=layers_live(self.decoder.layers, work.batch * read),
+                kept=work.batch * self._state(read + written),
+            ),
+            Stage(
+                "writing",
+                self.decoder,
+                self._reading(work.batch, 1, before=read + written // 2),
+                passes=written,
+            ),
+        )
+
+    def _looking(self, pictures: int, height: int, width: int) -> Stage:
+        tower, seen = self.vision, self.vision.length(height, width)
+        layers = tower.layers[: self.seeing.layers]
+        patches = pictures * (seen - tower.embedding.before)
+        operations = passing(tower.embedding.patches, patches)
+        operations += layers_operations(layers, pictures, seen)
+        rows = pictures * self.places(height, width)
+        operations += passing(self.connector, rows)
+        pixels = pictures * tower.embedding.channels * height * width
+        live = pixels + max(layers_live(layers, pictures * seen), 3 * pictures * seen * tower.width)
+        return Stage("vision", tower, operations, live=live, kept=rows * self.connector.width)
+
+    def _reading(self, batch: int, length: int, before: int = 0) -> int:
+        """Return the operations of `length` more tokens in each row, and the scores of one."""
+        rows = batch * length
+        seen = before + (length + 1) // 2  # half of one's own prompt, on average
+        layers = sum(
+            passing(layer, rows) + rows * layer.operations(seen) for layer in self.decoder.layers
+        )
+        output = 2 * batch * self.decoder.width * self.decoder.vocabulary
+        return layers + output
+
+    def _state(self, context: int) -> int:
+        layers = self.decoder.layers
+        return sum(array.elements for layer in layers for array in layer.state(context))
