@@ -103,6 +103,17 @@ def rules(spec: EncoderDecoder) -> Sequence[Rule]:
     )
 
 
+def encoder_rules(spec: Stack) -> Sequence[Rule]:
+    """Return the names of a stack that reads, alone in its file, and ours below its own name."""
+    gated = isinstance(spec.layers[0].feed_forward, GatedMlp)
+    within = [rename("shared", "encoder.embedding.tokens"), drop("encoder.embed_tokens")]
+    within += _stack("encoder", 1, gated)
+    return tuple(
+        Rule(one.theirs, tuple(name.removeprefix("encoder.") for name in one.ours), one.steps)
+        for one in within
+    )
+
+
 def _stack(name: str, place: int, gated: bool) -> Sequence[Rule]:
     theirs = f"{name}.block.{{layer}}.layer.{place}"
     ours = f"{name}.layers.{{layer}}.feed_forward"

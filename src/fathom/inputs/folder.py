@@ -11,7 +11,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 
 from fathom.errors import TokenizerError
-from fathom.inputs import sentencepiece
+from fathom.inputs import clip_pairs, sentencepiece
 from fathom.inputs.around import put_around
 from fathom.inputs.guard import tokenizer_errors
 from fathom.inputs.tokenizer import Source
@@ -243,7 +243,10 @@ def _read_byte_pairs(path: Path, config: Mapping[str, object]) -> tuple[tokenize
     merges = [(left, right) for left, _, right in parts]
     listed = _read_json(path / "vocab.json")
     vocabulary = {token: id for token, id in listed.items() if isinstance(id, int)}
-    if not merges or str(config.get("tokenizer_class", "")).startswith("CLIP"):
+    if merges and str(config.get("tokenizer_class", "")).startswith("CLIP"):
+        with tokenizer_errors("vocab.json and merges.txt do not match", _REMEDY):
+            return clip_pairs.build(vocabulary, merges, _words(config)), "byte-pair encoding"
+    if not merges:
         raise TokenizerError(
             "vocab.json alone is not enough for this tokenizer; "
             "save it with transformers to get a tokenizer.json"

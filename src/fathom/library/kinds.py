@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
-from fathom.spec import autoencoder, recursive, vision, vision_language
+from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
 from fathom.spec.speech import Speech
@@ -18,6 +18,7 @@ from fathom.spec.work import Staged
 STAGED: Mapping[type, str] = {
     autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
     Unet: "fathom.library.denoising:DenoiserModel",
+    PictureMaker: "fathom.library.imagining:PictureMakerModel",
     ControlNet: "fathom.library.denoising:DenoiserModel",
     DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
     Speech: "fathom.library.speech:SpeechModel",

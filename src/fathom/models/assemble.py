@@ -17,6 +17,7 @@ from fathom.spec import (
     vision,
     vision_language,
 )
+from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model
 from fathom.spec.speech import Speech
@@ -28,6 +29,7 @@ ARCHITECTURES: Mapping[type, str] = {
     decoder.Decoder: "fathom.models.decoder:Decoder",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
+    PictureMaker: "fathom.models.diffusion:PictureMaker",
     Unet: "fathom.models.unet:Unet",
     ControlNet: "fathom.models.unet:ControlNet",
     DiffusionTransformer: "fathom.models.diffusion_transformer:DiffusionTransformer",

@@ -22,6 +22,7 @@ TASKS: Mapping[str, str] = {
     "embed": "turns a text into a vector",
     "autoencode": "turns a picture into latents, and back",
     "denoise": "says what is noise in latents; a part of a pipeline that makes pictures",
+    "imagine": "makes a picture that fits a text, or changes one",
     "interpolate": "makes pictures between two",
     "transcribe": "writes down what is said in a sound, with times; also in English",
     "detect_language": "says which language is spoken in a sound",

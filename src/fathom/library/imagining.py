@@ -1,0 +1,90 @@
+"""A model that makes pictures, and its task."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from fathom.checkpoint.storage import cache_folder
+from fathom.errors import RequestError
+from fathom.library.model import Model
+from fathom.library.staged import StagedModel
+from fathom.spec.diffusion import PictureMaker
+from fathom.spec.unet import ControlNet, Unet
+
+if TYPE_CHECKING:
+    from fathom.inputs.pictures import Source
+    from fathom.inputs.tokenizer import Tokenizer
+    from fathom.tasks.diffusion.drive import Maker
+    from fathom.tasks.diffusion.results import Imagined, Watch
+
+
+class Wishes(TypedDict, total=False):
+    """What may be said beside the prompt; `tasks.diffusion.results.Wish` says what it means."""
+
+    negative: str | None
+    steps: int | None
+    guidance: float | None
+    seed: int
+    size: tuple[int, int] | None
+    picture: Source | None
+    strength: float
+    mask: Source | None
+    hint: Source | None
+    steering: float
+
+
+class PictureMakerModel(StagedModel):
+    """A pipeline that makes pictures of texts. Made by `open`."""
+
+    spec: PictureMaker
+    _guide: Model | None = None
+
+    def imagine(
+        self, prompt: str, *, progress: Watch | None = None, **wishes: Unpack[Wishes]
+    ) -> Imagined:
+        """Return a picture that fits a text.
+
+        Args:
+            prompt: what the picture shall show.
+            progress: is told of every step, and may look at the picture expected then.
+            wishes: negative, steps, guidance, seed, size, picture, strength, mask, hint and
+                steering, as `tasks.diffusion.results.Wish` says.
+
+        Raises:
+            RequestError: for what makes no sense, or this model does not take.
+            PictureError: for a picture, mask or hint that is none.
+        """
+        from fathom.tasks.diffusion.results import Wish
+
+        return self._maker.imagine(Wish(prompt, **wishes), progress)
+
+    def steer_by(self, guide: Model) -> None:
+        """Steer this model by a ControlNet that was opened, which pictures say how (`hint`).
+
+        Raises:
+            RequestError: for another kind of model, or one that does not fit.
+        """
+        if not isinstance(guide.spec, ControlNet):
+            raise RequestError("only a ControlNet steers a model that makes pictures")
+        denoiser = self.spec.denoiser
+        if not isinstance(denoiser, Unet) or guide.spec.descent.left != denoiser.descent.left:
+            raise RequestError("this ControlNet is made for a denoiser of other sizes")
+        self._guide = guide
+        self.__dict__.pop("_maker", None)
+
+    @cached_property
+    def tokenizers(self) -> tuple[Tokenizer, ...]:
+        """The tokenizers of its text encoders, in their order."""
+        from fathom.inputs.tokenizer import Tokenizer
+
+        folder, records = self._description.folder, cache_folder() / "tokenizers"
+        names = ["tokenizer" + f"_{r.place}" * (r.place > 1) for r in self.spec.readers]
+        return tuple(Tokenizer.from_folder(folder / name, records) for name in names)
+
+    @cached_property
+    def _maker(self) -> Maker:
+        from fathom.tasks.diffusion.drive import Maker
+
+        guide = None if self._guide is None else self._guide.module
+        return Maker(self._module, self.tokenizers, self.dtype, guide)  # type: ignore[arg-type]
