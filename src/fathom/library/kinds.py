@@ -7,6 +7,7 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
+from fathom.spec import autoencoder, recursive, vision, vision_language
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
