@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
@@ -54,10 +55,11 @@ def run(parser: str, seconds: int) -> bool:
         _child(parser, place, ["-merge=1", str(small), str(grown)])
         kept = sorted({each.read_bytes() for each in small.iterdir()}, key=lambda it: (len(it), it))
     lines = [base64.b64encode(it).decode() for it in kept if 0 < len(it) <= LONGEST_KEPT]
-    CORPUS.mkdir(exist_ok=True)
-    (CORPUS / f"{parser}.txt").write_text("\n".join(lines[:MOST_KEPT]) + "\n")
     ending = "survived" if survived else "died"
-    sys.stdout.write(f"{parser}: {seconds} s, {ending}, {len(lines)} inputs\n")
+    told = f"{seconds} s on {datetime.now(UTC):%d %B %Y}, {ending}"
+    CORPUS.mkdir(exist_ok=True)
+    (CORPUS / f"{parser}.txt").write_text("\n".join([f"# {told}", *lines[:MOST_KEPT]]) + "\n")
+    sys.stdout.write(f"{parser}: {told}, {len(lines)} inputs\n")
     return survived
 
 

@@ -1,7 +1,8 @@
 """The parsers of bytes that strangers wrote, each as one function of bytes, for fuzzing.
 
 Beside sound files, mutations begin from a corpus: inputs that a guided run found to reach
-different code, as lines of base 64 in ``corpus/<parser>.txt`` (see ``fuzz_parsers.py``).
+different code, as lines of base 64 in ``corpus/<parser>.txt`` below one that tells of the run
+(see ``fuzz_parsers.py``).
 """
 
 from __future__ import annotations
@@ -82,8 +83,17 @@ SOUND: dict[str, list[bytes]] = {
 
 def found(parser: str) -> list[bytes]:
     """The corpus of a parser; empty where no guided run was kept."""
+    return [base64.b64decode(line) for line in _lines(parser)[1:]]
+
+
+def last_run(parser: str) -> str:
+    """When a parser was fuzzed, for how long, and whether it survived; empty if never."""
+    return "".join(_lines(parser)[:1]).removeprefix("# ")
+
+
+def _lines(parser: str) -> list[str]:
     file = CORPUS / f"{parser}.txt"
-    return [base64.b64decode(line) for line in file.read_text().split()] if file.is_file() else []
+    return file.read_text().splitlines() if file.is_file() else []
 
 
 def survives(parser: str, data: bytes) -> None:
