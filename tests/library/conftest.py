@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = [
@@ -45,6 +50,21 @@ def word_pieces() -> Tokenizer:
     return backend
 
 
+@cache
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """The same, as transformers saves it."""
+    from transformers import BertTokenizerFast
+
+    return BertTokenizerFast(
+        tokenizer_object=word_pieces(),
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+
+
 @pytest.fixture
 def bert(tmp_path: Path) -> Maker:
     """Return what makes a folder with a tiny random BERT, its head and its tokenizer."""
@@ -58,15 +78,7 @@ def bert(tmp_path: Path) -> Maker:
         for parameter in model.parameters():
             parameter.data = torch.randn_like(parameter) * (0.3 if parameter.ndim > 1 else 0.2)
         model.eval().save_pretrained(folder)
-        tokenizer = transformers.BertTokenizerFast(
-            tokenizer_object=word_pieces(),
-            pad_token="[PAD]",
-            unk_token="[UNK]",
-            cls_token="[CLS]",
-            sep_token="[SEP]",
-            mask_token="[MASK]",
-        )
-        tokenizer.save_pretrained(folder)
+        word_tokenizer().save_pretrained(folder)
         return folder
 
     return make

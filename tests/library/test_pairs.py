@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-import transformers
 
-from fathom import library
+from fathom import library as face
 from fathom.errors import ConfigError, ContextLengthError, RequestError, UnsupportedTaskError
+from library import pairs
+from library.pairs import KINDS, TEXT, opened
 
-TEXT = "the cat sat on the mat . anna lives in paris"
-T5 = {
-    "vocab_size": 64,
-    "d_model": 32,
-    "d_kv": 8,
-    "d_ff": 48,
-    "num_layers": 2,
-    "num_heads": 4,
-    "decoder_start_token_id": 0,
-    "eos_token_id": 3,
-    "pad_token_id": 0,
-}
-BART = {
-    "vocab_size": 64,
-    "d_model": 32,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 48,
-    "decoder_ffn_dim": 48,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "eos_token_id": 3,
-    "forced_eos_token_id": None,
-    "decoder_start_token_id": 3,
-}
-KINDS = {
-    "t5": ("T5ForConditionalGeneration", T5, {}),
-    "bart": ("BartForConditionalGeneration", BART, {"forced_bos_token_id": 7}),
-    "marian": ("MarianMTModel", BART, {"bad_words_ids": [[0], [9]]}),
+WISHES: dict[str, dict[str, object]] = {
+    "t5": {},
+    "bart": {"forced_bos_token_id": 7},
+    "marian": {"bad_words_ids": [[0], [9]]},
 }
 
 
 @pytest.fixture
-def pair(bert, tmp_path: Path):
-    """Return what makes a folder with a tiny random pair of stacks and a tokenizer."""
-
-    def make(kind: str, **config: object) -> tuple[Path, torch.nn.Module]:
-        torch.manual_seed(3)
-        name, small, generation = KINDS[kind]
-        model_class = getattr(transformers, name)
-        model = model_class(model_class.config_class(**small, **config)).eval()
-        for parameter in model.parameters():
-            parameter.data = torch.randn_like(parameter) * 0.5
-        model.generation_config.update(**generation)
-        folder = tmp_path / kind
-        model.save_pretrained(folder)
-        transformers.AutoTokenizer.from_pretrained(bert("BertModel")).save_pretrained(folder)
-        return folder, model
-
-    return make
-
-
-def opened(folder: Path) -> library.Model:
-    return library.open(str(folder), dtype="float32", device="cpu")
+def pair(tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
+    """Return what makes one of `KINDS` with its wishes."""
+    return lambda kind, **config: pairs.make(tmp_path, kind, WISHES[kind], **config)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,7 +35,7 @@ def test_greedy_tokens_are_the_references(pair, kind: str) -> None:
     text = "".join(generation)
     ids = torch.tensor([ours.tokenizer.encode(TEXT)])
     # A forced first token is counted by the reference and part of our opening.
-    forced = "forced_bos_token_id" in KINDS[kind][2]
+    forced = "forced_bos_token_id" in WISHES[kind]
     theirs = reference.generate(ids, max_new_tokens=20 + forced, do_sample=False, num_beams=1)
     assert list(generation.tokens) == theirs[0, 1 + forced :].tolist()
     whole = ours.tokenizer.decode(generation.tokens)
@@ -111,7 +69,7 @@ def test_tasks_put_the_publishers_words_before_a_text(pair) -> None:
     folder, _ = pair("t5", task_specific_params=words)
     model = opened(folder)
 
-    def written(generation: library.Generation) -> list[int]:
+    def written(generation: face.Generation) -> list[int]:
         list(generation)
         return list(generation.tokens)
 

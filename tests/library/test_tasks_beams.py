@@ -6,48 +6,17 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import transformers
 
-from fathom import library
 from fathom.errors import ConfigError, RequestError, UnsupportedTaskError
+from library import pairs
+from library.pairs import TEXT, opened
 
-TEXT = "the cat sat on the mat . anna lives in paris"
-T5 = {
-    "vocab_size": 64,
-    "d_model": 32,
-    "d_kv": 8,
-    "d_ff": 48,
-    "num_layers": 2,
-    "num_heads": 4,
-    "decoder_start_token_id": 0,
-    "eos_token_id": 3,
-    "pad_token_id": 0,
-}
-BART = {
-    "vocab_size": 64,
-    "d_model": 32,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 48,
-    "decoder_ffn_dim": 48,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "eos_token_id": 3,
-    "forced_eos_token_id": None,
-    "decoder_start_token_id": 3,
-}
-KINDS = {
-    "t5": ("T5ForConditionalGeneration", T5),
-    "bart": ("BartForConditionalGeneration", BART),
-    "marian": ("MarianMTModel", BART),
-}
 # What a publisher may wish, as transformers spells it: each alone, then several together.
 WISHES: dict[str, dict[str, object]] = {
     "plain": {},
@@ -83,30 +52,9 @@ Pair = Callable[..., tuple[Path, Any]]
 
 
 @pytest.fixture
-def pair(bert: Callable[..., Path], tmp_path: Path) -> Pair:
-    """Return what makes a folder with a tiny random pair of stacks and a tokenizer."""
-
-    def make(
-        kind: str, wishes: dict[str, object], seed: int = 3, scale: float = 0.5, **config: object
-    ) -> tuple[Path, Any]:
-        torch.manual_seed(seed)
-        name, small = KINDS[kind]
-        model_class = getattr(transformers, name)
-        model = model_class(model_class.config_class(**small, **config)).eval()
-        for parameter in model.parameters():
-            parameter.data = torch.randn_like(parameter) * scale
-        folder = tmp_path / f"{kind}-{seed}"
-        model.save_pretrained(folder)
-        file = folder / "generation_config.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), **wishes}))
-        transformers.AutoTokenizer.from_pretrained(bert("BertModel")).save_pretrained(folder)
-        return folder, model_class.from_pretrained(folder)
-
-    return make
-
-
-def opened(folder: Path) -> library.Model:
-    return library.open(str(folder), dtype="float32", device="cpu")
+def pair(tmp_path: Path) -> Pair:
+    """Return what makes one of `KINDS`, with wishes."""
+    return partial(pairs.make, tmp_path)
 
 
 @pytest.mark.parametrize("ends", [(3,), (3, *range(8, 17))], ids=["rarely", "often"])
@@ -136,7 +84,7 @@ def test_any_search_is_the_references(pair: Pair) -> None:
     lengths = Counter[int]()
     for seed in range(4):
         often = {"eos_token_id": [3, 5, 6] if seed % 2 else 3}
-        folder, reference = pair("bart" if seed < 2 else "t5", often, seed, scale=0.25)
+        folder, reference = pair("bart" if seed < 2 else "t5", often, seed=seed, scale=0.25)
         model = opened(folder)
         for _ in range(12):
             ids = chance.choices(range(7, 64), k=chance.randint(2, 12))

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-import transformers
 
 from fathom import library as face
 from fathom.cli.main import main
 from fathom.spec.tasks import OF_CLASS, TASKS
-from library import tiny
+from library import pairs, tiny
 
 STORY = "anna lives in paris . the cat sat on the mat"
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER"}
@@ -21,18 +19,6 @@ PROMPTS = {
     "summarization": {"prefix": "the sky ", "max_length": 9},
     "translation_en_to_de": {"prefix": "anna lives "},
 }
-SMALL_T5 = {
-    "vocab_size": 64,
-    "d_model": 32,
-    "d_kv": 8,
-    "d_ff": 48,
-    "num_layers": 1,
-    "num_heads": 4,
-    "decoder_start_token_id": 0,
-    "eos_token_id": 3,
-    "pad_token_id": 0,
-}
-
 # Architecture of BERT → its task, what is typed beside the name, and keys of the result.
 READERS: dict[str, tuple[str, list[str], str, set[str]]] = {
     "BertForMaskedLM": (
@@ -57,18 +43,9 @@ Maker = Callable[..., Path]
 
 
 @pytest.fixture
-def pair(bert: Maker, tmp_path: Path) -> Callable[..., Path]:
+def pair(tmp_path: Path) -> Callable[..., Path]:
     """Return what makes a folder with a tiny random T5 and a tokenizer."""
-
-    def make(**config: object) -> Path:
-        torch.manual_seed(3)
-        settings = transformers.T5Config(**SMALL_T5, **config)
-        folder = tmp_path / "t5"
-        transformers.T5ForConditionalGeneration(settings).eval().save_pretrained(folder)
-        transformers.AutoTokenizer.from_pretrained(bert("BertModel")).save_pretrained(folder)
-        return folder
-
-    return make
+    return lambda **config: pairs.make(tmp_path, "t5", {}, **config)[0]
 
 
 @pytest.fixture
