@@ -163,6 +163,10 @@ def page(kept: Kept) -> str:
             " model of at least 50 M parameters, run in a process of its own. Memory is the growth"
             " of the process over its idle base, at its peak. The worst row stands first.",
             "",
+            "Rates are measured once, before the rows. Constants of the formula for which nothing"
+            " could be counted were set with rows like these in sight: how often plain attention"
+            " and a recurrence's step go over their numbers, and how many sizes experts meet.",
+            "",
             f"{kept.machine}, rates measured {kept.rates.measured_at[:10]}; {len(rows)} rows in"
             f" {kept.seconds / 60:.0f} minutes.",
             "",

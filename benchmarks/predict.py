@@ -1,6 +1,6 @@
 """Predicted beside measured, for every dialect: writes docs/accuracy.md.
 
-    python benchmarks/predict.py            all rows, about six minutes on two idle cores
+    python benchmarks/predict.py            all rows, about ten minutes on two idle cores
     python benchmarks/predict.py --quick    a few rows, printed and not written
     python benchmarks/predict.py --only mamba
     python benchmarks/predict.py --again    predict anew what was measured last, and write the page

@@ -88,6 +88,22 @@ def test_no_torch_is_needed(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["fits"] is True
 
 
+def test_no_dialect_of_text_needs_torch(tmp_path: Path) -> None:
+    """In one process that looks after each of them."""
+    for name in OF_TEXT:
+        (tmp_path / f"{name}.json").write_text(json.dumps({"model_type": name, **MODELS[name]}))
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from fathom.checkpoint.description import describe\n"
+        "from fathom.planning.fit import fit\n"
+        f"for file in sorted(Path({str(tmp_path)!r}).glob('*.json')):\n"
+        "    fit(describe(file), on='rtx4090', context=512)\n"
+        "    if 'torch' in sys.modules: sys.exit(file.stem)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # What other estimators said of configurations like these, and what is so: `config alone decides`.
 
 

@@ -16,9 +16,10 @@ from fathom.planning.probe import Rates
 from fathom.spec.parts import Linear, Part, children
 
 # Numbers of rows that products of a chosen expert meet in a prompt, as `ops/experts.py` pads them:
-# four to a doubling, from half to twice the mean.
-EXPERT_ROWS = 9
-PROMPT_ROWS = 3  # a whole piece of a prompt, its last piece, one more token
+# four to a doubling, over five doublings, for routers spread tokens far from evenly.
+EXPERT_ROWS = 20
+MOST_WRITTEN = 8  # numbers of rows up to which each has code of its own
+PIECE = 512  # tokens of each row that one pass reads of a long prompt
 PREPARED_BYTES = 760_000  # of the code that oneDNN keeps for each shape and number of rows
 PREPARED_TYPE = "bfloat16"  # whose products oneDNN computes on processors
 
@@ -32,8 +33,8 @@ class Execution(Protocol):
     def product_seconds(self, inputs: int, outputs: int, rows: float) -> float:
         """Return the time of (rows, inputs) times a matrix (outputs, inputs) no cache holds."""
 
-    def kept_bytes(self, part: Part) -> int:
-        """Return what it keeps beside the weights of a part, once all its products were used."""
+    def kept_bytes(self, part: Part, context: int, batch: int) -> int:
+        """Return what it keeps beside the weights of a part, once `context` tokens were in use."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,22 @@ class PyTorch:
             raise ValueError("without rates there are no seconds")
         return self.rates.product_seconds(self.dtype, inputs, outputs, rows)
 
-    def kept_bytes(self, part: Part) -> int:
+    def kept_bytes(self, part: Part, context: int, batch: int) -> int:
+        """Return the code that is kept for each shape of a product and each number of its rows.
+
+        Those are of a whole piece of a prompt, of its last piece, and of one more token; of an
+        expert any that its padding leaves.
+        """
         if self.dtype != PREPARED_TYPE:
             return 0
         each = PREPARED_BYTES
         if self.rates is not None and self.rates.prepared_bytes is not None:
             each = self.rates.prepared_bytes
+        usual = 2 if context <= PIECE else 3
+        written = min(batch, MOST_WRITTEN)
+        of_experts = EXPERT_ROWS + (written if batch > 1 else 0)
         shapes = set(_shapes(part))
-        return each * sum(EXPERT_ROWS if chosen else PROMPT_ROWS for _, _, chosen in shapes)
+        return each * sum(of_experts if chosen else usual for _, _, chosen in shapes)
 
 
 def _shapes(part: Part) -> Iterator[tuple[int, int, bool]]:

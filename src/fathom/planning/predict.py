@@ -135,7 +135,7 @@ def predict(
         "weights": costs.weight_bytes(spec, way.storage()),
         "state": batch * costs.state_bytes(spec, dtype, context),
         "workspace": held.peak,
-        "prepared": way.kept_bytes(spec),
+        "prepared": way.kept_bytes(spec, context, batch),
         "runtime": runtime_bytes(rates),
     }
     found = Prediction(dtype, context, batch, terms, workspace_at=held.moment)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fathom.planning import costs
 from fathom.planning.costs import BYTES, EXACT_BYTES
-from fathom.planning.executing import Execution, PyTorch
+from fathom.planning.executing import PIECE, Execution, PyTorch
 from fathom.planning.issued import EXPERT, ONCE, issued, token_by_token
 from fathom.planning.probe import Rates
 from fathom.planning.traffic import traffic
@@ -20,12 +20,15 @@ from fathom.spec.experts import Experts
 from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.model import TextModel
 from fathom.spec.parts import Linear, Part, children
+from fathom.spec.positions import Alibi, RoundedAlibi
 
 WEIGHTS, STATE, CALLS = "reading the weights", "reading the state", "calling the operations"
 MAPS, SCORES, NUMBERS = "maps", "scores", "norms, activations and sums"
-CHUNK = 512  # tokens of each row that one pass reads of a long prompt
+CHUNK = PIECE
 STEPPED = 10  # times that a step reads or writes what a recurrence keeps, plain operations each
-PLAIN_SCORES = 12  # float32 numbers read and written per score where no fused kernel serves
+# Float32 numbers read and written per score, new pages for each array among them: where no fused
+# kernel serves, and where every score is lowered by its distance.
+PLAIN_SCORES, LATENT_SCORES, PENALISED = 32, 8, 14
 
 
 def step_seconds(
@@ -111,10 +114,12 @@ def _score_seconds(mixer: Mixer, seen: int, dtype: str, rates: Rates) -> float:
     if not isinstance(mixer, Attention | LatentAttention):
         return 0.0  # what recurrences do is all in the numbers that they move
     fused = mixer.operations(seen) / rates.attention.get(dtype, rates.fastest(dtype))
+    scores = mixer.heads * seen * EXACT_BYTES / rates.moved.get(dtype, rates.memory_read)
+    if isinstance(mixer, Attention) and isinstance(mixer.positions, Alibi | RoundedAlibi):
+        fused += PENALISED * scores
     if _fused(mixer):
         return fused
-    scores = PLAIN_SCORES * mixer.heads * seen * EXACT_BYTES
-    return fused + scores / rates.moved.get(dtype, rates.memory_read)
+    return fused + (PLAIN_SCORES if isinstance(mixer, Attention) else LATENT_SCORES) * scores
 
 
 def _state_seconds(layer: Layer | CrossLayer, context: int, dtype: str, rates: Rates) -> float:
@@ -128,6 +133,8 @@ def _state_seconds(layer: Layer | CrossLayer, context: int, dtype: str, rates: R
     reading, moved = kept / rates.memory_read, rates.moved.get(dtype, rates.memory_read)
     if not isinstance(mixer, Attention | LatentAttention):
         return STEPPED * kept / moved
+    if isinstance(mixer, Attention) and getattr(mixer.reach, "width", context) < context:
+        reading += 2 * kept / moved  # a window that is full is joined to the new key
     if _fused(mixer):
         slow = rates.attention_step.get(dtype)
         arithmetic = costs.mixing_operations(layer, context)
@@ -141,14 +148,16 @@ def _fused(mixer: Attention | LatentAttention) -> bool:
 
 
 def _copied(mixer: Attention | LatentAttention, context: int, dtype: str) -> int:
-    """Return the bytes read and written to repeat keys and values for every head."""
+    """Return the bytes read and written to repeat keys and values for every head.
+
+    PyTorch's plain kernel, which latents take, scales what it has repeated as well.
+    """
     if isinstance(mixer, LatentAttention):
-        width, size = 2 * mixer.latent + mixer.positions.width, EXACT_BYTES
-    else:
-        width, size = 2 * mixer.head_width, BYTES[dtype]
-        context = mixer.operations(context) // (4 * mixer.heads * mixer.head_width)  # in reach
+        width = 2 * mixer.latent + mixer.positions.width
+        return context * mixer.heads * width * 4 * EXACT_BYTES
+    seen = mixer.operations(context) // (4 * mixer.heads * mixer.head_width)
     exact = 0 if BYTES[dtype] == EXACT_BYTES else BYTES[dtype] + EXACT_BYTES
-    return context * mixer.heads * width * (2 * size + exact)
+    return 2 * seen * mixer.heads * mixer.head_width * (2 * BYTES[dtype] + exact)
 
 
 @dataclass(frozen=True, slots=True)
