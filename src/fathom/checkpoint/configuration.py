@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Keys that publishers give the value Infinity, each with its reason. Any other is refused.
 BOUNDLESS: Mapping[str, str] = {
-    "time_step_limit": "Mamba 2 writes a step without an upper limit as [0.0, Infinity]"
+    "time_step_limit": "Mamba 2 writes a step without an upper limit as [0.0, Infinity]",
+    "lambda_min_clipped": "a scheduler that leaves no early moment out writes -Infinity",
 }
 # Keys that name code to run, or say that it may be.
 CODE: Mapping[str, str] = {

@@ -73,6 +73,21 @@ class PictureMakerModel(StagedModel):
         self._guide = guide
         self.__dict__.pop("_maker", None)
 
+    def put_adapter_on(self, name: str, *, scale: float = 1.0) -> int:
+        """Add a LoRA's changes to the weights, times `scale`; return how many weights it changed.
+
+        `name` is a file or folder, or a hub id; the spellings of diffusers, PEFT and kohya's
+        scripts are understood. It stays on: open the model again to be without it.
+
+        Raises:
+            TensorMismatchError: for one that was made for another model.
+            NotFoundError, FetchError, ModelFileError: as `open`.
+        """
+        from fathom.library.opening import locate
+        from fathom.residency.picture_adapters import put_on
+
+        return put_on(self._module, self._description, locate(name).path, scale)
+
     @cached_property
     def tokenizers(self) -> tuple[Tokenizer, ...]:
         """The tokenizers of its text encoders, in their order."""

@@ -110,7 +110,7 @@ def begin(
 
 
 def _first(wish: Wish, plan: Schedule) -> int:
-    steps = plan.steps
+    steps = plan.asked
     done = min(int(steps * wish.strength), steps)
     if done < 1:
         raise RequestError(

@@ -54,7 +54,13 @@ class Schedule:
 
     @property
     def steps(self) -> int:
+        """Passes of the denoiser."""
         return len(self.timesteps)
+
+    @property
+    def asked(self) -> int:
+        """Steps as they were asked for: where one moment is passed twice, it counts once."""
+        return max(self.steps - isinstance(self.sampler, Plms), 1)
 
 
 def schedule(sampler: Sampler, steps: int, *, tokens: int = 0) -> Schedule:

@@ -181,7 +181,7 @@ def _plms(
 ) -> Taken:
     sampler, moment = schedule.sampler, int(schedule.timesteps[index])
     assert isinstance(sampler, Plms)
-    stride = sampler.noising.steps // max(schedule.steps - 1, 1)  # one moment is passed twice
+    stride = sampler.noising.steps // schedule.asked  # one moment is passed twice
     before = moment - stride
     if memory.steps == 1 and memory.planes is not None:  # the first step again, with a mean
         before, moment = moment, moment + stride
