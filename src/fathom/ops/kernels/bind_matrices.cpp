@@ -72,7 +72,8 @@ void multiply_rows(const OwnedMatrix& matrix, const Array<const float, 2>& x,
     const std::int64_t stop = end.value_or(view.rows);
     check(static_cast<std::int64_t>(x.shape(1)) == view.columns, "x has a number for each column");
     check(static_cast<std::int64_t>(y.shape(0)) == tokens, "y has a row for each row of x");
-    check(static_cast<std::int64_t>(y.shape(1)) == view.rows, "y has a number for each weights' row");
+    check(static_cast<std::int64_t>(y.shape(1)) == view.rows,
+          "y has a number for each weights' row");
     check(0 <= begin && begin <= stop && stop <= view.rows, "the rows are in the matrix");
     const Kernels& chosen = variant_of(variant);
     const ActivationKind kind = activation_kind(view.encoding);
@@ -123,10 +124,11 @@ std::vector<Pair> named_variants() {
 void bind_matrices(nb::module_& module) {
     using namespace nb::literals;
     nb::class_<OwnedMatrix>(module, "PackedMatrix", "Weights in the layout that kernels read.")
-        .def("__init__",
-             [](OwnedMatrix* self, const std::string& name, std::int64_t rows,
-                std::int64_t columns) { new (self) OwnedMatrix(encoding_of(name), rows, columns); },
-             "encoding"_a, "rows"_a, "columns"_a)
+        .def(
+            "__init__",
+            [](OwnedMatrix* self, const std::string& name, std::int64_t rows,
+               std::int64_t columns) { new (self) OwnedMatrix(encoding_of(name), rows, columns); },
+            "encoding"_a, "rows"_a, "columns"_a)
         .def_prop_ro("encoding",
                      [](const OwnedMatrix& self) { return encoding_name(self.view().encoding); })
         .def_prop_ro("rows", [](const OwnedMatrix& self) { return self.view().rows; })
@@ -140,21 +142,24 @@ void bind_matrices(nb::module_& module) {
              "Fill rows `begin` to `end` of y, (tokens, rows), from x, (tokens, columns).")
         .def("unpack", unpack_rows, "values"_a, "first_row"_a = 0,
              "Read rows from `first_row` on as float32, (rows, columns).");
-    module.def("packed_bytes",
-               [](const std::string& name, std::int64_t rows, std::int64_t columns) {
-                   return packed_bytes(encoding_of(name), rows, columns);
-               },
-               "encoding"_a, "rows"_a, "columns"_a, "Bytes of a packed matrix.");
-    module.def("source_row_bytes",
-               [](const std::string& name, std::int64_t columns) {
-                   return source_row_bytes(encoding_of(name), columns);
-               },
-               "encoding"_a, "columns"_a, "Bytes of a row as a file stores it.");
+    module.def(
+        "packed_bytes",
+        [](const std::string& name, std::int64_t rows, std::int64_t columns) {
+            return packed_bytes(encoding_of(name), rows, columns);
+        },
+        "encoding"_a, "rows"_a, "columns"_a, "Bytes of a packed matrix.");
+    module.def(
+        "source_row_bytes",
+        [](const std::string& name, std::int64_t columns) {
+            return source_row_bytes(encoding_of(name), columns);
+        },
+        "encoding"_a, "columns"_a, "Bytes of a row as a file stores it.");
     module.def("encodings", encodings, "The encodings that kernels multiply.");
     module.def("variants", named_variants,
                "Kernels, best first, each with what this processor lacks for them.");
-    module.def("best", [] { return Pair(kernels().name, kernels().reason); },
-               "The kernels in use, and why not better ones.");
+    module.def(
+        "best", [] { return Pair(kernels().name, kernels().reason); },
+        "The kernels in use, and why not better ones.");
 }
 
 }  // namespace fathom

@@ -83,7 +83,8 @@ void multiply(const PackedMatrix& matrix, const Activations& activations, std::i
 }
 
 void quantise(ActivationKind kind, const float* x, std::int64_t stride, std::int64_t tokens,
-              std::int64_t columns, std::int64_t begin, std::int64_t end, std::uint8_t* destination) {
+              std::int64_t columns, std::int64_t begin, std::int64_t end,
+              std::uint8_t* destination) {
     kernels().quantise(kind, x, stride, tokens, columns, begin, end, destination);
 }
 

@@ -13,8 +13,8 @@ namespace fathom {
 struct Kernels {
     const char* name;    // "avx512-vnni-bf16", "avx512-vnni", "avx2" or "portable"
     const char* reason;  // why not a better one; empty for the best
-    void (*multiply)(const PackedMatrix& matrix, const Activations& activations,
-                     std::int64_t begin, std::int64_t end, float* y, std::int64_t stride);
+    void (*multiply)(const PackedMatrix& matrix, const Activations& activations, std::int64_t begin,
+                     std::int64_t end, float* y, std::int64_t stride);
     void (*quantise)(ActivationKind kind, const float* x, std::int64_t stride, std::int64_t tokens,
                      std::int64_t columns, std::int64_t begin, std::int64_t end,
                      std::uint8_t* destination);

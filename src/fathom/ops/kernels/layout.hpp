@@ -26,16 +26,11 @@ struct Layout {
 
 // In the order of Encoding. Sizes of source blocks from ggml-common.h.
 constexpr Layout layouts[encoding_count] = {
-    {"F32", 1, 4, 32, 0, Scales::None},
-    {"F16", 1, 2, 16, 0, Scales::None},
-    {"BF16", 1, 2, 16, 0, Scales::None},
-    {"Q4_0", 32, 18, 4, 8, Scales::Half},
-    {"Q4_1", 32, 20, 4, 0, Scales::Affine},
-    {"Q5_0", 32, 22, 5, 16, Scales::Half},
-    {"Q5_1", 32, 24, 5, 0, Scales::Affine},
-    {"Q8_0", 32, 34, 8, 128, Scales::Half},
-    {"Q4_K", 256, 144, 4, 0, Scales::Super},
-    {"Q5_K", 256, 176, 5, 0, Scales::Super},
+    {"F32", 1, 4, 32, 0, Scales::None},           {"F16", 1, 2, 16, 0, Scales::None},
+    {"BF16", 1, 2, 16, 0, Scales::None},          {"Q4_0", 32, 18, 4, 8, Scales::Half},
+    {"Q4_1", 32, 20, 4, 0, Scales::Affine},       {"Q5_0", 32, 22, 5, 16, Scales::Half},
+    {"Q5_1", 32, 24, 5, 0, Scales::Affine},       {"Q8_0", 32, 34, 8, 128, Scales::Half},
+    {"Q4_K", 256, 144, 4, 0, Scales::Super},      {"Q5_K", 256, 176, 5, 0, Scales::Super},
     {"Q6_K", 256, 210, 6, 32, Scales::SuperHalf},
 };
 
@@ -43,11 +38,11 @@ constexpr int super_columns = 256;
 constexpr int super_blocks = super_columns / block_columns;
 
 // Offsets within the scales of 256 columns of a panel, in bytes.
-constexpr int super_minimum = 2 * panel_rows;           // after 16 float16 d
-constexpr int super_steps = 4 * panel_rows;             // after 16 float16 -m
+constexpr int super_minimum = 2 * panel_rows;  // after 16 float16 d
+constexpr int super_steps = 4 * panel_rows;    // after 16 float16 -m
 constexpr int super_minimum_steps = super_steps + super_blocks * panel_rows;
 constexpr int super_bytes = super_minimum_steps + super_blocks * panel_rows;
-constexpr int half_steps = 2 * panel_rows;              // SuperHalf: after 16 float16 d
+constexpr int half_steps = 2 * panel_rows;  // SuperHalf: after 16 float16 d
 constexpr int half_bytes = half_steps + 2 * super_blocks * panel_rows;
 
 [[maybe_unused]] static constexpr const Layout& layout_of(Encoding encoding) {
@@ -64,24 +59,32 @@ constexpr int half_bytes = half_steps + 2 * super_blocks * panel_rows;
     return panel_rows * block_columns / 8 * layout_of(encoding).bits;
 }
 
-[[maybe_unused]] static constexpr std::int64_t scales_bytes(Encoding encoding, std::int64_t columns) {
+[[maybe_unused]] static constexpr std::int64_t scales_bytes(Encoding encoding,
+                                                            std::int64_t columns) {
     switch (layout_of(encoding).scales) {
-        case Scales::None: return 0;
-        case Scales::Half: return blocks_of(columns) * 2 * panel_rows;
-        case Scales::Affine: return blocks_of(columns) * 4 * panel_rows;
-        case Scales::Super: return columns / super_columns * super_bytes;
-        case Scales::SuperHalf: return columns / super_columns * half_bytes;
+        case Scales::None:
+            return 0;
+        case Scales::Half:
+            return blocks_of(columns) * 2 * panel_rows;
+        case Scales::Affine:
+            return blocks_of(columns) * 4 * panel_rows;
+        case Scales::Super:
+            return columns / super_columns * super_bytes;
+        case Scales::SuperHalf:
+            return columns / super_columns * half_bytes;
     }
     return 0;
 }
 
 // Where the values of a panel begin, after its scales: on a cache line.
-[[maybe_unused]] static constexpr std::int64_t values_offset(Encoding encoding, std::int64_t columns) {
+[[maybe_unused]] static constexpr std::int64_t values_offset(Encoding encoding,
+                                                             std::int64_t columns) {
     return (scales_bytes(encoding, columns) + alignment - 1) / alignment * alignment;
 }
 
 // Bytes from one panel to the next.
-[[maybe_unused]] static constexpr std::int64_t panel_bytes(Encoding encoding, std::int64_t columns) {
+[[maybe_unused]] static constexpr std::int64_t panel_bytes(Encoding encoding,
+                                                           std::int64_t columns) {
     return values_offset(encoding, columns) + blocks_of(columns) * block_bytes(encoding);
 }
 

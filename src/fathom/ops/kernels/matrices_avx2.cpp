@@ -100,13 +100,16 @@ struct Avx2 {
 
     static Floats halves(const std::uint8_t* bytes) {
         const auto* lanes = reinterpret_cast<const __m128i*>(bytes);
-        return {_mm256_cvtph_ps(_mm_loadu_si128(lanes)), _mm256_cvtph_ps(_mm_loadu_si128(lanes + 1))};
+        return {_mm256_cvtph_ps(_mm_loadu_si128(lanes)),
+                _mm256_cvtph_ps(_mm_loadu_si128(lanes + 1))};
     }
     static Floats unsigned_bytes(const std::uint8_t* bytes) {
-        return numbers({_mm256_cvtepu8_epi32(eight(bytes)), _mm256_cvtepu8_epi32(eight(bytes + 8))});
+        return numbers(
+            {_mm256_cvtepu8_epi32(eight(bytes)), _mm256_cvtepu8_epi32(eight(bytes + 8))});
     }
     static Floats signed_bytes(const std::uint8_t* bytes) {
-        return numbers({_mm256_cvtepi8_epi32(eight(bytes)), _mm256_cvtepi8_epi32(eight(bytes + 8))});
+        return numbers(
+            {_mm256_cvtepi8_epi32(eight(bytes)), _mm256_cvtepi8_epi32(eight(bytes + 8))});
     }
     static __m128i eight(const std::uint8_t* bytes) {
         return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
@@ -123,8 +126,8 @@ struct Avx2 {
             __builtin_memcpy(&value, x, sizeof value);
             const auto* numbers = reinterpret_cast<const float*>(weights);
             const Floats row = encoding == Encoding::F16
-                ? halves(weights)
-                : Floats{_mm256_loadu_ps(numbers), _mm256_loadu_ps(numbers + 8)};
+                                   ? halves(weights)
+                                   : Floats{_mm256_loadu_ps(numbers), _mm256_loadu_ps(numbers + 8)};
             return multiply_add(row, all(value), sum);
         }
     }
@@ -152,10 +155,12 @@ struct Avx2 {
         _mm256_store_ps(rows + 8, values.high);
         for (int row = from; row < to; ++row) place[row] = rows[row];
     }
-    template <std::int64_t bytes>
+    // What is needed soon goes to the nearest cache, what comes later to the one behind.
+    template <std::int64_t bytes, bool soon>
     static void prefetch(const std::uint8_t* place) {
         for (std::int64_t line = 0; line < bytes; line += alignment) {
-            _mm_prefetch(reinterpret_cast<const char*>(place + line), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(place + line),
+                         soon ? _MM_HINT_T0 : _MM_HINT_T1);
         }
     }
 };

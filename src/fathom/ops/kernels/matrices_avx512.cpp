@@ -39,8 +39,9 @@ struct Avx512 {
     // `width` bits from `position` on become bits 4 and up of the nibble.
     template <int position, int width>
     static Bytes with_bits(Bytes nibble, Bytes rest) {
-        const Bytes shifted = position < 4 ? _mm512_slli_epi16(rest, position < 4 ? 4 - position : 0)
-                                           : _mm512_srli_epi16(rest, position < 4 ? 0 : position - 4);
+        const Bytes shifted = position < 4
+                                  ? _mm512_slli_epi16(rest, position < 4 ? 4 - position : 0)
+                                  : _mm512_srli_epi16(rest, position < 4 ? 0 : position - 4);
         const Bytes mask = _mm512_set1_epi8(((1 << width) - 1) << 4);
         return _mm512_ternarylogic_epi32(nibble, shifted, mask, 0xf8);  // nibble | (shifted & mask)
     }
@@ -59,26 +60,31 @@ struct Avx512 {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
     }
     static Floats unsigned_bytes(const std::uint8_t* bytes) {
-        return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
+        return _mm512_cvtepi32_ps(
+            _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
     }
     static Floats signed_bytes(const std::uint8_t* bytes) {
-        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
+        return _mm512_cvtepi32_ps(
+            _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))));
     }
 
     template <Encoding encoding>
     static Floats plain(Floats sum, const std::uint8_t* weights, const std::uint8_t* x) {
         if constexpr (encoding == Encoding::BF16) {
-            return pair(sum, _mm512_loadu_si512(weights), four(reinterpret_cast<const std::int8_t*>(x)));
+            return pair(sum, _mm512_loadu_si512(weights),
+                        four(reinterpret_cast<const std::int8_t*>(x)));
         } else {
             float value;
             __builtin_memcpy(&value, x, sizeof value);
-            const Floats row = encoding == Encoding::F16 ? halves(weights) : _mm512_loadu_ps(weights);
+            const Floats row =
+                encoding == Encoding::F16 ? halves(weights) : _mm512_loadu_ps(weights);
             return multiply_add(row, _mm512_set1_ps(value), sum);
         }
     }
     static Floats pair(Floats sum, __m512i weights, __m512i x) {
         if constexpr (has_bfloat16) {
-            return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weights), reinterpret_cast<__m512bh>(x));
+            return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weights),
+                                    reinterpret_cast<__m512bh>(x));
         }
         const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000U));
         const Floats first = _mm512_castsi512_ps(_mm512_slli_epi32(weights, 16));
@@ -90,8 +96,9 @@ struct Avx512 {
     static void quantise(const float* x, ActivationBlock& block) {
         const __m512i magnitude = _mm512_set1_epi32(magnitude_bits);
         const Floats first = _mm512_loadu_ps(x), second = _mm512_loadu_ps(x + panel_rows);
-        const __m512i most = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
-                                              _mm512_and_si512(_mm512_castps_si512(second), magnitude));
+        const __m512i most =
+            _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
+                             _mm512_and_si512(_mm512_castps_si512(second), magnitude));
         const Floats inverse = _mm512_set1_ps(inverse_scale(_mm512_reduce_max_epu32(most), block));
         if (_mm512_cvtss_f32(inverse) == 0) return;
         const Integers low = _mm512_cvtps_epi32(_mm512_mul_ps(first, inverse));  // ties to even
@@ -106,17 +113,21 @@ struct Avx512 {
         const auto mask = static_cast<__mmask16>((1U << to) - (1U << from));
         _mm512_mask_storeu_ps(place, mask, values);
     }
-    template <std::int64_t bytes>
+    // What is needed soon goes to the nearest cache, what comes later to the one behind.
+    template <std::int64_t bytes, bool soon>
     static void prefetch(const std::uint8_t* place) {
         for (std::int64_t line = 0; line < bytes; line += alignment) {
-            _mm_prefetch(reinterpret_cast<const char*>(place + line), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(place + line),
+                         soon ? _MM_HINT_T0 : _MM_HINT_T1);
         }
     }
 };
 
 }  // namespace
 
-extern const Kernels avx512_bfloat16_kernels = {"avx512-vnni-bf16", "", multiply_packed<Avx512<true>>, quantise_tokens<Avx512<true>>};
-extern const Kernels avx512_kernels = {"avx512-vnni", "", multiply_packed<Avx512<false>>, quantise_tokens<Avx512<false>>};
+extern const Kernels avx512_bfloat16_kernels = {
+    "avx512-vnni-bf16", "", multiply_packed<Avx512<true>>, quantise_tokens<Avx512<true>>};
+extern const Kernels avx512_kernels = {"avx512-vnni", "", multiply_packed<Avx512<false>>,
+                                       quantise_tokens<Avx512<false>>};
 
 }  // namespace fathom

@@ -31,7 +31,9 @@ struct Portable {
     }
 
     static Floats zero() { return all(0); }
-    static Floats all(float value) { return rows([&](int) { return value; }); }
+    static Floats all(float value) {
+        return rows([&](int) { return value; });
+    }
     static Floats add(const Floats& a, const Floats& b) {
         return rows([&](int row) { return a.at[row] + b.at[row]; });
     }
@@ -59,9 +61,8 @@ struct Portable {
     template <int position, int width>
     static Bytes with_bits(const Bytes& nibble, const Bytes& rest) {
         constexpr int mask = (1 << width) - 1;
-        return each<std::uint8_t, alignment>([&](int at) {
-            return nibble.at[at] | (rest.at[at] >> position & mask) << 4;
-        });
+        return each<std::uint8_t, alignment>(
+            [&](int at) { return nibble.at[at] | (rest.at[at] >> position & mask) << 4; });
     }
     template <bool wide>
     static Integers dot(const Integers& sum, const Bytes& weights, const Four& x) {
@@ -120,12 +121,13 @@ struct Portable {
     static void store(float* place, const Floats& values, int from, int to) {
         for (int row = from; row < to; ++row) place[row] = values.at[row];
     }
-    template <std::int64_t bytes>
+    template <std::int64_t bytes, bool soon>
     static void prefetch(const std::uint8_t*) {}
 };
 
 }  // namespace
 
-extern const Kernels portable_kernels = {"portable", "", multiply_packed<Portable>, quantise_tokens<Portable>};
+extern const Kernels portable_kernels = {"portable", "", multiply_packed<Portable>,
+                                         quantise_tokens<Portable>};
 
 }  // namespace fathom

@@ -23,7 +23,17 @@ constexpr int alignment = 64;      // of packed data and of activations, in byte
 
 // The names are those of the table of encodings in Python, which are those of GGUF.
 enum class Encoding : std::int32_t {
-    F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K,
+    F32,
+    F16,
+    BF16,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4_K,
+    Q5_K,
+    Q6_K,
 };
 constexpr int encoding_count = 11;
 
@@ -94,7 +104,8 @@ std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int
 // activations. Threads may each take tokens of their own. A block that holds an infinity or not a
 // number becomes not a number as a whole.
 void quantise(ActivationKind kind, const float* x, std::int64_t stride, std::int64_t tokens,
-              std::int64_t columns, std::int64_t begin, std::int64_t end, std::uint8_t* destination);
+              std::int64_t columns, std::int64_t begin, std::int64_t end,
+              std::uint8_t* destination);
 
 // y[token · stride + row] = Σ over columns of matrix[row] · activations[token], for all tokens
 // and rows `begin` to `end`. Threads take rows of their own, quickest in whole panels; they may

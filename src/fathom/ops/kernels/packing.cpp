@@ -45,8 +45,10 @@ void read_steps(const std::uint8_t* bytes, int index, Block& block) {
         block.steps[0] = bytes[index] & 63;
         block.minimum_step = bytes[index + 4] & 63;
     } else {
-        block.steps[0] = static_cast<std::uint8_t>((bytes[index + 4] & 15) | (bytes[index - 4] >> 6) << 4);
-        block.minimum_step = static_cast<std::uint8_t>((bytes[index + 4] >> 4) | (bytes[index] >> 6) << 4);
+        block.steps[0] =
+            static_cast<std::uint8_t>((bytes[index + 4] & 15) | (bytes[index - 4] >> 6) << 4);
+        block.minimum_step =
+            static_cast<std::uint8_t>((bytes[index + 4] >> 4) | (bytes[index] >> 6) << 4);
     }
 }
 
@@ -116,10 +118,19 @@ Block read_block(Encoding encoding, const std::uint8_t* row, std::int64_t index)
                 block.values[column] = bytes[2 + column] ^ 0x80;
             }
             break;
-        case Encoding::Q4_K: read_super(bytes, part, false, block); break;
-        case Encoding::Q5_K: read_super(bytes, part, true, block); break;
-        case Encoding::Q6_K: read_six_bits(bytes, part, block); break;
-        case Encoding::F32: case Encoding::F16: case Encoding::BF16: break;  // have no blocks
+        case Encoding::Q4_K:
+            read_super(bytes, part, false, block);
+            break;
+        case Encoding::Q5_K:
+            read_super(bytes, part, true, block);
+            break;
+        case Encoding::Q6_K:
+            read_six_bits(bytes, part, block);
+            break;
+        case Encoding::F32:
+        case Encoding::F16:
+        case Encoding::BF16:
+            break;  // have no blocks
     }
     return block;
 }
@@ -133,7 +144,8 @@ void write_values(int bits, const Block& block, int lane, std::uint8_t* packed) 
     } else {
         for (int index = 0; index < nibble_columns; ++index) {
             const int other = block.values[index + nibble_columns];
-            bytes[index] = static_cast<std::uint8_t>((block.values[index] & 15) | (other & 15) << 4);
+            bytes[index] =
+                static_cast<std::uint8_t>((block.values[index] & 15) | (other & 15) << 4);
         }
     }
     const int stored = bits == 8 ? block_columns : nibble_columns;
@@ -184,22 +196,31 @@ ScalePlaces scale_places(Scales scales, std::int64_t index, int lane) {
     const std::int64_t super = index / super_blocks * super_bytes;
     const std::int64_t super_half = index / super_blocks * half_bytes;
     switch (scales) {
-        case Scales::None: break;
-        case Scales::Half: return {(index * panel_rows + lane) * 2, -1, {-1, -1}, -1};
+        case Scales::None:
+            break;
+        case Scales::Half:
+            return {(index * panel_rows + lane) * 2, -1, {-1, -1}, -1};
         case Scales::Affine:
-            return {(index * 2 * panel_rows + lane) * 2, ((index * 2 + 1) * panel_rows + lane) * 2, {-1, -1}, -1};
+            return {(index * 2 * panel_rows + lane) * 2,
+                    ((index * 2 + 1) * panel_rows + lane) * 2,
+                    {-1, -1},
+                    -1};
         case Scales::Super:
-            return {super + 2 * lane, super + super_minimum + 2 * lane, {super + super_steps + part, -1},
+            return {super + 2 * lane,
+                    super + super_minimum + 2 * lane,
+                    {super + super_steps + part, -1},
                     super + super_minimum_steps + part};
         case Scales::SuperHalf: {
-            const std::int64_t steps = super_half + half_steps + 2 * index % (2 * super_blocks) * panel_rows + lane;
+            const std::int64_t steps =
+                super_half + half_steps + 2 * index % (2 * super_blocks) * panel_rows + lane;
             return {super_half + 2 * lane, -1, {steps, steps + panel_rows}, -1};
         }
     }
     return {-1, -1, {-1, -1}, -1};
 }
 
-void write_scales(Scales scales, const Block& block, std::int64_t index, int lane, std::uint8_t* packed) {
+void write_scales(Scales scales, const Block& block, std::int64_t index, int lane,
+                  std::uint8_t* packed) {
     const ScalePlaces at = scale_places(scales, index, lane);
     std::memcpy(packed + at.scale, &block.scale, sizeof block.scale);
     if (at.minimum >= 0) std::memcpy(packed + at.minimum, &block.minimum, sizeof block.minimum);
@@ -209,7 +230,8 @@ void write_scales(Scales scales, const Block& block, std::int64_t index, int lan
     if (at.minimum_step >= 0) packed[at.minimum_step] = block.minimum_step;
 }
 
-void read_scales_back(Scales scales, const std::uint8_t* packed, std::int64_t index, int lane, Block& block) {
+void read_scales_back(Scales scales, const std::uint8_t* packed, std::int64_t index, int lane,
+                      Block& block) {
     const ScalePlaces at = scale_places(scales, index, lane);
     std::memcpy(&block.scale, packed + at.scale, sizeof block.scale);
     if (at.minimum >= 0) std::memcpy(&block.minimum, packed + at.minimum, sizeof block.minimum);
@@ -226,7 +248,8 @@ std::int64_t plain_place(Encoding encoding, std::int64_t column, int lane) {
     return ((column / 2 * panel_rows + lane) * 2 + column % 2) * width;
 }
 
-void pack_plain(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane, std::uint8_t* panel) {
+void pack_plain(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane,
+                std::uint8_t* panel) {
     const int width = layout_of(encoding).bits / 8;
     const std::int64_t filled = blocks_of(columns) * block_columns;
     for (std::int64_t column = 0; column < filled; ++column) {
@@ -240,7 +263,8 @@ void pack_plain(Encoding encoding, std::int64_t columns, const std::uint8_t* row
 }
 
 // One row into its lane of a panel; nullptr for a row of zeros.
-void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane, std::uint8_t* panel) {
+void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane,
+              std::uint8_t* panel) {
     const Layout& layout = layout_of(encoding);
     if (layout.scales == Scales::None) return pack_plain(encoding, columns, row, lane, panel);
     std::uint8_t* values = panel + values_offset(encoding, columns);
@@ -253,7 +277,8 @@ void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, 
 
 float plain_value(Encoding encoding, const std::uint8_t* bytes) {
     if (encoding == Encoding::F16) return from_half(half_at(bytes));
-    if (encoding == Encoding::BF16) return from_bits(static_cast<std::uint32_t>(half_at(bytes)) << 16);
+    if (encoding == Encoding::BF16)
+        return from_bits(static_cast<std::uint32_t>(half_at(bytes)) << 16);
     float value;
     std::memcpy(&value, bytes, sizeof value);
     return value;
@@ -269,10 +294,16 @@ void decode(const Layout& layout, const Block& block, float* values) {
                 values[column] = scale * block.steps[0] * q + minimum * block.minimum_step;
                 break;
             case Scales::SuperHalf:
-                values[column] = scale * static_cast<std::int8_t>(block.steps[column / nibble_columns]) * q;
+                values[column] =
+                    scale * static_cast<std::int8_t>(block.steps[column / nibble_columns]) * q;
                 break;
-            case Scales::Affine: values[column] = scale * q + minimum; break;
-            case Scales::Half: case Scales::None: values[column] = scale * q; break;
+            case Scales::Affine:
+                values[column] = scale * q + minimum;
+                break;
+            case Scales::Half:
+            case Scales::None:
+                values[column] = scale * q;
+                break;
         }
     }
 }
@@ -280,8 +311,9 @@ void decode(const Layout& layout, const Block& block, float* values) {
 void check_shape(Encoding encoding, std::int64_t rows, std::int64_t columns) {
     const Layout& layout = layout_of(encoding);
     if (rows < 0 || columns < 0 || columns % layout.source_columns != 0) {
-        throw std::invalid_argument("a matrix of " + std::to_string(rows) + " x " + std::to_string(columns) +
-                                    " cannot be " + layout.name + ": its columns come in blocks of " +
+        throw std::invalid_argument("a matrix of " + std::to_string(rows) + " x " +
+                                    std::to_string(columns) + " cannot be " + layout.name +
+                                    ": its columns come in blocks of " +
                                     std::to_string(layout.source_columns));
     }
 }
@@ -317,8 +349,9 @@ void pack(Encoding encoding, std::int64_t rows, std::int64_t columns, std::int64
           std::int64_t count, const std::uint8_t* source, std::uint8_t* destination) {
     check_shape(encoding, rows, columns);
     if (first_row < 0 || count < 0 || count > rows - first_row) {
-        throw std::invalid_argument(std::to_string(count) + " rows from row " + std::to_string(first_row) +
-                                    " on are not in a matrix of " + std::to_string(rows));
+        throw std::invalid_argument(std::to_string(count) + " rows from row " +
+                                    std::to_string(first_row) + " on are not in a matrix of " +
+                                    std::to_string(rows));
     }
     const std::int64_t source_bytes = source_row_bytes(encoding, columns);
     const std::int64_t step = panel_bytes(encoding, columns);
@@ -333,11 +366,13 @@ void pack(Encoding encoding, std::int64_t rows, std::int64_t columns, std::int64
 
 void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values) {
     const Layout& layout = layout_of(matrix.encoding);
-    const std::uint8_t* panel = matrix.data + row / panel_rows * panel_bytes(matrix.encoding, matrix.columns);
+    const std::uint8_t* panel =
+        matrix.data + row / panel_rows * panel_bytes(matrix.encoding, matrix.columns);
     const int lane = static_cast<int>(row % panel_rows);
     if (layout.scales == Scales::None) {
         for (std::int64_t column = 0; column < matrix.columns; ++column) {
-            values[column] = plain_value(matrix.encoding, panel + plain_place(matrix.encoding, column, lane));
+            values[column] =
+                plain_value(matrix.encoding, panel + plain_place(matrix.encoding, column, lane));
         }
         return;
     }
@@ -352,7 +387,8 @@ void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values) {
 
 ActivationKind activation_kind(Encoding encoding) {
     if (encoding == Encoding::BF16) return ActivationKind::BFloat16;
-    return layout_of(encoding).scales == Scales::None ? ActivationKind::Float32 : ActivationKind::Bytes;
+    return layout_of(encoding).scales == Scales::None ? ActivationKind::Float32
+                                                      : ActivationKind::Bytes;
 }
 
 std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int64_t columns) {

@@ -38,7 +38,8 @@ inline __attribute__((always_inline)) typename Isa::Bytes values_of(const std::u
         return Isa::load(block + Quad * alignment);
     } else {
         constexpr int pair = Quad % (quads / 2);
-        const auto four = Isa::template nibble<Quad / (quads / 2)>(Isa::load(block + pair * alignment));
+        const auto four =
+            Isa::template nibble<Quad / (quads / 2)>(Isa::load(block + pair * alignment));
         if constexpr (Bits == 4) {
             return four;
         } else {
@@ -57,7 +58,8 @@ struct BlockScales {
     typename Isa::Floats scale[runs];
     typename Isa::Floats minimum;
 
-    inline __attribute__((always_inline)) BlockScales(const std::uint8_t* scales, std::int64_t index) {
+    inline __attribute__((always_inline)) BlockScales(const std::uint8_t* scales,
+                                                      std::int64_t index) {
         const std::int64_t part = index % super_blocks * panel_rows;
         if constexpr (kind == Scales::Half) {
             scale[0] = Isa::halves(scales + index * 2 * panel_rows);
@@ -66,7 +68,8 @@ struct BlockScales {
             minimum = Isa::halves(scales + index * 4 * panel_rows + 2 * panel_rows);
         } else if constexpr (kind == Scales::Super) {
             const std::uint8_t* super = scales + index / super_blocks * super_bytes;
-            scale[0] = Isa::multiply(Isa::halves(super), Isa::unsigned_bytes(super + super_steps + part));
+            scale[0] =
+                Isa::multiply(Isa::halves(super), Isa::unsigned_bytes(super + super_steps + part));
             minimum = Isa::multiply(Isa::halves(super + super_minimum),
                                     Isa::unsigned_bytes(super + super_minimum_steps + part));
         } else {
@@ -129,17 +132,20 @@ void quantised_tile(const Tile& tile) {
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
         const std::uint8_t* block = tile.panels + tile.values + index * bytes;
-        const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations + index * tile.activation_step);
+        const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations +
+                                                                 index * tile.activation_step);
         typename Isa::Integers dot[Scale::runs][R][T];
         for (int t = 0; t < T; ++t) {
             for (int run = 0; run < Scale::runs; ++run) {
-                const std::int32_t& sum = Scale::runs == 1 ? x[t].negative_sum : x[t].negative_half[run];
+                const std::int32_t& sum =
+                    Scale::runs == 1 ? x[t].negative_sum : x[t].negative_half[run];
                 const auto start = Isa::template times_power<zero>(sum);
                 for (int r = 0; r < R; ++r) dot[run][r][t] = start;
             }
         }
         if (tile.ahead != nullptr) {
-            Isa::template prefetch<R * (bytes + alignment)>(tile.ahead + index * tile.ahead_step);
+            Isa::template prefetch<R*(bytes + alignment), R == 1>(tile.ahead +
+                                                                  index * tile.ahead_step);
         }
         each_quad_from<0>([&]<int quad>() __attribute__((always_inline)) {
             typename Isa::Bytes values[R];
@@ -158,7 +164,8 @@ void quantised_tile(const Tile& tile) {
             const Scale scale(tile.panels + r * tile.panel_step, index);
             for (int t = 0; t < T; ++t) {
                 for (int run = 0; run < Scale::runs; ++run) {
-                    const auto part = Isa::multiply(Isa::numbers(dot[run][r][t]), Isa::all(x[t].scale));
+                    const auto part =
+                        Isa::multiply(Isa::numbers(dot[run][r][t]), Isa::all(x[t].scale));
                     total[r][t] = Isa::multiply_add(scale.scale[run], part, total[r][t]);
                 }
                 if constexpr (Scale::has_minimum) {
@@ -183,7 +190,8 @@ void plain_tile(const Tile& tile) {
         const std::uint8_t* block = tile.panels + tile.values + index * bytes;
         const std::uint8_t* x = tile.activations + index * tile.activation_step;
         if (tile.ahead != nullptr) {
-            Isa::template prefetch<R * (bytes + alignment)>(tile.ahead + index * tile.ahead_step);
+            Isa::template prefetch<R*(bytes + alignment), R == 1>(tile.ahead +
+                                                                  index * tile.ahead_step);
         }
         for (int step = 0; step < steps; ++step) {
             for (int r = 0; r < R; ++r) {
@@ -225,7 +233,8 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
     constexpr int R = Isa::panels;
     constexpr std::int64_t cached = 384 * 1024;  // bytes of activations that stay in the L2 cache
     const ActivationKind kind = activation_kind(encoding);
-    const std::int64_t token_bytes = activation_block_bytes(kind), blocks = blocks_of(matrix.columns);
+    const std::int64_t token_bytes = activation_block_bytes(kind),
+                       blocks = blocks_of(matrix.columns);
     const std::int64_t groups_at_once = cached / (token_bytes * group_tokens * (blocks + 1)) + 1;
     const std::int64_t chunk = groups_at_once * group_tokens;
     const std::int64_t panel_step = panel_bytes(encoding, matrix.columns);
@@ -241,9 +250,16 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
                 panels + (count > 1 ? count * panel_step : Isa::prefetch_distance);
             for (std::int64_t token = first; token < stop; token += group_tokens) {
                 const Place place = place_of(kind, x.tokens, matrix.columns, token);
-                const Tile tile{panels, panel_step, values_offset(encoding, matrix.columns),
-                                x.data + place.offset, place.step, blocks,
-                                y + token * stride + row, stride, begin - row, end - row,
+                const Tile tile{panels,
+                                panel_step,
+                                values_offset(encoding, matrix.columns),
+                                x.data + place.offset,
+                                place.step,
+                                blocks,
+                                y + token * stride + row,
+                                stride,
+                                begin - row,
+                                end - row,
                                 token == first ? ahead : nullptr,
                                 blocks > 0 ? count * panel_step / blocks : 0};
                 const std::int64_t left = stop - token < group_tokens ? stop - token : group_tokens;
@@ -263,7 +279,8 @@ void multiply_packed(const PackedMatrix& matrix, const Activations& x, std::int6
                      std::int64_t end, float* y, std::int64_t stride) {
     switch (matrix.encoding) {
 #define FATHOM_CASE(name) \
-    case Encoding::name: return multiply_encoding<Isa, Encoding::name>(matrix, x, begin, end, y, stride);
+    case Encoding::name:  \
+        return multiply_encoding<Isa, Encoding::name>(matrix, x, begin, end, y, stride);
         FATHOM_CASE(F32)
         FATHOM_CASE(F16)
         FATHOM_CASE(BF16)

@@ -67,11 +67,11 @@ inline std::uint16_t bfloat16(float value) {
     return static_cast<std::uint16_t>((number ? even : bits | 1U << 22) >> 16);
 }
 
-template <class Isa>
-inline void convert_block(ActivationKind kind, const float* x, std::uint8_t* block) {
-    if (kind == ActivationKind::Bytes) {
+template <class Isa, ActivationKind kind>
+inline void convert_block(const float* x, std::uint8_t* block) {
+    if constexpr (kind == ActivationKind::Bytes) {
         Isa::quantise(x, *reinterpret_cast<ActivationBlock*>(block));
-    } else if (kind == ActivationKind::BFloat16) {
+    } else if constexpr (kind == ActivationKind::BFloat16) {
         std::uint16_t values[block_columns];
         for (int index = 0; index < block_columns; ++index) values[index] = bfloat16(x[index]);
         std::memcpy(block, values, sizeof values);
@@ -80,22 +80,29 @@ inline void convert_block(ActivationKind kind, const float* x, std::uint8_t* blo
     }
 }
 
+template <class Isa, ActivationKind kind>
+void convert_row(const float* row, std::int64_t columns, std::uint8_t* block, std::int64_t step) {
+    std::int64_t column = 0;
+    for (; column + block_columns <= columns; column += block_columns, block += step) {
+        convert_block<Isa, kind>(row + column, block);
+    }
+    if (column == columns) return;
+    float rest[block_columns] = {};
+    std::memcpy(rest, row + column, static_cast<std::size_t>(columns - column) * sizeof(float));
+    convert_block<Isa, kind>(rest, block);
+}
+
 template <class Isa>
-void quantise_tokens(ActivationKind kind, const float* x, std::int64_t stride,
-                            std::int64_t tokens, std::int64_t columns, std::int64_t begin,
-                            std::int64_t end, std::uint8_t* destination) {
+void quantise_tokens(ActivationKind kind, const float* x, std::int64_t stride, std::int64_t tokens,
+                     std::int64_t columns, std::int64_t begin, std::int64_t end,
+                     std::uint8_t* destination) {
+    const auto convert = kind == ActivationKind::Bytes ? convert_row<Isa, ActivationKind::Bytes>
+                         : kind == ActivationKind::BFloat16
+                             ? convert_row<Isa, ActivationKind::BFloat16>
+                             : convert_row<Isa, ActivationKind::Float32>;
     for (std::int64_t token = begin; token < end; ++token) {
         const Place place = place_of(kind, tokens, columns, token);
-        const float* row = x + token * stride;
-        std::uint8_t* block = destination + place.offset;
-        std::int64_t column = 0;
-        for (; column + block_columns <= columns; column += block_columns, block += place.step) {
-            convert_block<Isa>(kind, row + column, block);
-        }
-        if (column == columns) continue;
-        float rest[block_columns] = {};
-        std::memcpy(rest, row + column, static_cast<std::size_t>(columns - column) * sizeof(float));
-        convert_block<Isa>(kind, rest, block);
+        convert(x + token * stride, columns, destination + place.offset, place.step);
     }
 }
 
