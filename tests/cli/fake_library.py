@@ -22,6 +22,7 @@ from fathom.generation.reasoning import Piece
 from fathom.planning.costs import Cost
 from fathom.planning.explanation import Explanation
 from fathom.spec.card import Card
+from fathom.tasks.transcripts import Segment, Transcript, Word
 
 CARD = Card(
     name="echo",
@@ -101,6 +102,36 @@ def _piece(word: str) -> Piece:
     return Piece("", word[1:]) if word.startswith("~") else Piece(word)
 
 
+SEGMENTS = (
+    Segment(
+        0.0, 1.5, " Hello there.", (1, 2), (Word(" Hello", 0.0, 0.5), Word(" there.", 0.5, 1.5))
+    ),
+    Segment(1.5, 3.0, " Bye.", (3,), (Word(" Bye.", 1.5, 3.0),)),
+)
+
+
+@dataclass
+class Forecast:
+    total_seconds: float = 0.4
+
+
+@dataclass
+class Transcription:
+    """Says `SEGMENTS`, whatever it hears."""
+
+    language: str = "en"
+    seconds: float = 3.0
+    heard: float = 0.0
+
+    def __iter__(self) -> Iterator[Segment]:
+        for segment in SEGMENTS:
+            self.heard = segment.end
+            yield segment
+
+    def finish(self) -> Transcript:
+        return Transcript(self.language, self.seconds, SEGMENTS)
+
+
 @dataclass
 class Model:
     card: Card
@@ -128,6 +159,13 @@ class Model:
         if "slowly" in question:
             words = ["slowly", *(f" {number}" for number in range(1000))]
         return Generation(words, Usage(len(messages)))
+
+    def transcribe(self, sound: object, **options: object) -> Transcription:
+        self.calls.append({"sound": sound, **options})
+        return Transcription()
+
+    def fit(self, work: object = None) -> Forecast:
+        return Forecast()
 
     def embed(self, texts: list[str], **options: object) -> np.ndarray:
         self.calls.append({"texts": list(texts), **options})

@@ -26,6 +26,7 @@ WORDS = {
     "inspect": ["echo"],
     "explain": ["echo"],
     "embed": ["echo", "a text"],
+    "transcribe": ["echo", "talk.wav"],
     "convert": ["echo", "converted"],
     "pull": ["echo"],
     "classes": [],
@@ -46,7 +47,7 @@ CATALOGUE = {
     "measurements",
 }
 # These need a model that computes, or can be planned; their own tests say what is said here.
-MEASURING = {"bench", "fit", "look", "solve", "train"}
+MEASURING = {"autoencode", "bench", "fit", "imagine", "look", "solve", "train"}
 HEAVY = {"torch", "transformers", "rich", "numpy"}
 
 

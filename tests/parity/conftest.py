@@ -25,6 +25,7 @@ TABLES = {
     "encoder_case": "cases_encoders",
     "seq2seq_case": "cases_seq2seq",
     "speech_case": "cases_speech",
+    "listening_case": "cases_listening",
     "vision_case": "cases_vision",
 }
 

@@ -39,6 +39,7 @@ TITLES = {
     "cases_encoders": "Encoders",
     "cases_seq2seq": "Sequence to sequence",
     "cases_speech": "Speech",
+    "cases_listening": "Listening and answering",
     "cases_vision": "Towers that see",
 }
 WRITTEN_AS = {"mistral": "llama", "mixtral": "llama"}  # by ggml's own converters

@@ -33,6 +33,7 @@ BESIDE = (
     "merges.txt",
     "chat_template.jinja",
     "generation_config.json",
+    "preprocessor_config.json",
     "spiece.model",
     "modules.json",
     "config_sentence_transformers.json",

@@ -29,14 +29,19 @@ class Bar:
         self._shown = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
+            *self._columns(),
             progress.TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
         self._shown.start()
         self._task = self._shown.add_task(escape(what), total=total)
+
+    def _columns(self) -> tuple[rich_progress.ProgressColumn, ...]:
+        """Return what is told of the amount that is through."""
+        from rich import progress
+
+        return progress.DownloadColumn(), progress.TransferSpeedColumn()
 
     def advance(self, count: int) -> None:
         """Move by so many bytes, backwards when a retry begins again."""
@@ -48,6 +53,15 @@ class Bar:
         if self._shown is not None:
             self._shown.stop()
         self._shown = self._task = None
+
+
+class SoundBar(Bar):
+    """A bar over the seconds of a sound."""
+
+    def _columns(self) -> tuple[rich_progress.ProgressColumn, ...]:
+        from rich import progress
+
+        return (progress.TextColumn("{task.completed:.0f} of {task.total:.0f} s of sound"),)
 
 
 def shown_progress(quiet: bool = False) -> Progress:

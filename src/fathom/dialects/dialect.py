@@ -110,6 +110,7 @@ FAMILIES: Mapping[str, str] = {
     "pegasus": "bart",
     "marian": "bart",
     "whisper": "whisper",
+    "qwen2_audio": "qwen2_audio",
 }
 
 # What makes pictures has a ``_class_name`` instead: of a component, or of a pipeline of several.

@@ -35,6 +35,26 @@ class Insert:
         return self.start + int(self.vectors.shape[0])
 
 
+def expanded(prompt: Sequence[int], placeholder: int, counts: Sequence[int]) -> list[int]:
+    """Return a prompt with each placeholder as often as its picture or sound has vectors.
+
+    Raises:
+        RequestError: there are more placeholders than pictures and sounds, or fewer.
+    """
+    found = sum(token == placeholder for token in prompt)
+    if found != len(counts):
+        raise RequestError(
+            f"the chat template leaves {found} places for {len(counts)} pictures and sounds; leave"
+            " out what stands for them in texts, and say what is a picture and what a sound"
+        )
+    left = iter(counts)
+    return [
+        token
+        for each in prompt
+        for token in ([each] * next(left) if each == placeholder else [each])
+    ]
+
+
 def inserts_at(
     prompt: Sequence[int], placeholder: int, several: Sequence[Tensor]
 ) -> tuple[Insert, ...]:

@@ -12,6 +12,7 @@ from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
 from fathom.spec.speech import Speech
+from fathom.spec.speech_language import SpeechLanguage
 from fathom.spec.unet import ControlNet, Unet
 from fathom.spec.work import Staged
 
@@ -23,6 +24,7 @@ STAGED: Mapping[type, str] = {
     ControlNet: "fathom.library.denoising:DenoiserModel",
     DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
     Speech: "fathom.library.speech:SpeechModel",
+    SpeechLanguage: "fathom.library.listening:ListeningModel",
     vision_language.VisionLanguage: "fathom.library.seeing:SeeingModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
     vision.PictureEncoder: "fathom.library.looking:PictureModel",

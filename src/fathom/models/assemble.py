@@ -21,6 +21,7 @@ from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model
 from fathom.spec.speech import Speech
+from fathom.spec.speech_language import SpeechLanguage
 from fathom.spec.unet import ControlNet, Unet
 
 # Spec type → "module:class" of the architecture; imported when first assembled.
@@ -34,6 +35,7 @@ ARCHITECTURES: Mapping[type, str] = {
     ControlNet: "fathom.models.unet:ControlNet",
     DiffusionTransformer: "fathom.models.diffusion_transformer:DiffusionTransformer",
     Speech: "fathom.models.speech:Speech",
+    SpeechLanguage: "fathom.models.speech_language:SpeechLanguage",
     vision_language.VisionLanguage: "fathom.models.vision_language:VisionLanguage",
     recursive.Recursive: "fathom.models.recursive:Recursive",
     vision.PictureEncoder: "fathom.models.vision:PictureEncoder",

@@ -59,11 +59,14 @@ class SoundEncoder:
         """Seconds of sound in a window."""
         return self.frames / FRAMES_PER_SECOND
 
+    def heard(self, frames: int) -> int:
+        """Return the positions that layers see of so many frames."""
+        (second,) = self.second.size(self.first.size((frames,)))
+        return second
+
     def length(self, frames: int) -> int:
         """Return the hidden states that come of so many frames."""
-        (first,) = self.first.size((frames,))
-        (second,) = self.second.size((first,))
-        return second // self.pooled
+        return self.heard(frames) // self.pooled
 
     def stage(self, batch: int, passes: int) -> Stage:
         """Return the work of hearing so many windows one after the other, `batch` at a time."""

@@ -15,6 +15,7 @@ from fathom.spec.parts import Linear, Part
 from fathom.spec.roles import Role
 from fathom.spec.vision import VisionEncoder, layers_live, layers_operations
 from fathom.spec.work import About, Stage, Work, passing
+from fathom.spec.writing import writing_stages
 
 USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a picture, and of its answer
 
@@ -108,22 +109,8 @@ class VisionLanguage:
         pictures = work.batch * (work.frames or 0)
         read = (work.tokens or 0) + (work.frames or 0) * self.places(height, width)
         written = work.written or 0
-        return (
-            self._looking(pictures, height, width),
-            Stage(
-                "reading",
-                self.decoder,
-                self._reading(work.batch, read),
-                live=layers_live(self.decoder.layers, work.batch * read),
-                kept=work.batch * self._state(read + written),
-            ),
-            Stage(
-                "writing",
-                self.decoder,
-                self._reading(work.batch, 1, before=read + written // 2),
-                passes=written,
-            ),
-        )
+        looking = self._looking(pictures, height, width)
+        return (looking, *writing_stages(self.decoder, work.batch, read, written))
 
     def _looking(self, pictures: int, height: int, width: int) -> Stage:
         tower, seen = self.vision, self.vision.length(height, width)
@@ -136,17 +123,3 @@ class VisionLanguage:
         pixels = pictures * tower.embedding.channels * height * width
         live = pixels + max(layers_live(layers, pictures * seen), 3 * pictures * seen * tower.width)
         return Stage("vision", tower, operations, live=live, kept=rows * self.connector.width)
-
-    def _reading(self, batch: int, length: int, before: int = 0) -> int:
-        """Return the operations of `length` more tokens in each row, and the scores of one."""
-        rows = batch * length
-        seen = before + (length + 1) // 2  # half of one's own prompt, on average
-        layers = sum(
-            passing(layer, rows) + rows * layer.operations(seen) for layer in self.decoder.layers
-        )
-        output = 2 * batch * self.decoder.width * self.decoder.vocabulary
-        return layers + output
-
-    def _state(self, context: int) -> int:
-        layers = self.decoder.layers
-        return sum(array.elements for layer in layers for array in layer.state(context))

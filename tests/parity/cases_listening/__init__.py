@@ -1,0 +1,1 @@
+"""Models that listen and answer, a file per family."""
