@@ -12,7 +12,7 @@ import numpy as np
 
 from fathom.blocks.frequencies import frequencies
 from fathom.errors import ContextLengthError
-from fathom.ops.program import PAGE_TOKENS, Plan, PoolShape
+from fathom.ops.program import PAGE_TOKENS, Plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class PagedState:
     ) -> None:
         self.capacity = capacity
         self.used = 0
-        kept = [_pages(pool, capacity, most_tokens) for pool in plan.pools]
+        kept = [pool.pages(capacity, most_tokens) for pool in plan.pools]
         self.pages: list[NDArray[np.uint8]] = [
             np.empty(count * pool.page_bytes, dtype=np.uint8)
             for pool, count in zip(plan.pools, kept, strict=True)
@@ -72,16 +72,3 @@ class PagedState:
     def nbytes(self) -> int:
         """Bytes of all pages."""
         return sum(pages.nbytes for pages in self.pages)
-
-
-def _pages(pool: PoolShape, capacity: int, most_tokens: int) -> int:
-    """Return the pages that one sequence needs: with a window, what is in reach of a step."""
-    every = -(-capacity // PAGE_TOKENS)
-    if pool.window is None:
-        return every
-    return min(every, -(-(pool.window + most_tokens) // PAGE_TOKENS) + 1)
-
-
-def state_bytes(plan: Plan, capacity: int, most_tokens: int) -> int:
-    """Return the bytes of one sequence's pages, for planning."""
-    return sum(_pages(pool, capacity, most_tokens) * pool.page_bytes for pool in plan.pools)

@@ -368,6 +368,13 @@ class PoolShape:
     window: int | None
     page_bytes: int
 
+    def pages(self, capacity: int, most_tokens: int) -> int:
+        """Return the pages that one sequence needs: with a window, what is in reach of a step."""
+        every = -(-capacity // PAGE_TOKENS)
+        if self.window is None:
+            return every
+        return min(every, -(-(self.window + most_tokens) // PAGE_TOKENS) + 1)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -383,6 +390,10 @@ class Plan:
         """Return the bytes of all rows for one token, about: float32 and what it becomes."""
         numbers = sum(rows.width * rows.repeats for rows in self.rows.values())
         return numbers * (4 + 2)
+
+    def state_bytes(self, capacity: int, most_tokens: int) -> int:
+        """Return the bytes of one sequence's pages, of up to `capacity` tokens."""
+        return sum(pool.pages(capacity, most_tokens) * pool.page_bytes for pool in self.pools)
 
 
 @dataclass

@@ -7,7 +7,7 @@ two encodings is as llama.cpp's quantiser chooses for a Llama (`llama_tensor_get
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -15,7 +15,6 @@ from fathom.checkpoint.encodings import ENCODINGS
 from fathom.errors import RequestError, nearest
 from fathom.planning.costs import (
     BYTES,
-    EXACT_BYTES,
     Storage,
     computed_in,
     tied_outputs,
@@ -40,6 +39,7 @@ MIXES: Mapping[str, Mix] = {
     "Q4_K_S": Mix("Q4_K", "Q4_K"),
     "Q5_K_S": Mix("Q5_K", "Q5_K"),
 }
+PLAIN_TYPES: Mapping[str, str] = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 FROM_LARGE_TO_SMALL = ("bfloat16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
 _LAYER = re.compile(r"layers\.(\d+)\.(?:mixer\.value|feed_forward\.(?:experts\.)?down)\.weight$")
 
@@ -52,18 +52,33 @@ def stored_as(spec: TextModel, name: str) -> Storage:
     """
     if name in BYTES:
         return computed_in(name)
-    mix = MIXES.get(name.upper()) or _single(name)
+    chosen = stored_encoding(spec, name)
+
+    def each(parameter: Parameter) -> float:
+        encoding = ENCODINGS[chosen(parameter)]
+        return encoding.block_bytes / encoding.block_elements
+
+    return each
+
+
+def stored_encoding(spec: TextModel, name: str) -> Callable[[Parameter], str]:
+    """Return the encoding of each parameter stored under a name: a type, encoding or mix.
+
+    Raises:
+        RequestError: for a name that is none of these, with the nearest ones.
+    """
+    mix = MIXES.get(name.upper()) or _single(PLAIN_TYPES.get(name, name))
     layers = len(spec.layers)
     tied = any(any(tied_outputs(part)) for name, part in children(spec) if name != "layers")
 
-    def each(parameter: Parameter) -> float:
+    def each(parameter: Parameter) -> str:
         if parameter.role in EXACT or len(parameter.shape) == 1:
-            return EXACT_BYTES
+            return "F32"
         fine = _scores(parameter, tied) or _in_finer_layer(parameter.name, layers)
-        chosen = ENCODINGS[mix.finer if fine else mix.most]
-        if parameter.shape[-1] % chosen.block_elements:  # rows that no block divides
-            return ENCODINGS["F16"].block_bytes
-        return chosen.block_bytes / chosen.block_elements
+        chosen = mix.finer if fine else mix.most
+        if parameter.shape[-1] % ENCODINGS[chosen].block_elements:  # rows that no block divides
+            return "F16"
+        return chosen
 
     return each
 
