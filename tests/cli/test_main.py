@@ -47,7 +47,7 @@ CATALOGUE = {
     "measurements",
 }
 # These need a model that computes, or can be planned; their own tests say what is said here.
-MEASURING = {"autoencode", "bench", "fit", "imagine", "look", "solve", "train"}
+MEASURING = {"autoencode", "bench", "fit", "imagine", "look", "segment", "solve", "train"}
 HEAVY = {"torch", "transformers", "rich", "numpy"}
 
 

@@ -39,6 +39,7 @@ VERBS: dict[str, Verb] = {
     "look": Verb("fathom.cli.look", "say what is in a picture, by words of yours or its own"),
     "imagine": Verb("fathom.cli.imagine", "make a picture of a text, or change one"),
     "autoencode": Verb("fathom.cli.autoencode", "a picture to latents and back, and how close"),
+    "segment": Verb("fathom.cli.segment", "mark what belongs together in a picture"),
     "solve": Verb("fathom.cli.solve", "solve a puzzle with a recursive model, and check it"),
     "train": Verb("fathom.cli.train", "train a small recursive model on puzzles, in minutes"),
     "bench": Verb("fathom.cli.bench", "measure speed and memory beside what was predicted"),

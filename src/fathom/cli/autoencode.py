@@ -1,0 +1,88 @@
+"""`fathom autoencode`: a picture to latents and back, and how close it comes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fathom.cli.output import print_facts, print_json, seconds_text
+from fathom.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from fathom.tasks.autoencode import Reconstruction
+
+EXAMPLES = """\
+  fathom autoencode ./taesd photo.jpg
+  fathom autoencode ./vae photo.jpg --size 512 512 --out back.png
+  fathom autoencode ./vae large.png --tile 512 --json
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `autoencode`."""
+    parser.add_argument("name", metavar="NAME", help="an autoencoder: folder or hub id")
+    parser.add_argument("picture", metavar="PICTURE", type=Path, help="a file")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="to give it first"
+    )
+    parser.add_argument(
+        "--tile", type=int, metavar="INT", help="side of pieces; whole where memory holds that"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write what comes back")
+    loading = parser.add_argument_group("loading")
+    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
+    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
+    loading.add_argument(
+        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send one picture there and back."""
+    from fathom import library
+
+    model = library.open(
+        args.name,
+        dtype=args.dtype,
+        device=args.device,
+        allow_pickle=args.allow_pickle,
+        progress=shown_progress(args.json),
+    )
+    size = tuple(args.size) if args.size else None
+    found: Reconstruction = model.autoencode(args.picture, size=size, tile=args.tile)
+    if args.out is not None:
+        from fathom.inputs.pictures import write_picture
+
+        write_picture(args.out, found.pixels)
+    _tell(found, args)
+    return 0
+
+
+def _tell(found: Reconstruction, args: argparse.Namespace) -> None:
+    height, width = found.pixels.shape[:2]
+    told = {
+        "picture": args.picture,
+        "size": (width, height),
+        "latents": found.latents.shape,
+        "decibels": found.decibels,
+        "tiles": found.tiles,
+        "seconds": found.seconds,
+        "file": args.out,
+        "notes": found.notes,
+    }
+    if args.json:
+        print_json(told)
+        return
+    for note in found.notes:
+        print(f"fathom: note: {note}", file=sys.stderr)
+    shape = " × ".join(f"{side}" for side in found.latents.shape)
+    facts = [
+        ("size", f"{width} × {height} pixels"),
+        ("latents", f"{shape}, {width * height * 3 / found.latents.size:.1f} times fewer numbers"),
+        ("closeness", f"{found.decibels:.1f} dB"),
+        ("tiles", f"{found.tiles}"),
+        ("time", seconds_text(found.seconds)),
+    ]
+    print_facts([*facts, ("file", str(args.out))] if args.out is not None else facts)
