@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from fathom.blocks.lowering_decoder import lower, rotations, why_not
 from fathom.generation.pages import PagedState
 from fathom.library.opening import _describe

@@ -36,6 +36,11 @@ struct NormShape {
     const float* bias;    // or nullptr
 };
 
+// The softmax of a row over some keys: their highest score, and the sum of e^(score - highest).
+struct Softmax {
+    float highest, sum;
+};
+
 // One to `most_rows` queries of heads that share a key head, and the keys that they may see.
 struct Attending {
     int rows;
@@ -53,6 +58,7 @@ struct Attending {
     const float* slopes;           // (rows) of a penalty linear in distance, or nullptr
     const std::int32_t* positions; // (rows) of the queries
     const float* sinks;            // (rows) scores that take their share, or nullptr
+    Softmax* softmax;              // (rows) to be merged with other keys', or nullptr
 };
 
 struct Arithmetic {

@@ -204,11 +204,6 @@ void add_page(const float* weights, const Number* values, std::int64_t stride, i
     }
 }
 
-// The softmax of a row so far: the largest score, and the sum of the others relative to it.
-struct Softmax {
-    float highest, sum;
-};
-
 // Turns a row's scores of a page into weights, and its results to the new highest score.
 inline void weigh(const Attending& work, int row, std::int32_t start, float* scores,
                   Softmax& softmax, float* results, std::int64_t stride) {
@@ -231,7 +226,10 @@ inline void weigh(const Attending& work, int row, std::int32_t start, float* sco
     float highest = softmax.highest;
 #pragma omp simd reduction(max : highest)
     for (int i = 0; i < page_tokens; ++i) highest = scores[i] > highest ? scores[i] : highest;
-    if (highest == -INFINITY) highest = 0;  // nothing of this page is seen, nor was before
+    if (highest == -INFINITY) {  // nothing of this page is seen, nor was before
+        std::memset(scores, 0, sizeof(float) * page_tokens);
+        return;
+    }
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int i = 0; i < page_tokens; ++i) {
@@ -254,7 +252,7 @@ void attend_rows(const Attending& work) {
     const std::int64_t stride = padded(work.width);
     std::int32_t first = work.first[0], last = work.last[0];
     Softmax softmax[R];
-    for (int row = 0; row < R; ++row) {
+    for (int row = 0; row < R; ++row) {  // rows may see nothing of some keys
         first = work.first[row] < first ? work.first[row] : first;
         last = work.last[row] > last ? work.last[row] : last;
         softmax[row] = work.sinks ? Softmax{work.sinks[row], 1.0F} : Softmax{-INFINITY, 0.0F};
@@ -275,6 +273,10 @@ void attend_rows(const Attending& work) {
         add_page<R>(scores, keys + page_tokens * work.width, stride, begin, end, work.results);
     }
     for (int row = 0; row < R; ++row) {
+        if (work.softmax) {
+            work.softmax[row] = softmax[row];
+            continue;
+        }
         const float share = 1.0F / softmax[row].sum;
         for (std::int64_t i = 0; i < stride; ++i) work.results[row * stride + i] *= share;
     }

@@ -1,5 +1,6 @@
 #include "program.hpp"
 
+#include <algorithm>
 #include <new>
 #include <stdexcept>
 
@@ -94,11 +95,17 @@ void Program::finish() {
                 reserve(activation_bytes(static_cast<ActivationKind>(kind), rows, buffer.width));
         }
     }
+    std::int64_t most_scratch = 0;
+    for (const Entry& entry : entries_) {
+        most_scratch = std::max(most_scratch, entry.step->scratch(threads_));
+    }
+    const std::int64_t scratch = reserve(most_scratch * static_cast<std::int64_t>(sizeof(float)));
     bytes_ = offset + alignment;
     // Not touched here: pages that a short prompt never reaches cost nothing.
     arena_ = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(bytes_));
     auto* base = reinterpret_cast<std::uint8_t*>(
         aligned(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(arena_.get()))));
+    scratch_ = reinterpret_cast<float*>(base + scratch);
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
         buffers_[i].rows = reinterpret_cast<float*>(base + places[i].rows);
         for (std::size_t kind = 0; kind < activation_kinds; ++kind) {
@@ -112,7 +119,7 @@ void Program::finish() {
 void Program::run(const Batch& batch) {
     if (arena_ == nullptr) throw std::invalid_argument("the program is not finished");
     run_together(threads_, [&](Team& team) {
-        Run run{batch, buffers_, arithmetic(), batch.tokens};
+        Run run{batch, buffers_, arithmetic(), scratch_, batch.tokens};
         for (const Entry& entry : entries_) {
             entry.step->run(run, team);
             if (entry.step->by_rows()) {

@@ -58,6 +58,7 @@ struct Run {
     const Batch& batch;
     const std::vector<Buffer>& buffers;
     const Arithmetic& arithmetic;
+    float* scratch;     // as much as the step asked for, shared by the team
     std::int64_t rows;  // tokens, or after `Select` the outputs
 
     float* row(int buffer, std::int64_t index) const {
@@ -83,6 +84,8 @@ public:
     // Whether each thread fills whole rows, `team.share(run.rows)`, so that it may go on to
     // prepare them for products before it meets the others.
     virtual bool by_rows() const { return false; }
+    // Floats that a team needs while it runs this step.
+    virtual std::int64_t scratch(int /*threads*/) const { return 0; }
 };
 
 class Program {
@@ -121,6 +124,7 @@ private:
     std::vector<Entry> entries_;
     std::int64_t bytes_ = 0;
     std::unique_ptr<std::uint8_t[]> arena_;
+    float* scratch_ = nullptr;
 };
 
 }  // namespace fathom

@@ -138,10 +138,24 @@ struct AttendStep final : Step {
     const float* sinks = nullptr;   // (heads) or nullptr
 
     void run(Run& run, Team& team) const override;
+    std::int64_t scratch(int threads) const override;
 
 private:
-    void attend(const Run& run, std::int64_t sequence, std::int64_t kv_head,
-                std::int64_t block) const;
+    // Up to `most_rows` queries that share a key head, and one of the parts of the keys they see.
+    struct Item {
+        std::int64_t sequence, kv_head, block, part, parts;
+    };
+    struct Gathered;
+
+    template <typename F>
+    void each(const Run& run, const Team& team, std::int64_t parts, F work) const;
+    std::int64_t parts(const Run& run, const Team& team) const;
+    Gathered gather(const Run& run, const Item& item, float* queries) const;
+    void attend(const Run& run, const Item& item, std::int64_t index) const;
+    void merge(const Run& run, const Item& item, std::int64_t index) const;
+    void deliver(const Run& run, const Gathered& gathered, const float* results) const;
+    float* partial(const Run& run, std::int64_t index) const;
+    std::int64_t partial_floats() const;
 };
 
 // From here on there is a row per output, not per token.
