@@ -63,18 +63,23 @@ def _kinds(part: Part) -> Iterator[tuple[str, str]]:
 @cache
 def blocks(module: str, table: str) -> Mapping[tuple[str, str], str]:
     """Return a table as its source states it: (module, type) of the spec → "module:class"."""
+    homes: dict[str, str] = {}  # a name → the module that it is imported from
     for statement in _parsed(module).body:
+        if isinstance(statement, ast.ImportFrom) and statement.module:
+            last = statement.module.rpartition(".")[2]
+            homes.update({alias.asname or alias.name: last for alias in statement.names})
         if (
             isinstance(statement, ast.AnnAssign)
             and isinstance(statement.target, ast.Name)
             and statement.target.id == table
             and isinstance(statement.value, ast.Dict)
         ):
-            return dict(_pairs(statement.value))
+            return dict(_pairs(statement.value, homes))
     raise LookupError(f"{module} states no table '{table}' as a dictionary")
 
 
-def _pairs(table: ast.Dict) -> Iterator[tuple[tuple[str, str], str]]:
+def _pairs(table: ast.Dict, homes: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the lines of a table, whose keys are ``module.Type`` or ``Type``."""
     for key, value in zip(table.keys, table.values, strict=True):
         match key, value:
             case (
@@ -82,6 +87,8 @@ def _pairs(table: ast.Dict) -> Iterator[tuple[tuple[str, str], str]]:
                 ast.Constant(value=str(path)),
             ):
                 yield (module, name), path
+            case ast.Name(id=name), ast.Constant(value=str(path)):
+                yield (homes[name], name), path
 
 
 @cache
