@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-PLACEHOLDER = 60
+BYTES = 256
+CONTROL = ("</s>", "<image>", "<turn>")
+PLACEHOLDER = BYTES + CONTROL.index("<image>")
+VOCABULARY = BYTES + len(CONTROL)
+# As the publisher's, in short: a place for each picture, then what is said.
+TEMPLATE = (
+    "{% for message in messages %}<turn>{{ message['role'] }}: "
+    "{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<turn>assistant: {% endif %}"
+)
 CLIP = {
     "model_type": "clip_vision_model",
     **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3},
@@ -20,7 +32,7 @@ SIGLIP = {
 LLAMA = {
     "model_type": "llama",
     **{"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2},
-    **{"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64},
+    **{"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCABULARY},
     "max_position_embeddings": 128,
 }
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
+from PIL import Image
 from safetensors.torch import load_file
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPImageProcessor
 
 from fathom import library
+from fathom.checkpoint.published import published_spec
+from fathom.errors import PictureError, RequestError, UnsupportedTaskError
+from fathom.spec.parts import count
 from fathom.spec.work import Work
-from parity.cases_vision_language import CASES, PLACEHOLDER, Case
+from parity.cases_vision_language import (
+    BYTES,
+    CASES,
+    CONTROL,
+    PLACEHOLDER,
+    TEMPLATE,
+    Case,
+)
+from parity.speech_case import byte_alphabet_ids
 
 PIXELS = torch.linspace(-2, 2, 2 * 3 * 32 * 32).sin().reshape(2, 3, 32, 32)
 
@@ -36,8 +52,104 @@ def pair(request, tmp_path_factory):
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     folder = tmp_path_factory.mktemp("model") / "saved"
+    theirs.generation_config.eos_token_id = BYTES + CONTROL.index("</s>")
+    theirs.generation_config.pad_token_id = 0
     theirs.save_pretrained(folder)
+    save_beside(folder)
     return case, theirs, folder
+
+
+def save_beside(folder: Path) -> None:
+    """Save a tokenizer of single bytes, a template, and how pictures are prepared."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(byte_alphabet_ids(), []))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(list(CONTROL))
+    backend.save(str(folder / "tokenizer.json"))
+    stated = {"eos_token": "</s>", "chat_template": TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    seeing = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": 32},
+        "crop_size": {"height": 32, "width": 32},
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(seeing))
+
+
+def pictures() -> list[Image.Image]:
+    """Return two pictures of different sizes."""
+    made = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
+    return [Image.fromarray(made[0]), Image.fromarray(made[1, :40, :33])]
+
+
+def test_answers_are_the_references(pair) -> None:
+    """From the pictures themselves to the tokens of the answer."""
+    case, theirs, folder = pair
+    model = library.open(str(folder), dtype="float32", device="cpu")
+    parts = [{"type": "image", "image": picture} for picture in pictures()]
+    said = {"type": "text", "text": "What is <image>?"}  # what a user types is text
+    answer = model.chat([{"role": "user", "content": [*parts, said]}], max_tokens=10)
+    text = "".join(map(str, answer))
+
+    processor = CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    pixels = processor(pictures(), return_tensors="pt")["pixel_values"]
+    turn, end = BYTES + CONTROL.index("<turn>"), BYTES + CONTROL.index("</s>")
+    seen = [*[PLACEHOLDER] * case.places, 10]
+    prompt = [turn, *b"user: ", *seen, *seen, *b"What is <image>?", end, turn, *b"assistant: "]
+    with torch.inference_mode():
+        expected = theirs.generate(
+            input_ids=torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            pixel_values=pixels,
+            max_new_tokens=10,
+            do_sample=False,
+        )[0, len(prompt) :].tolist()
+    assert answer.usage.prompt_tokens == len(prompt)
+    wanted = [token for token in expected if token != end]
+    assert text == model.tokenizer.decode(wanted)
+    again = model.generate("<image>" * 2, pictures(), max_tokens=3)
+    assert len(list(again)) <= 4
+
+
+def test_what_makes_no_sense_is_one_line(pair, tmp_path: Path) -> None:
+    _, _, folder = pair
+    model = library.open(str(folder), dtype="float32", device="cpu")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    asked = {
+        "no picture in it": ([{"type": "image"}], RequestError, "needs its picture"),
+        "broken": ([{"type": "image", "path": str(tmp_path / "broken.jpg")}], PictureError, "jpg"),
+    }
+    for parts, kind, word in asked.values():
+        with pytest.raises(kind, match=word):
+            model.chat([{"role": "user", "content": parts}])
+    with pytest.raises(RequestError, match="2 places for 1"):
+        model.generate("<image><image>", pictures()[:1])
+    with pytest.raises(UnsupportedTaskError, match="class is VLM"):
+        model.transcribe("talk.wav")
+
+
+PUBLISHED = {  # config.json as published, less keys without meaning here
+    "model_type": "llava",
+    **{"image_token_index": 32000, "projector_hidden_act": "gelu"},
+    "text_config": {
+        **{"max_position_embeddings": 4096, "model_type": "llama"},
+        **{"rms_norm_eps": 1e-05, "vocab_size": 32064},
+    },
+    "vision_config": {
+        **{"hidden_size": 1024, "image_size": 336, "intermediate_size": 4096},
+        **{"model_type": "clip_vision_model", "num_attention_heads": 16},
+        **{"num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768},
+    },
+    **{"vision_feature_layer": -2, "vision_feature_select_strategy": "default"},
+}
+
+
+def test_the_published_model_has_the_published_size() -> None:
+    spec = published_spec(PUBLISHED)
+    assert count(spec) == 7_063_427_072
+    assert spec.places(336, 336) == 576
 
 
 def test_scores_are_the_references(pair) -> None:
