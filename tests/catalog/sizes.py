@@ -12,7 +12,7 @@ from fathom.catalog.models import configuration
 from fathom.dialects.config import Config
 from fathom.dialects.dialect import find
 from fathom.spec.decoder import Decoder
-from fathom.spec.model import TextModel
+from fathom.spec.model import Model
 from fathom.spec.parts import active, count
 
 FILE = Path(__file__).resolve().parents[2] / "src/fathom/catalog/sizes.toml"
@@ -22,7 +22,7 @@ HEAD = """\
 """
 
 
-def read(name: str) -> TextModel:
+def read(name: str) -> Model:
     """Return the spec of a configuration."""
     config = configuration(name)
     return find(str(config["model_type"])).read(Config(config))

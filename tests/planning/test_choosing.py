@@ -24,16 +24,21 @@ from fathom.planning.deciding import Wishes, decide
 from fathom.planning.predict import predict
 from fathom.planning.storing import MIXES, stored_as, stored_bytes
 from fathom.planning.target import bytes_per_number, computed_dtype, data_sheet_rates, target
+from fathom.spec.model import TextModel
 
 GPU = "RTX 4090"
-CONFIGS = sorted(
-    {one.config for model in models().values() for one in model.variants if one.config is not None}
-)
+SPECS = {
+    one.config: published_spec(configuration(one.config))
+    for model in models().values()
+    for one in model.variants
+    if one.config is not None
+}
+TEXTS = sorted(name for name, spec in SPECS.items() if isinstance(spec, TextModel))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", TEXTS)
 def test_extending_by_kinds_of_layers_is_the_prediction_of_the_whole(name: str) -> None:
-    spec = published_spec(configuration(name))
+    spec = SPECS[name]
     rates = target(GPU, None, "bfloat16").rates
     context = min(4096, spec.context)
     whole = predict(spec, dtype="bfloat16", context=context, rates=rates)
@@ -336,6 +341,13 @@ def test_a_size_that_takes_less_than_its_card_is_left_out() -> None:
         for task, answer in seen.items()
     }
     assert "1B" in sizes["chat"] and sizes["image-captioning"] == sizes["chat"] - {"1B"}
+
+
+def test_what_is_not_text_alone_is_weighed_by_what_its_configuration_counts() -> None:
+    answer = choose(Wishes(task="transcription", machine=GPU))
+    (tiny,) = [one for one in kept(answer) if (one.model, one.variant) == ("whisper", "tiny")]
+    assert tiny.predicted is None and tiny.tokens_per_second is None
+    assert tiny.memory_bytes == 37_760_640 * 2  # transformers counts as many parameters
 
 
 def test_no_model_is_an_answer() -> None:

@@ -18,7 +18,6 @@ from fathom.planning.storing import stored_bytes
 from fathom.planning.target import Target, bytes_per_number, computed_dtype
 from fathom.spec.decoder import Decoder
 from fathom.spec.model import TextModel as Spec
-from fathom.spec.model import text_model
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Candidate:
 
     Attributes:
         context: tokens that the model takes at most; None if nobody states it.
-        memory_bytes: predicted; of a model without a published configuration its weights alone.
-        predicted: term by term; None without a configuration.
+        memory_bytes: predicted; its weights alone where nothing else is known to be predicted.
+        predicted: term by term; None without a configuration, and for what is not text alone.
         results: of this very size, with their grades; what is missing is not inherited.
     """
 
@@ -95,10 +94,11 @@ class _Planner:
     target: Target
     stored: str
     context: int
-    made: dict[str, Prediction] = field(default_factory=dict)
+    made: dict[str | None, Prediction] = field(default_factory=dict)
 
     def candidate(self, model: Model, variant: Variant, parameters: int) -> Candidate:
-        predicted = None if variant.config is None else self._predicted(variant.config)
+        spec = _spec(variant.config)
+        predicted = None if spec is None else self._predicted(variant.config, spec)
         weights = round(parameters * bytes_per_number(self.stored))
         return Candidate(
             model=model.name,
@@ -108,7 +108,7 @@ class _Planner:
             hub=variant.hub,
             parameters=parameters,
             active=variant.active_parameters or parameters,
-            context=_context(model, variant),
+            context=model.number("context_in") if spec is None else spec.context,
             licence=model.text("licence"),
             languages=model.text("languages"),
             memory_bytes=weights if predicted is None else predicted.total_bytes,
@@ -119,24 +119,20 @@ class _Planner:
             results=results().get((model.name, variant.name), ()),
         )
 
-    def _predicted(self, config: str) -> Prediction:
+    def _predicted(self, config: str | None, spec: Spec) -> Prediction:
         if config not in self.made:
-            spec = _spec(config)
             length = min(self.context, spec.context)
             self.made[config] = stored_prediction(spec, self.stored, length, self.target.rates)
         return self.made[config]
 
 
-def _context(model: Model, variant: Variant) -> int | None:
-    """Return the longest context: of this size by its configuration, or else as the card says."""
-    if variant.config is not None:
-        return _spec(variant.config).context
-    return model.number("context_in")
-
-
 @cache
-def _spec(config: str) -> Spec:
-    return text_model(published_spec(configuration(config)))
+def _spec(config: str | None) -> Spec | None:
+    """Return the spec of a text model; None without a configuration, and for any other model."""
+    if config is None:
+        return None
+    spec = published_spec(configuration(config))
+    return spec if isinstance(spec, Spec) else None
 
 
 def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None) -> Prediction:
