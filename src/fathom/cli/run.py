@@ -1,4 +1,4 @@
-"""`fathom run`: a text in, and what the model is there for out: an answer, labels, candidates.
+"""`fathom run`: a text in, or a picture or sound, and what the model is there for out.
 
 Text is streamed, with what was predicted beside what was measured.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fathom.cli.figures import figure_lines, report
+from fathom.cli.media import Medium, content, require_able, require_question, told_apart
 from fathom.cli.output import on_terminal, print_json
 from fathom.cli.progress import shown_progress
 from fathom.cli.writing import Writer
@@ -32,6 +33,7 @@ EXAMPLES = """\
   fathom run ./qa "Who wrote it?" --about-file story.txt
   fathom run ./reranker "a query" "a document" "another one"
   fathom run ./t5 "The house is small." --task translate --languages en de
+  fathom run ./llava photo.jpg "What is this?"
   fathom run ./coder "def area(radius):<FILL>" --infill
 """
 FILL = "<FILL>"  # where something is missing in a text
@@ -64,8 +66,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "texts",
         metavar="TEXT",
         nargs="*",
-        help="the text; '-' or none at all in a pipe reads stdin, less one final newline; of a"
-        " reranker a query, then documents",
+        help="the text, and files of pictures or sound that it is about; '-' or none at all in a"
+        " pipe reads stdin, less one final newline; of a reranker a query, then documents",
     )
     _task_arguments(parser)
     parser.add_argument("--system", metavar="TEXT", help="instructions that come before the chat")
@@ -112,11 +114,16 @@ def _task_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the model is there for with a text, or hold a chat."""
+    media, args.texts = told_apart(args.texts)
+    if media:
+        require_question(media, args.texts[0] if args.texts else None)
     prompt = _prompt(args)
     about = _about(args)
     if args.system is not None:
         _checked("system text", args.system)
     model = _open(args)
+    if media:
+        return _talk_about(model, media, prompt or "", args)
     task = _task(model, args)
     if args.system is not None and task != "chat":
         raise RequestError("--system needs a chat template, which --raw or this checkpoint lacks")
@@ -135,6 +142,18 @@ def run(args: argparse.Namespace) -> int:
     generation = _begin(model, task, args, text)
     _write(generation, task, args)
     _remember(args)(model, generation)
+    return 0
+
+
+def _talk_about(
+    model: TextModel, media: Sequence[Medium], text: str, args: argparse.Namespace
+) -> int:
+    """Answer a question about pictures and sound."""
+    require_able(model, media)
+    system = [] if args.system is None else [{"role": "system", "content": args.system}]
+    said = {"role": "user", "content": content(media, text)}
+    given: dict[str, Any] = options(args)
+    _write(model.chat([*system, said], **given), "chat", args)
     return 0
 
 
