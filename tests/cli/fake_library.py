@@ -86,6 +86,7 @@ class Generation:
     predicted: Predicted = field(default_factory=Predicted)
     logprobs: list[float] | None = None
     notes: tuple[str, ...] = ()
+    kernels: str = "native program, portable kernels, because they are made up"
 
     def __iter__(self) -> Iterator[Piece]:
         for word in map(_piece, self.words):

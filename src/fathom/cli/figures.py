@@ -23,6 +23,7 @@ def report(generation: Generation) -> dict[str, Json]:
         "predicted": plain(generation.predicted),
         "measured": plain(generation.measured),
         "notes": list(generation.notes),
+        "kernels": generation.kernels,
     }
     if generation.logprobs is not None:
         content["logprobs"] = plain(generation.logprobs)
@@ -48,11 +49,21 @@ def figure_lines(generation: Generation) -> list[str]:
             _tokens(predicted.decode_tokens_per_second),
             _tokens(measured.decode_tokens_per_second),
         ),
-        ("memory", _bytes(predicted.memory_bytes), _bytes(measured.peak_memory_bytes)),
+        ("memory", _bytes(expected_memory(generation)), _bytes(measured.peak_memory_bytes)),
     )
     rows = [("", "predicted", "measured"), *pairs]
     table = column_lines(rows, right=frozenset({1, 2}))
-    return [*table, *_calibrated(predicted), _account(generation)]
+    return [*table, *_calibrated(predicted), generation.kernels, _account(generation)]
+
+
+def expected_memory(generation: Generation) -> int | None:
+    """Return the forecast of memory for as many tokens as there were: what was left is not taken.
+
+    How fast those come was forecast before the first of them, how many was not.
+    """
+    usage = generation.usage
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    return generation.predicted.memory_after(usage.prompt_tokens, tokens)
 
 
 def _calibrated(predicted: Forecast) -> list[str]:

@@ -76,6 +76,7 @@ class Generation:
     Attributes:
         predicted: what was forecast, set by whoever forecast it.
         notes: what of the publisher's wishes was not applied, a line each, set likewise.
+        kernels: what computes it, and why nothing faster does; set likewise.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Generation:
         self._meter = meter
         self.predicted = Forecast()
         self.notes: tuple[str, ...] = ()
+        self.kernels = ""
 
     def __iter__(self) -> Generation:
         return self

@@ -98,6 +98,16 @@ class Model:
         """The kind of device: "cpu" or "cuda"; known without torch where that is not needed."""
         return "cpu" if self.program is not None else self.device.type
 
+    @property
+    def kernels(self) -> str:
+        """What text is written with, and why nothing faster is."""
+        if self.program is None:
+            return f"PyTorch modules in {self.dtype}, because {self.why_modules}"
+        from fathom.residency.programs import kernels
+
+        name, reason = kernels()
+        return f"native program, {name} kernels" + (f", because {reason}" if reason else "")
+
     @cached_property
     def subject(self) -> Subject:
         """What measurements of it are filed under."""

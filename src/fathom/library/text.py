@@ -20,6 +20,7 @@ from fathom.generation.tasks import (
     require_writing,
 )
 from fathom.planning.calibration import calibrate
+from fathom.planning.native import Native, predict_native
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import measured_rates
 from fathom.residency.adapting import Adapting
@@ -82,9 +83,25 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
                 f"a context of {context:,} and a batch of {batch:,}: the model takes 1 to"
                 f" {self.spec.context:,} positions and a batch of at least 1"
             )
-        rates = measured_rates()
-        found = predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
+        found = self._forecast(context, batch)
         return self.with_adapter(calibrate(found, self.spec, self.device_type))
+
+    def _forecast(self, context: int, batch: int) -> Prediction:
+        """Predict the way that it writes: as a native program, or as modules."""
+        rates = measured_rates()
+        program = self.program
+        if program is None or not isinstance(self.spec, Decoder):
+            return predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
+        packed = Native(self.spec, program.plan, lambda one: program.matrices[one].encoding, rates)
+        return predict_native(packed, context, batch)
+
+    @property
+    def computing(self) -> str:
+        """What measurements of it are told apart by: its type, or the kernels that it writes with.
+
+        As the `dtype` of its predictions has it.
+        """
+        return self._forecast(1, 1).dtype
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -195,6 +212,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         forecast = self.fit(context=capacity, batch=request.beams.beams)
         generation.predicted = forecast.forecast(len(request.prompt))
         generation.notes = notes
+        generation.kernels = self.kernels
         return generation
 
     def _published(self, task: str | None = None) -> Published:
