@@ -16,6 +16,7 @@ from tokenizers import models, pre_tokenizers, processors
 from fathom.inputs.pieces import byte_alphabet
 from parity.case import randomise
 from parity.cases_vision.towers import FIVE, READING, SCALED, SIGLIP, SMALL
+from parity.segmenter_case import SegmenterCase
 
 ENDS = {"bos_token_id": 256, "eos_token_id": 257}
 TOWERS: Mapping[str, tuple[str, Mapping[str, object], str]] = {
@@ -33,6 +34,7 @@ TOWERS: Mapping[str, tuple[str, Mapping[str, object], str]] = {
         },
         "CLIP",
     ),
+    "sam": ("SamModel", SegmenterCase("sam", "small").config, "Sam"),
     "siglip": (
         "SiglipModel",
         {
@@ -46,6 +48,7 @@ PROCESSING: Mapping[str, Mapping[str, object]] = {
     "ViT": {"size": {"height": 32, "width": 32}},
     "Bit": {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 40}},
     "CLIP": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+    "Sam": {"size": {"longest_edge": 64}, "pad_size": {"height": 64, "width": 64}},
     "Siglip": {"size": {"height": 32, "width": 32}},
 }
 SENTENCES = ["a dog", "a cat", "this is a photo of a truck", "the sky", "photo of the dog"] * 4

@@ -110,7 +110,7 @@ def test_features_are_of_the_whole_and_of_every_patch(opened: Opener) -> None:
     assert np.abs(found.patches - patches).max() < 1e-4 * np.abs(patches).max()
 
 
-@pytest.mark.parametrize("kind", TOWERS)
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "clip", "siglip"])
 def test_a_picture_is_most_like_itself(kind: str, opened: Opener, tmp_path: Path) -> None:
     model, _ = opened(kind)
     write_picture(tmp_path / "a.png", PICTURE)

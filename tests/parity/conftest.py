@@ -27,6 +27,7 @@ TABLES = {
     "speech_case": "cases_speech",
     "listening_case": "cases_listening",
     "vision_case": "cases_vision",
+    "segmenter_case": "cases_segmenters",
 }
 
 

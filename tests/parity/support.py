@@ -41,6 +41,7 @@ TITLES = {
     "cases_speech": "Speech",
     "cases_listening": "Listening and answering",
     "cases_vision": "Towers that see",
+    "cases_segmenters": "Segmenters",
 }
 WRITTEN_AS = {"mistral": "llama", "mixtral": "llama"}  # by ggml's own converters
 SIZED = {"SLM": "decoder", "LLM": "decoder"}  # classes by size, which a tiny checkpoint lacks

@@ -69,6 +69,19 @@ class CrossAttention(Block):
         query = self._heads(self.query(x))[:, chosen].float() * self.scoring.scale
         return (query @ key[:, chosen].float().transpose(-1, -2)).softmax(dim=-1)
 
+    def among(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return what states (batch, length, width) find, where keys differ from values.
+
+        Keys and values of one batch row are seen by all rows of queries.
+        """
+        asked, keys, values = (
+            self._heads(one) for one in (self.query(query), self.key(key), self.value(value))
+        )
+        if len(keys) < len(asked):
+            keys, values = (one.expand(len(asked), -1, -1, -1) for one in (keys, values))
+        mixed = attention(asked, keys, values, self.scoring)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, length, heads × head_width) → (batch, heads, length, head_width)."""
         shape = (*x.shape[:-1], self.spec.heads, self.spec.head_width)

@@ -98,6 +98,7 @@ FAMILIES: Mapping[str, str] = {
     "clip_vision_model": "clip",
     "siglip": "siglip",
     "siglip_vision_model": "siglip",
+    "sam": "sam",
     "bert": "bert",
     "roberta": "roberta",
     "xlm-roberta": "roberta",
@@ -118,7 +119,6 @@ COMPONENTS: Mapping[str, str] = {
     "AutoencoderKL": "autoencoder_kl",
     "AutoencoderTiny": "autoencoder_tiny",
     "taesd": "taesd",
-    "UNet2DConditionModel": "unet",
     "StableDiffusionPipeline": "diffusion",
     "StableDiffusionImg2ImgPipeline": "diffusion",
     "StableDiffusionInpaintPipeline": "diffusion",
@@ -132,6 +132,7 @@ COMPONENTS: Mapping[str, str] = {
     "StableDiffusion3InpaintPipeline": "diffusion",
     "LatentConsistencyModelPipeline": "diffusion",
     "LatentConsistencyModelImg2ImgPipeline": "diffusion",
+    "UNet2DConditionModel": "unet",
     "ControlNetModel": "controlnet",
     "SD3Transformer2DModel": "diffusion_transformer",
 }

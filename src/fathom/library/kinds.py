@@ -7,7 +7,7 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
-from fathom.spec import autoencoder, recursive, vision, vision_language
+from fathom.spec import autoencoder, recursive, segmenter, vision, vision_language
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
@@ -19,14 +19,15 @@ from fathom.spec.work import Staged
 # Spec type → "module:class" of what `open` makes of it; imported when first opened.
 STAGED: Mapping[type, str] = {
     autoencoder.Autoencoder: "fathom.library.autoencoding:AutoencoderModel",
-    Unet: "fathom.library.denoising:DenoiserModel",
     PictureMaker: "fathom.library.imagining:PictureMakerModel",
+    Unet: "fathom.library.denoising:DenoiserModel",
     ControlNet: "fathom.library.denoising:DenoiserModel",
     DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
     Speech: "fathom.library.speech:SpeechModel",
     SpeechLanguage: "fathom.library.listening:ListeningModel",
     vision_language.VisionLanguage: "fathom.library.seeing:SeeingModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
+    segmenter.Segmenter: "fathom.library.segmenting:SegmenterModel",
     vision.PictureEncoder: "fathom.library.looking:PictureModel",
     vision.PictureText: "fathom.library.looking:PictureTextModel",
 }

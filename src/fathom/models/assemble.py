@@ -14,6 +14,7 @@ from fathom.spec import (
     encoder,
     encoder_decoder,
     recursive,
+    segmenter,
     vision,
     vision_language,
 )
@@ -38,6 +39,7 @@ ARCHITECTURES: Mapping[type, str] = {
     SpeechLanguage: "fathom.models.speech_language:SpeechLanguage",
     vision_language.VisionLanguage: "fathom.models.vision_language:VisionLanguage",
     recursive.Recursive: "fathom.models.recursive:Recursive",
+    segmenter.Segmenter: "fathom.models.segmenter:Segmenter",
     vision.PictureEncoder: "fathom.models.vision:PictureEncoder",
     vision.PictureText: "fathom.models.vision:PictureText",
 }
