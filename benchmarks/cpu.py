@@ -155,14 +155,14 @@ def row(name: str, file: Path, python: str, tokens: Sequence[int], rounds: int) 
     with running(ours_command) as ours, running(command) as peer:
         decode = taking_turns(ours, peer, "decode", tokens[:BEGUN], rounds)
         prefill = taking_turns(ours, peer, "prefill", tokens[:READ], rounds)
-        long = Ratio(*((LONG / each.ask("prefill", tokens[:LONG]),) for each in (ours, peer)))
+        long = [LONG / each.ask("prefill", tokens) for each in (ours, peer) if len(tokens) == LONG]
     writing, reading = TARGETS[name]
     cells = (
         name,
         f"{file.stat().st_size / 1e6:.0f}",
         decode.cell(writing),
         prefill.cell(reading),
-        f"{long.ours[0]:,.0f} / {long.peer[0]:,.0f}",
+        " / ".join(f"{rate:,.0f}" for rate in long),
         f"{rounds}, {commit()}",
     )
     return "| " + " | ".join(cells) + " |"
@@ -224,12 +224,13 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="text to read; WikiText-2's test split for KL")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", choices=TARGETS, nargs="*", default=list(TARGETS))
+    parser.add_argument("--short", action="store_true", help="leave out the prompt of 4,096")
     parser.add_argument("--quality", action="store_true", help="divergence instead of speed")
     parser.add_argument("--print", action="store_true", help="write no page")
     asked = parser.parse_args()
     model = library.open(MODEL, device="cpu")
     text = asked.text.read_text() if asked.text else (ROOT / "docs" / "landscape.md").read_text()
-    tokens = model.tokenizer.encode(text[: 16 * LONG])[:LONG]
+    tokens = model.tokenizer.encode(text[: 16 * LONG])[: READ if asked.short else LONG]
     published = locate(MODEL, catalog=sources()).path
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
