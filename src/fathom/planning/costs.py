@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from fathom.spec.decoder import Embedding, Output
+from fathom.spec.decoder import Embedding, Layer, Output
 from fathom.spec.parts import (
     Leaf,
     Linear,
@@ -165,6 +165,8 @@ def tied_outputs(part: Part) -> Iterator[Output]:
         if part.tied:
             yield part
         return
+    if isinstance(part, Layer):
+        return  # nothing in a layer scores words, and there may be a hundred layers
     for _, child in children(part):
         yield from tied_outputs(child)
 

@@ -69,7 +69,7 @@ def stored_encoding(spec: TextModel, name: str) -> Callable[[Parameter], str]:
     """
     mix = MIXES.get(name.upper()) or _single(PLAIN_TYPES.get(name, name))
     layers = len(spec.layers)
-    tied = any(any(tied_outputs(part)) for name, part in children(spec) if name != "layers")
+    tied = any(tied_outputs(spec))
 
     def each(parameter: Parameter) -> str:
         if parameter.role in EXACT or len(parameter.shape) == 1:
