@@ -229,6 +229,7 @@ class TestModel:
         assert heard == sorted(heard) and begun.heard == begun.seconds == 3.3
         whole = begun.finish()
         assert whole.segments == tuple(begun.segments)
+        assert all(0 <= segment.start <= segment.end <= 3.3 for segment in whole.segments)
         assert whole.text == "".join(segment.text for segment in whole.segments).strip()
         again = tiny.ours.transcribe(self.sound(3.3), language="de", **PLAIN).finish()
         assert again == whole

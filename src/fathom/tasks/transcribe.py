@@ -244,7 +244,8 @@ class _Passage:
             course.at += length
             return []
         cuts, passed = cut(written.tokens, self.by.control.times, length)
-        course.at += passed or length  # a window that ends where it begins would be heard for ever
+        # A window that ends where it begins would be heard for ever.
+        course.at += min(passed, length) or length
         course.said += [written.tokens[each.first : each.last] for each in cuts]
         spoken: list[tuple[float, float]] = []
         if self.manner.worded:
@@ -328,16 +329,18 @@ class _Passage:
         self, written: Written, own: Cut, begun: float, spoken: list[tuple[float, float]]
     ) -> Segment:
         """Return a segment with its times in the whole sound."""
-        end = self.by.control.end
+        end, last = self.by.control.end, self.course.frames * FRAME
         places = [at for at in range(own.first, own.last) if written.tokens[at] < end]
         text = [written.tokens[at] for at in places]
         said: tuple[Word, ...] = ()
         if spoken:
-            times = [tuple(round(begun + each, 2) for each in spoken[at]) for at in places]
-            said = words(self.by.coder, text, times, self.manner.language)  # type: ignore[arg-type]
+            times = [
+                (round(begun + spoken[at][0], 2), round(begun + spoken[at][1], 2)) for at in places
+            ]
+            said = words(self.by.coder, text, times, self.manner.language)
         return Segment(
-            start=round(begun + own.start, 2),
-            end=round(begun + own.end, 2),
+            start=round(min(begun + own.start, last), 2),  # a time may be one beyond the sound
+            end=round(min(begun + own.end, last), 2),
             text=self.by.coder.decode(text),
             tokens=written.tokens[own.first : own.last],
             words=said,
