@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import pytest
 
@@ -13,8 +13,10 @@ from fathom.spec.feed_forward import GatedMlp, Mlp
 from fathom.spec.heads import Transform
 from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.outline import LABELS, Entry, Stack, _label, outline, show
-from fathom.spec.parts import Norm, Table
+from fathom.spec.parts import Bare, GroupNorm, Norm, Table, convolution
+from fathom.spec.parts import Convolution as Kernel
 from fathom.spec.positions import Alibi, LinearScaling, Rotary, Sinusoid
+from fathom.spec.roles import Role
 from fathom.spec.state_space import Convolution, DeltaRule, Mamba, Mamba2
 from fathom.spec.words import _TOLD, spaced, words
 
@@ -90,7 +92,14 @@ CHANGED = [
     ),
     (
         Residual(before=NORM),
-        {"before": None, "after": NORM, "closing": NORM, "scale": 0.5, "exact": True},
+        {
+            "before": None,
+            "after": NORM,
+            "closing": NORM,
+            "scale": 0.5,
+            "exact": True,
+            "scales": Bare((8,), Role.NORM),
+        },
     ),
     (
         Embedding(50, 8),
@@ -126,6 +135,22 @@ CHANGED = [
         NORM,
         {"width": 9, "epsilon": 1e-5, "kind": "layer", "weight": False, "bias": True, "groups": 2},
     ),
+    (
+        convolution(4, 8),
+        {
+            "inputs": 2,
+            "outputs": 4,
+            "kernel": (3, 1),
+            "stride": (2, 1),
+            "padding": (0, 0),
+            "dilation": (2, 2),
+            "groups": 2,
+            "bias": False,
+            "transposed": True,
+        },
+    ),
+    (GroupNorm(8, 2, 1e-6), {"channels": 4, "groups": 1, "epsilon": 1e-5}),
+    (Bare((2, 3), Role.NORM), {"shape": (3, 2)}),
     (CONVOLUTION, {"channels": 17, "kernel": 3, "bias": False, "activation": "identity"}),
     (
         MAMBA,
@@ -189,7 +214,7 @@ UNSAID: dict[type, set[str]] = {
     Residual: set(),
     Embedding: set(),
     Output: set(),
-    Norm: {"role"},
+    **{kind: {"role"} for kind in (Norm, Kernel, GroupNorm, Bare)},
     Convolution: set(),
     Transform: set(),
     **{kind: {"width"} for kind in (Mamba, Mamba2, DeltaRule, LatentAttention)},
@@ -274,3 +299,25 @@ def test_labels_go_on_after_z() -> None:
         "A", "Z", "AA", "AZ", "BA", "ZZ", "AAA",
     ]  # fmt: skip
     assert len(LABELS) == 26
+
+
+def test_parts_in_a_row_are_told_once_where_they_are_alike() -> None:
+    kernel = convolution(4, 4)
+    assert words((kernel, kernel, NORM)) == f"2 × ({words(kernel)}); {words(NORM)}"
+
+
+def test_a_stack_is_opened_however_deep_it_lies_and_bare_layers_are_told() -> None:
+    """Two towers side by side, each in a part of its own, and a row of convolutions."""
+
+    @dataclass(frozen=True)
+    class Holds:
+        inner: object
+
+        def parts(self):
+            return {"inner": self.inner}
+
+    deep = outline(Holds(Holds(Holds((convolution(4, 4), convolution(4, 4))))))
+    assert [section.path for section in deep] == ["inner.inner.inner"]
+    assert isinstance(deep[0], Stack)
+    (kind,) = deep[0].kinds
+    assert [(row.path, row.words) for row in kind.rows] == [("", words(convolution(4, 4)))]

@@ -72,7 +72,7 @@ def outline(model: Compound, path: str = "") -> tuple[Section, ...]:
 
 
 def _holds_a_stack(part: Part) -> bool:
-    return any(isinstance(child, Sequence) for _, child in children(part))
+    return any(isinstance(child, Sequence) or _holds_a_stack(child) for _, child in children(part))
 
 
 def _stack(path: str, layers: Sequence[Part]) -> Stack:
@@ -95,11 +95,16 @@ def _label(number: int) -> str:
 
 
 def _rows(layer: Part) -> Iterator[Entry]:
-    """Yield the parts of a layer, each with what its residual says of norms."""
+    """Yield the parts of a layer, each with what its residual says of norms.
+
+    What has no parts is told as itself.
+    """
     named = dict(children(layer))
+    if not named:
+        yield Entry("", layer, words(layer))
     beside = ("beside the mixer",) if isinstance(layer, Layer) and layer.parallel else ()
     for name, part in named.items():
-        if isinstance(part, Residual):
+        if isinstance(part, Residual) or part == ():
             continue
         joins = named.get(f"{name}_residual")
         residual = joins if isinstance(joins, Residual) else None

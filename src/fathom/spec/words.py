@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
+from itertools import groupby
 from re import sub
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 from fathom.spec.attention import Attention, Chunk, Everything, Reach, Window
 from fathom.spec.decoder import Embedding, Output, Residual
@@ -18,7 +19,8 @@ from fathom.spec.experts import Experts, Router
 from fathom.spec.feed_forward import GatedMlp, Mlp
 from fathom.spec.heads import Transform
 from fathom.spec.latent_attention import LatentAttention
-from fathom.spec.parts import Linear, Norm, Table
+from fathom.spec.parts import Bare, GroupNorm, Linear, Norm, Table
+from fathom.spec.parts import Convolution as Kernel
 from fathom.spec.positions import (
     DynamicScaling,
     LinearScaling,
@@ -56,7 +58,12 @@ def words(part: object) -> str:
 
 
 def phrases(part: object) -> Sequence[str]:
-    """Return what a part is as short phrases, and after them what is unusual in it."""
+    """Return what a part is as short phrases, and after them what is unusual in it.
+
+    Of parts in a row, those that are alike are told once.
+    """
+    if _is_row(part):
+        return tuple(_alike(one, len(list(alike))) for one, alike in groupby(part))
     if not is_dataclass(part) or isinstance(part, type):
         return (str(part),)
     for kind in type(part).__mro__:
@@ -66,6 +73,14 @@ def phrases(part: object) -> Sequence[str]:
     told = ", ".join(_fields(part, frozenset()))
     name = spaced(type(part).__name__)
     return (f"{name} of {told}" if told else name,)
+
+
+def _is_row(part: object) -> TypeGuard[tuple[object, ...]]:
+    return isinstance(part, tuple) and bool(part) and all(map(is_dataclass, part))
+
+
+def _alike(part: object, times: int) -> str:
+    return words(part) if times == 1 else f"{times} × ({words(part)})"
 
 
 def _fields(part: object, covered: frozenset[str]) -> Iterator[str]:
@@ -91,10 +106,10 @@ def _field(field: Field[object], value: object) -> str:
     label = field.name.replace("_", " ")
     if value is True:
         return label
+    if is_dataclass(value) or _is_row(value):
+        return f"{label} ({words(value)})"
     if isinstance(value, tuple) and len(value) > LISTED:
         return f"{len(value):,} {label}"
-    if is_dataclass(value):
-        return f"{label} ({words(value)})"
     return f"{label} {number(value)}"
 
 
@@ -125,6 +140,36 @@ def _linear(part: Linear) -> Sequence[str]:
 @tells(Table, "rows", "width", "role")
 def _table(part: Table) -> Sequence[str]:
     return (f"{part.rows:,} rows of {part.width:,}",)
+
+
+@tells(
+    Kernel,
+    *("inputs", "outputs", "kernel", "stride", "padding", "dilation"),
+    *("groups", "bias", "transposed", "role"),
+)
+def _kernel(part: Kernel) -> Sequence[str]:
+    name = "transposed convolution" if part.transposed else "convolution"
+    said = f"{name} {part.inputs:,} → {part.outputs:,} of {_sides(part.kernel)}"
+    said += f" in {part.groups:,} groups" if part.groups > 1 else ""
+    said += f", stride {_sides(part.stride)}" if set(part.stride) != {1} else ""
+    said += f", padding {_sides(part.padding)}" if any(part.padding) else ""
+    said += f", dilation {_sides(part.dilation)}" if set(part.dilation) != {1} else ""
+    return (said + ("" if part.bias else ", without bias"),)
+
+
+def _sides(sides: tuple[int, ...]) -> str:
+    return " × ".join(f"{side:,}" for side in sides)
+
+
+@tells(GroupNorm, "channels", "groups", "epsilon", "role")
+def _group_norm(part: GroupNorm) -> Sequence[str]:
+    groups = f"{part.groups:,} groups" if part.groups > 1 else "one group"
+    return (f"group norm of {part.channels:,} channels in {groups}, epsilon {part.epsilon:g}",)
+
+
+@tells(Bare, "shape", "role")
+def _bare(part: Bare) -> Sequence[str]:
+    return (f"learned numbers, {_sides(part.shape)}",)
 
 
 @tells(Residual, "before", "after", "closing", "scale", "scales")
@@ -202,7 +247,7 @@ def _biased(sides: Mapping[str, bool]) -> Sequence[str]:
 
 def _reach(reach: Reach, causal: bool) -> str:
     if isinstance(reach, Everything):
-        return "sees all before" if causal else "sees the whole text"
+        return "sees all before" if causal else "sees everything"
     around = "the last" if causal else "those within a window of"
     if isinstance(reach, Window):
         return f"sees {around} {reach.width:,} tokens"
