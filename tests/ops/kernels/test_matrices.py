@@ -205,6 +205,21 @@ def test_inputs_of_any_size_stay_numbers(name: str, size: float):
     np.testing.assert_allclose(y, wanted, rtol=0.2, atol=max(size * 0.5, 1e-35))
 
 
+def test_large_matrices_lie_beside_each_other_and_outlive_one_another():
+    sizes = [(4096, 576), (700, 1536), (100_000, 2048)]  # the last is larger than a chunk
+    kept = [NATIVE.PackedMatrix("Q4_0", *size) for size in sizes]
+    for matrix in kept:
+        assert matrix.memory.ctypes.data % 64 == 0
+        assert not matrix.memory[:4096].any() and not matrix.memory[-4096:].any()
+    raw = stored("Q4_0", 700, 1536)
+    kept[1].pack(raw)
+    assert not kept[0].memory.any()
+    seen = kept[1].memory
+    wanted = packed("Q4_0", raw, 700, 1536).memory.copy()
+    kept.clear()
+    assert np.array_equal(seen, wanted)
+
+
 def _in_child(queue) -> None:
     columns = 64
     matrix = packed("Q4_0", stored("Q4_0", 16, columns), 16, columns)

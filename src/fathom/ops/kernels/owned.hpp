@@ -19,11 +19,8 @@ public:
     std::int64_t bytes() const { return bytes_; }
 
 private:
-    struct Release {
-        void operator()(std::uint8_t* memory) const;
-    };
     std::int64_t bytes_;
-    std::unique_ptr<std::uint8_t[], Release> memory_;
+    std::shared_ptr<std::uint8_t> memory_;
     PackedMatrix view_;
 };
 
