@@ -172,3 +172,57 @@ def test_what_contradicts_itself_is_refused(
     assert published_spec(config)
     with pytest.raises(ConfigError, match=said):
         published_spec({**config, **changed})
+
+
+SAM_HUGE = {
+    "hidden_size": 1280,
+    "global_attn_indexes": [7, 15, 23, 31],
+    "num_attention_heads": 16,
+    "num_hidden_layers": 32,
+}
+# The configurations of facebook/sam-vit-*; the authors count 256 numbers less, which are fixed:
+# the frequencies of places.
+SEGMENTERS: Mapping[str, tuple[Mapping[str, object], int]] = {
+    "facebook/sam-vit-base": ({}, 93_735_472 + 256),
+    "facebook/sam-vit-large": (
+        {**LARGE, "global_attn_indexes": [5, 11, 17, 23]},
+        312_342_832 + 256,
+    ),
+    "facebook/sam-vit-huge": (SAM_HUGE, 641_090_608 + 256),
+}
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_a_published_segmenter_is_recognised(name: str) -> None:
+    vision, parameters = SEGMENTERS[name]
+    config = {"architectures": ["SamModel"], "model_type": "sam"}
+    without = {key: value for key, value in vision.items() if key != "intermediate_size"}
+    spec = published_spec({**config, "vision_config": without})
+    assert isinstance(spec, Staged)
+    assert count(spec) == parameters
+    assert model_class(spec)[0] == "SAM" and spec.about.tasks == ("segment",)
+    looking, answering = spec.stages(spec.usual)
+    assert answering.operations < 0.05 * looking.operations  # what a second prompt costs
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"vision_config": {"num_attention_heads": 7}}, "7 heads"),
+        ({"vision_config": {"output_channels": 128}}, "widths"),
+        ({"vision_config": {"num_pos_feats": 100}}, "half"),
+        ({"prompt_encoder_config": {"image_size": 512}}, "another picture's size"),
+        ({"prompt_encoder_config": {"mask_input_channels": 6}}, "multiple of 4"),
+        ({"prompt_encoder_config": {"num_point_embeddings": 6}}, "num_point_embeddings"),
+        ({"mask_decoder_config": {"num_attention_heads": 3}}, "3 heads"),
+        ({"mask_decoder_config": {"iou_head_depth": 1}}, "iou_head_depth"),
+        ({"architectures": ["SamHQModel"]}, "SamModel"),
+    ],
+    ids=str,
+)
+def test_a_segmenter_that_contradicts_itself_is_refused(
+    changed: Mapping[str, object], said: str
+) -> None:
+    assert published_spec({"model_type": "sam"})
+    with pytest.raises(ConfigError, match=said):
+        published_spec({"model_type": "sam", **changed})
