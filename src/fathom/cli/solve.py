@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 UNSOLVED = 1  # the exit code of an answer that breaks a rule
 
 EXAMPLES = """\
-  fathom train trm sudoku-4 --out ./solver
   fathom solve ./solver "1... ..3. .4.. ...2"
   fathom solve ./solver puzzle.txt --rounds 16 --show
   fathom solve ./solver puzzle.txt --json
