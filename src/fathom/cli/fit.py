@@ -94,9 +94,10 @@ def _head(found: Fit) -> Facts:
         ("machine", f"{found.machine}, {byte_text(found.memory_bytes)} for the model"),
         (
             "counted for",
-            f"{asked.context:,} tokens × {asked.batch:,} sequences, weights in {found.weights},"
+            f"{asked.context:,} tokens × {asked.batch:,} sequences, weights {found.weights},"
             f" computed in {asked.dtype}",
         ),
+        ("runs as", found.runs_as),
         ("verdict", found.verdict),
     ]
 

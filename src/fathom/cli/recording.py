@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fathom.cli.figures import expected_memory
 from fathom.planning.contention import Turns, turns
 from fathom.planning.records import (
     DECODE,
@@ -34,8 +35,8 @@ def run_record(model: TextModel, generation: Generation) -> Record:
     usage, measured = generation.usage, generation.measured
     predicted = generation.predicted.raw or generation.predicted
     how = settings(
-        model.dtype,
-        model.device.type,
+        model.computing,
+        model.device_type,
         context=usage.prompt_tokens + usage.completion_tokens,
         prompt=usage.prompt_tokens - usage.reused_tokens,
         new=usage.completion_tokens,
@@ -43,7 +44,7 @@ def run_record(model: TextModel, generation: Generation) -> Record:
     figures = {
         DECODE: Figure(predicted.decode_tokens_per_second, measured.decode_tokens_per_second),
         LOAD: Figure(None, measured.load_seconds),
-        TOTAL: Figure(predicted.memory_bytes, measured.peak_memory_bytes),
+        TOTAL: Figure(expected_memory(generation), measured.peak_memory_bytes),
         WAITED: Figure(None, turns().since(Turns())),
     }
     if not usage.reused_tokens:  # a prompt that was known in part was not forecast as such

@@ -30,7 +30,8 @@ from fathom.planning.fit import fit as fit_description
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
-from fathom.residency.programs import load_program, why_modules
+from fathom.planning.programs import opened_dtype, why_modules
+from fathom.residency.programs import load_program
 from fathom.spec.card import Card
 from fathom.spec.decoder import Decoder
 from fathom.spec.model import Model as Spec
@@ -267,16 +268,7 @@ def _dtype(description: Description, asked: str | None) -> str:
             raise RequestError(f"dtype '{asked}' is not one of {', '.join(BYTES)}")
         return asked
     assert description.contents is not None
-    encodings = {tensor.encoding for tensor in description.contents.tensors.values()}
-    if encodings <= {"F32", "F64", "I64", "I32"}:  # positions may be stored, as whole numbers
-        return "float32"
-    return "bfloat16" if _computes_in_bfloat16() else "float32"
-
-
-def _computes_in_bfloat16() -> bool:
-    machine = this_machine()
-    fast = {"avx512_bf16", "amx_bf16", "bf16"}
-    return bool(machine.accelerators) or not fast.isdisjoint(machine.instructions)
+    return opened_dtype(description.contents)
 
 
 def _device(asked: str | None) -> str:

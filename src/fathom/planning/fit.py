@@ -15,7 +15,9 @@ from fathom.errors import RequestError
 from fathom.planning import costs
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import this_machine
+from fathom.planning.native import Native, native, native_reasons, predict_native
 from fathom.planning.predict import Prediction, predict
+from fathom.planning.programs import opened_dtype, why_modules
 from fathom.planning.storing import FROM_LARGE_TO_SMALL, bits_per_weight, stored_as
 from fathom.planning.target import HERE, Target, target
 from fathom.planning.training import Training, training_terms
@@ -69,6 +71,7 @@ class Fit:
     verdict: str
     remedies: tuple[Remedy, ...]
     load_seconds: float | None
+    runs_as: str  # the way that is predicted, and why it is no native program where it is none
     assumptions: tuple[str, ...]
     reasons: Mapping[str, str]
 
@@ -101,14 +104,16 @@ def fit(
     """
     spec = description.text
     question = _Question(
+        description=description,
         spec=spec,
         where=target(on, None, USUAL if dtype is None else dtype),
-        device=on != HERE and not _is_processor(on),
+        device=on != HERE and not is_processor(on),
         context=_context(spec, context),
         batch=_batch(batch),
         dtype=_dtype(description, dtype),
         quant=quant,
         train=train,
+        modules=_why_modules(spec, on, dtype, train),
     )
     return _answer(question, name or str(description.path), _stored(description))
 
@@ -118,6 +123,7 @@ USUAL_CONTEXT = 8192
 
 @dataclass(frozen=True)
 class _Question:
+    description: Description
     spec: TextModel
     where: Target
     device: bool
@@ -126,6 +132,7 @@ class _Question:
     dtype: str
     quant: str | None
     train: Training | None
+    modules: str | None  # why it runs as modules; None where it is a native program
 
     @property
     def room(self) -> int:
@@ -133,7 +140,24 @@ class _Question:
         here = self.where.name.startswith("this machine")
         return this_machine().memory_available if here else self.where.memory
 
+    def program(self) -> Native | None:
+        """Return the native program that opening would make; None where modules run instead."""
+        if self.modules is not None:
+            return None
+        dtype = self.dtype
+        if self.quant is not None and self.quant in BYTES:
+            dtype = self.quant
+        elif self.quant is None and self.description.contents is not None:
+            dtype = opened_dtype(self.description.contents)
+        return native(self.description, dtype, self.where.rates, self.quant)
+
     def predicted(self) -> Prediction:
+        program = self.program()
+        if program is not None:
+            return predict_native(program, self.context, self.batch)
+        return self._of_modules()
+
+    def _of_modules(self) -> Prediction:
         found = predict(
             self.spec,
             dtype=self.dtype,
@@ -156,6 +180,7 @@ class _Question:
 
 
 def _answer(question: _Question, name: str, stored: int | None) -> Fit:
+    program = question.program()
     found = question.predicted()
     spare = question.room - found.total_bytes
     disk = question.where.rates.disk_read if question.where.rates else None
@@ -164,18 +189,44 @@ def _answer(question: _Question, name: str, stored: int | None) -> Fit:
         machine=question.where.name,
         memory_bytes=question.room,
         prediction=found,
-        weights=question.quant or question.dtype,
+        weights=_weights(question, program),
         fits=spare >= 0,
         spare_bytes=spare,
-        verdict=_verdict(spare, found.total_bytes),
+        verdict=verdict(spare, found.total_bytes),
         remedies=() if spare >= 0 else tuple(_remedies(question, found)),
         load_seconds=stored / disk if stored is not None and disk else None,
+        runs_as=_runs_as(question.modules, program),
         assumptions=tuple(_assumptions(question)),
-        reasons=reasons(question.spec, found, question.where.rates, question.quant),
+        reasons=native_reasons(program, found)
+        if program is not None
+        else reasons(question.spec, found, question.where.rates, question.quant),
     )
 
 
-def _verdict(spare: int, total: int) -> str:
+def _why_modules(spec: TextModel, on: str, dtype: str | None, train: Training | None) -> str | None:
+    """Return why PyTorch's modules would run it, by the rule that opening goes by."""
+    if train is not None:
+        return "it is trained"
+    if on != HERE:
+        return f"the kernels for {on} were not measured"
+    device = "cuda" if this_machine().accelerators else "cpu"
+    return why_modules(spec, device=device, dtype_asked=dtype)
+
+
+def _weights(question: _Question, program: Native | None) -> str:
+    """Return how weights are counted, in words."""
+    stored = question.quant is None and question.description.contents is not None
+    return "as stored" if stored and program is not None else question.quant or question.dtype
+
+
+def _runs_as(modules: str | None, program: Native | None) -> str:
+    if program is None:
+        return f"PyTorch modules, because {modules}"
+    return f"native program, most of it {program.encoding}"
+
+
+def verdict(spare: int, total: int) -> str:
+    """Return in words whether so many bytes fit with so many to spare."""
     if spare < 0:
         return f"does not fit: {-spare / 1e9:.2f} GB too much"
     if spare < total / 20:
@@ -253,7 +304,7 @@ def _packed(question: _Question, name: str) -> tuple[str, str, _Question]:
 def _assumptions(question: _Question) -> Iterator[str]:
     yield "1 GB is 10^9 bytes, 1 GiB is 2^30"
     yield f"speed rests on {question.where.basis}"
-    if question.quant is not None:
+    if question.quant is not None and question.modules is not None:
         yield (
             f"weights counted as {question.quant} packs them; `fathom run` turns them into"
             f" {question.dtype} as it loads"
@@ -291,7 +342,8 @@ def _dtype(description: Description, asked: str | None) -> str:
     return asked
 
 
-def _is_processor(on: str) -> bool:
+def is_processor(on: str) -> bool:
+    """Whether hardware of the catalogue is no accelerator with memory of its own."""
     found = find_hardware(on)
     return found.kind == "processor"
 

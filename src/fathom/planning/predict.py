@@ -35,6 +35,29 @@ class Calibrated:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Memory that is taken only as tokens come, up to `capacity` of them. Bytes.
+
+    `least` is needed for a moment before the first one.
+    """
+
+    capacity: int
+    token_bytes: int  # of state, for each token
+    row_bytes: int  # for each of a prompt's tokens, up to `most_rows` that go through together
+    most_rows: int
+    least: int
+
+    def reached(self, prompt_tokens: int, tokens: int) -> int:
+        """Return the bytes in use once there were so many tokens, with those of the prompt."""
+        rows = min(prompt_tokens, self.most_rows) * self.row_bytes
+        return max(self.least, tokens * self.token_bytes + rows)
+
+    def unreached(self, prompt_tokens: int, tokens: int) -> int:
+        """Return the bytes that a shorter text than was planned for leaves alone."""
+        return self.reached(self.capacity, self.capacity) - self.reached(prompt_tokens, tokens)
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Bytes, and tokens per second, for one model at one context and batch.
 
@@ -52,6 +75,7 @@ class Prediction:
     limit: str | None = None  # what bounds decoding, in words
     calibrated: Mapping[str, Calibrated] = field(default_factory=dict)
     workspace_at: str = ""  # what is computed when most workspace is held
+    growth: Growth | None = None  # None where memory is taken at once
 
     @property
     def calibrated_from(self) -> int:
@@ -92,6 +116,7 @@ class Prediction:
             decode_tokens_per_second=self.decode_tokens_per_second,
             memory_bytes=self.total_bytes,
             memory_terms=self.terms,
+            growth=self.growth,
             calibrated_from=self.calibrated_from,
             raw=self.raw.forecast(prompt_tokens) if self.calibrated else None,
         )
@@ -110,8 +135,15 @@ class Forecast:
     decode_tokens_per_second: float | None = None
     memory_bytes: int | None = None
     memory_terms: Mapping[str, int] = field(default_factory=dict)
+    growth: Growth | None = None
     calibrated_from: int = 0
     raw: Forecast | None = None
+
+    def memory_after(self, prompt_tokens: int, tokens: int) -> int | None:
+        """Return the most memory of a text that ended here: what it never reached is not taken."""
+        if self.memory_bytes is None or self.growth is None:
+            return self.memory_bytes
+        return self.memory_bytes - self.growth.unreached(prompt_tokens, tokens)
 
 
 def predict(

@@ -30,13 +30,58 @@ from fathom.planning.contention import BUSY
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import Machine, this_machine
 
-EDITION = 4  # counts up when what is measured changes, so that older files are not used
+EDITION = 5  # counts up when what is measured changes, so that older files are not used
 DTYPES = ("float32", "bfloat16", "float16")
 TRIES = 3
 PATIENCE = 120.0  # seconds that measuring may take; it needs about six
 _PROBING = ("-m", "fathom.generation.probing")
+_NATIVE_PROBING = ("-m", "fathom.generation.native_probing")
 _BY_TYPE = ("matvec", "matmul", "attention", "attention_step", "moved")
 _DISK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRates:
+    """Measured speeds of the native kernels named `kernels`, by `generation.native_probing`.
+
+    `read` maps encoding → ((inputs, bytes of packed weights per second), …) for one row times
+    matrices that no cache holds, `products` encoding → ((rows, FLOP/s), …) for more rows; use
+    `product_seconds` to read both. Operations of attention per second are those of one query
+    (`attention_step`) and of many. `moved` is bytes of rows per second that steps beside products
+    read and write, `step_seconds` what any step costs beside its work.
+    """
+
+    kernels: str
+    read: Mapping[str, tuple[tuple[int, float], ...]]
+    products: Mapping[str, tuple[tuple[int, float], ...]]
+    attention: float
+    attention_step: float
+    moved: float
+    step_seconds: float
+    idle_bytes: int  # a process with this library, its kernels and tokenizers, without torch
+    waited: float | None = None  # share of the time that other work kept measuring from a core
+
+    def product_seconds(
+        self, encoding: str, inputs: int, outputs: int, size: int, rows: float
+    ) -> float:
+        """Return the time of (rows, inputs) times a packed matrix of `size` bytes."""
+        like = encoding if encoding in self.read else LIKE[encoding]
+        alone = size / _between(self.read[like], inputs)
+        work = 2 * inputs * outputs
+        return rows * work / _between(((1, work / alone), *self.products[like]), rows)
+
+
+# Whose rates serve for an encoding that was not measured: that of the nearest width.
+LIKE: Mapping[str, str] = {
+    "Q4_0": "Q4_1",
+    "Q4_K": "Q4_1",
+    "Q5_0": "Q8_0",
+    "Q5_1": "Q8_0",
+    "Q5_K": "Q8_0",
+    "Q6_K": "Q8_0",
+    "F16": "BF16",
+    "F32": "BF16",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +112,7 @@ class Rates:
     code_bytes: int | None = None  # what kernels add to it when they are first used
     prepared_bytes: int | None = None  # of the code made for one shape of a bfloat16 product
     waited: float | None = None  # share of the time that other work kept measuring from a core
+    native: NativeRates | None = None  # None where there are no native kernels
 
     def product_seconds(self, dtype: str, inputs: int, outputs: int, rows: float) -> float:
         """Return the time of (rows, inputs) times a matrix (outputs, inputs).
@@ -164,9 +210,18 @@ def measure(machine: Machine) -> Rates | None:
 
 def _measure(machine: Machine) -> Rates:
     asked = {"threads": usable_threads(machine), "room": _room(machine)}
-    command = [sys.executable, *_PROBING, json.dumps(asked)]
+    found = _told_by(_PROBING, asked)
+    return _rates_from({**found, "native": _told_by(_NATIVE_PROBING, asked)})
+
+
+def _told_by(module: Sequence[str], asked: Mapping[str, int]) -> dict[str, object]:
+    """Return what a measuring process of its own says: an object, or nothing."""
+    command = [sys.executable, *module, json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
-    return _rates_from(json.loads(done.stdout))
+    told = json.loads(done.stdout)
+    if not isinstance(told, dict):
+        raise ValueError(f"{module[-1]} told {told!r:.60}")
+    return told
 
 
 def _room(machine: Machine) -> int:
@@ -264,7 +319,36 @@ def _rates_from(kept: dict[str, object]) -> Rates:
         code_bytes=_count(rates.code_bytes),
         prepared_bytes=_count(rates.prepared_bytes),
         waited=None if rates.waited is None else _positive(rates.waited, least=0.0),
+        native=_native_from(kept.get("native")),
     )
+
+
+def _native_from(kept: object) -> NativeRates | None:
+    """Rebuild the rates of native kernels, as `_rates_from` does; nothing told is None."""
+    if not kept:
+        return None
+    if not isinstance(kept, dict):
+        raise ValueError(f"{kept!r:.60} are no rates")
+    rates = NativeRates(**kept)
+    if set(rates.read) != set(rates.products) or not {*LIKE.values()} <= set(rates.read):
+        raise ValueError("encodings are missing")
+    return NativeRates(
+        kernels=str(rates.kernels),
+        read={key: _points(points) for key, points in rates.read.items()},
+        products={key: _points(points) for key, points in rates.products.items()},
+        attention=_positive(rates.attention),
+        attention_step=_positive(rates.attention_step),
+        moved=_positive(rates.moved),
+        step_seconds=_positive(rates.step_seconds),
+        idle_bytes=int(_positive(rates.idle_bytes)),
+        waited=None if rates.waited is None else _positive(rates.waited, least=0.0),
+    )
+
+
+def _points(points: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    if not points:
+        raise ValueError("sizes are missing")
+    return tuple((int(place), _positive(rate)) for place, rate in points)
 
 
 def _count(found: object) -> int | None:

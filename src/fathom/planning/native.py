@@ -1,0 +1,310 @@
+"""What a decoder takes as a native program: packed weights, pages of state, rows and seconds.
+
+Read off the very plan that runs: its matrices, its pools of pages and its steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from fathom.checkpoint.contents import Contents
+from fathom.checkpoint.description import Description
+from fathom.ops.program import (
+    PAGE_TOKENS,
+    Activate,
+    Add,
+    Attend,
+    Embed,
+    Matrix,
+    MixExperts,
+    Multiply,
+    Normalise,
+    Place,
+    Plan,
+    Step,
+)
+from fathom.planning.packing import packed_as, packed_bytes, packed_from
+from fathom.planning.predict import Growth, Prediction
+from fathom.planning.probe import NativeRates, Rates
+from fathom.planning.programs import lower, most_tokens, state_type
+from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expected_experts
+from fathom.planning.storing import stored_encoding
+from fathom.spec.decoder import Decoder
+from fathom.spec.parts import parameters
+
+NUMBER = 4  # bytes of a number in rows and of small tensors: float32
+STEPS = "going from step to step"
+
+# Where nothing was measured: a process with this library, its kernels and tokenizers imported and
+# no torch, as seen on Linux x86-64 with Python 3.11.
+IDLE_BYTES = 47_000_000
+# Of rooms above this one, which the measuring process does not import, and of pieces of files on
+# their way into place.
+LIBRARY_BYTES = 15_000_000
+# Of a vocabulary's entry: its text, rank and merges, in the file's header and in the tokenizer;
+# and what making the tokenizer needs for a moment more, before there is a state.
+ENTRY_BYTES, MAKING_BYTES = 570, 300
+
+Packing = Callable[[Matrix], str]  # the encoding that a matrix is packed in
+
+
+@dataclass(frozen=True)
+class Native:
+    """A decoder as a native program: `plan` with matrices packed as `packing` says.
+
+    `rates` are those of the kernels on this machine, None where nothing was measured.
+    """
+
+    spec: Decoder
+    plan: Plan
+    packing: Packing
+    rates: Rates | None
+
+    @cached_property
+    def matrices(self) -> Mapping[Matrix, tuple[str, int, int]]:
+        """Encoding, rows and columns of every matrix, those that several steps share once."""
+        shapes = {one.name: one.shape for one in parameters(self.spec)}
+        named: dict[tuple[str, bool], str] = {}
+
+        def packed(matrix: Matrix) -> str:
+            key = matrix.name, matrix.exact
+            if key not in named:  # experts of a stack are packed alike
+                named[key] = self.packing(matrix)
+            return named[key]
+
+        found = dict.fromkeys(one for step in self.plan.steps for one in _matrices(step))
+        return {one: (packed(one), *shapes[one.name][-2:]) for one in found}  # type: ignore[misc]
+
+    @cached_property
+    def encoding(self) -> str:
+        """The encoding of most packed bytes."""
+        sizes: Counter[str] = Counter()
+        for encoding, rows, columns in self.matrices.values():
+            sizes[encoding] += packed_bytes(encoding, rows, columns)
+        return sizes.most_common(1)[0][0]
+
+    @property
+    def computing(self) -> str:
+        """What stands in place of a type: kernels of one encoding are as fast as one another."""
+        return f"native {self.encoding}"
+
+    @cached_property
+    def weight_bytes(self) -> int:
+        """Bytes of all matrices packed, and of small tensors in float32."""
+        large = {matrix.name for matrix in self.matrices}
+        small = sum(one.elements for one in parameters(self.spec) if one.name not in large)
+        return NUMBER * small + sum(packed_bytes(*one) for one in self.matrices.values())
+
+    @cached_property
+    def most_tokens(self) -> int:
+        """Tokens that go through together."""
+        return most_tokens(self.plan)
+
+    def terms(self, context: int, batch: int) -> Mapping[str, int]:
+        """Return the bytes of a process that runs `batch` sequences of `context` tokens."""
+        rates = self._rates
+        state = batch * self.plan.state_bytes(context, self.most_tokens)
+        together = min(self.most_tokens, batch * context)
+        rows = together * self.plan.row_bytes() + NUMBER * batch * self.plan.vocabulary
+        making = MAKING_BYTES * self.plan.vocabulary
+        return {
+            "weights": self.weight_bytes,
+            "state": state,
+            "rows": rows,
+            "vocabulary": ENTRY_BYTES * self.plan.vocabulary + max(0, making - state - rows),
+            "runtime": LIBRARY_BYTES + (IDLE_BYTES if rates is None else rates.idle_bytes),
+        }
+
+    def growth(self, context: int, batch: int) -> Growth:
+        """Return what of `terms` is taken only as tokens come."""
+        return Growth(
+            capacity=context,
+            token_bytes=batch * self.plan.state_bytes(context, self.most_tokens) // context,
+            row_bytes=batch * self.plan.row_bytes(),
+            most_rows=max(1, self.most_tokens // batch),
+            least=MAKING_BYTES * self.plan.vocabulary,
+        )
+
+    def step_seconds(self, context: int, batch: int) -> Mapping[str, float] | None:
+        """Return the seconds of one more token of each row; None where nothing was measured."""
+        rates = self._rates
+        if rates is None:
+            return None
+        return {
+            WEIGHTS: self._product_seconds(rates, batch, scored=batch),
+            STATE: batch * self._score_operations(context) / rates.attention_step,
+            STEPS: len(self.plan.steps) * rates.step_seconds,
+        }
+
+    def token_seconds(self, context: int, batch: int) -> Mapping[str, float] | None:
+        """Return the seconds per token of reading prompts that fill half of the context."""
+        rates = self._rates
+        if rates is None:
+            return None
+        prompt = max(1, context // 2)
+        tokens = min(batch * prompt, self.most_tokens)
+        seen = max(1, prompt // 2)
+        return {
+            MAPS: self._product_seconds(rates, tokens, scored=0) / tokens,
+            SCORES: self._score_operations(seen) / rates.attention,
+            NUMBERS: sum(map(self._moved, self.plan.steps)) / rates.moved,
+            STEPS: len(self.plan.steps) * rates.step_seconds / tokens,
+        }
+
+    @property
+    def _rates(self) -> NativeRates | None:
+        return None if self.rates is None else self.rates.native
+
+    def _product_seconds(self, rates: NativeRates, rows: int, scored: int) -> float:
+        """Return the time of all products of so many rows; `scored` of them have scores."""
+        seconds = 0.0
+        for step in self.plan.steps:
+            match step:
+                case Multiply(target=None) if not scored:
+                    continue
+                case Multiply():
+                    met = scored if step.target is None else rows
+                    for factor in step.factors:
+                        seconds += self._matrix_seconds(rates, factor.matrix, met)
+                case MixExperts():
+                    router = step.routing
+                    chosen = expected_experts(router.experts, router.active, rows)
+                    met_each = max(1.0, rows * router.active / chosen)
+                    for factor in step.experts[0]:
+                        each = self._matrix_seconds(rates, factor.matrix, met_each)
+                        seconds += chosen * each
+        return seconds
+
+    def _matrix_seconds(self, rates: NativeRates, matrix: Matrix, rows: float) -> float:
+        encoding, outputs, inputs = self.matrices[matrix]
+        size = packed_bytes(encoding, outputs, inputs)
+        return rates.product_seconds(encoding, inputs, outputs, size, rows)
+
+    def _score_operations(self, seen: int) -> int:
+        """Return the operations of one token's queries with `seen` keys before them."""
+        return sum(
+            4 * step.heads.heads * step.heads.width * min(seen, step.reach_width or seen)
+            for step in self.plan.steps
+            if isinstance(step, Attend)
+        )
+
+    def _moved(self, step: Step) -> int:
+        """Return the bytes of rows that a step beside products reads and writes for a token."""
+        width = {name: rows.width * rows.repeats for name, rows in self.plan.rows.items()}
+        return moved(step, width)
+
+
+def moved(step: Step, width: Mapping[str, int]) -> int:
+    """Return the bytes of rows that a step reads and writes for a token, beside products.
+
+    `width` counts the numbers of a token in each row.
+    """
+    match step:
+        case Embed():
+            return NUMBER * width[step.target]
+        case Normalise() | Add():
+            return 2 * NUMBER * width[step.source]
+        case Activate():
+            return (3 if step.other else 2) * NUMBER * step.count
+        case Place():
+            return 2 * NUMBER * width[step.heads.source]
+        case MixExperts():
+            return 2 * NUMBER * sum(width[room] for room in step.rooms)
+        case _:
+            return 0
+
+
+def native(
+    description: Description, dtype: str, rates: Rates | None, quant: str | None = None
+) -> Native:
+    """Return a decoder as the program that opening it makes.
+
+    Of a configuration alone its weights are counted in `dtype`, and under another name as `quant`.
+
+    Raises:
+        NoProgramError: when `programs.why_modules` has a reason.
+        TensorMismatchError: when file and model do not correspond.
+    """
+    spec = description.spec
+    if not isinstance(spec, Decoder):
+        raise TypeError(f"{type(spec).__name__} is no decoder; ask `why_modules` first")
+    plan = lower(spec, state_type(dtype))
+    if description.contents is not None and quant is None:
+        return Native(spec, plan, _as_in_files(description, description.contents), rates)
+    return Native(spec, plan, _as_named(spec, quant or dtype), rates)
+
+
+def _as_in_files(description: Description, contents: Contents) -> Packing:
+    assigned = {name: one for one in description.assignments() for name in one.ours}
+    return lambda one: packed_from(contents, assigned[one.name], one.name, exact=one.exact)
+
+
+def _as_named(spec: Decoder, stored: str) -> Packing:
+    chosen = stored_encoding(spec, stored)
+    held = {one.name: one for one in parameters(spec)}
+    return lambda one: packed_as(chosen(held[one.name]), exact=one.exact)
+
+
+def _matrices(step: Step) -> Iterator[Matrix]:
+    match step:
+        case Embed():
+            yield step.table
+        case Multiply():
+            yield from (factor.matrix for factor in step.factors)
+        case MixExperts():
+            yield from (factor.matrix for maps in step.experts for factor in maps)
+
+
+def predict_native(program: Native, context: int, batch: int = 1) -> Prediction:
+    """Predict memory, and where this machine was measured speed, of a native program.
+
+    What is asked means what it means to `predict`.
+    """
+    found = Prediction(
+        program.computing,
+        context,
+        batch,
+        program.terms(context, batch),
+        workspace_at="one step after another, in rows that all steps share",
+        growth=program.growth(context, batch),
+    )
+    writing = program.step_seconds(context // 2, batch)
+    reading = program.token_seconds(context, batch)
+    if writing is None or reading is None:
+        return found
+    return replace(
+        found,
+        prefill_tokens_per_second=1 / sum(reading.values()),
+        decode_tokens_per_second=batch / sum(writing.values()),
+        limit=max(writing, key=lambda name: writing[name]),
+    )
+
+
+def native_reasons(program: Native, found: Prediction) -> Mapping[str, str]:
+    """Return a line per term and rate: what is multiplied with what."""
+    sizes: Counter[str] = Counter()
+    for encoding, rows, columns in program.matrices.values():
+        sizes[encoding] += packed_bytes(encoding, rows, columns)
+    packed = " + ".join(f"{size:,} bytes of {name}" for name, size in sizes.most_common())
+    together, plan = min(program.most_tokens, found.batch * found.context), program.plan
+    pages = " + ".join(
+        f"{pool.pages(found.context, program.most_tokens):,} × {pool.page_bytes:,} bytes"
+        for pool in plan.pools
+    )
+    lines = {
+        "weights": f"{packed}, in panels of 16 rows; small tensors in float32",
+        "state": f"{found.batch} sequence(s) × pages of {PAGE_TOKENS} tokens: {pages}",
+        "rows": f"{together:,} tokens together × {plan.row_bytes():,} bytes; a row of scores each",
+        "vocabulary": f"{plan.vocabulary:,} entries × {ENTRY_BYTES} bytes of texts and merges, and"
+        f" {MAKING_BYTES} more while the tokenizer is made",
+        "runtime": "the process with its kernels and no torch, no model yet; measured once",
+    }
+    seconds = program.step_seconds(found.context // 2, found.batch)
+    if seconds is not None:
+        parts = " + ".join(f"{value * 1e3:.3g} ms {name}" for name, value in seconds.items())
+        whole = sum(seconds.values()) * 1e3
+        lines["writing"] = f"{found.batch} token(s) per step of {parts} = {whole:.3g} ms"
+    return lines

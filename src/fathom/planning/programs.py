@@ -1,0 +1,65 @@
+"""Whether a model runs as a native program on the processor, and how large that is.
+
+The one home of this decision: what opens a model and what predicts it ask here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from fathom.blocks.lowering_decoder import lower, why_not
+from fathom.ops.native import native
+from fathom.ops.program import Plan, StateType
+from fathom.planning.machine import this_machine
+
+if TYPE_CHECKING:
+    from fathom.checkpoint.contents import Contents
+    from fathom.spec.model import Model
+
+__all__ = ["lower", "most_tokens", "opened_dtype", "state_type", "why_modules"]
+
+MOST_TOKENS = 512  # that go through together: weights are read once for all of them
+LEAST_TOKENS = 64
+ROOM = 64 << 20  # bytes of rows for those tokens, where that leaves `LEAST_TOKENS` of them
+
+
+def why_modules(
+    spec: Model, *, device: str, dtype_asked: str | None = None, adapted: bool = False
+) -> str | None:
+    """Return why a model does not run as a native program; None where it does."""
+    if os.environ.get("FATHOM_VARIANT") == "reference":
+        return "FATHOM_VARIANT asks for the reference"
+    if device != "cpu":
+        return f"it is on {device}"
+    if dtype_asked is not None:
+        return f"computing in {dtype_asked} was asked for"
+    if adapted:
+        return "an adapter is on it"
+    module = native()
+    return module if isinstance(module, str) else why_not(spec)
+
+
+def opened_dtype(contents: Contents) -> str:
+    """Return the type in which a checkpoint is computed where nobody asks for another."""
+    encodings = {tensor.encoding for tensor in contents.tensors.values()}
+    if encodings <= {"F32", "F64", "I64", "I32"}:  # positions may be stored, as whole numbers
+        return "float32"
+    machine = this_machine()
+    fast = {"avx512_bf16", "amx_bf16", "bf16"}
+    computes = bool(machine.accelerators) or not fast.isdisjoint(machine.instructions)
+    return "bfloat16" if computes else "float32"
+
+
+def state_type(dtype: str) -> StateType:
+    """Return what keys and values are kept in, for weights published in a type.
+
+    float16 holds three more bits of a number than bfloat16 does, at the same size.
+    """
+    return "float32" if dtype == "float32" else "float16"
+
+
+def most_tokens(plan: Plan) -> int:
+    """Return how many tokens go through a program together."""
+    fitting = ROOM // plan.row_bytes() // LEAST_TOKENS * LEAST_TOKENS
+    return min(MOST_TOKENS, max(LEAST_TOKENS, fitting))
