@@ -86,14 +86,20 @@ class JointLayer(Block):
     def forward(self, x: Tensor, text: Tensor, moment: Tensor) -> tuple[Tensor, Tensor]:
         streams = ((self.picture, x), (self.text, text))
         vectors = [stream.vectors(moment) for stream, _ in streams]
-        entered = [
-            stream.heads(stream.enter(tokens, given))
-            for (stream, tokens), given in zip(streams, vectors, strict=True)
-        ]
-        query, key, value = (torch.cat(pair, dim=2) for pair in zip(*entered, strict=True))
-        mixed = attention(query, key, value, self.scoring).transpose(1, 2).flatten(2)
+        mixed = self._attend(
+            [
+                stream.heads(stream.enter(tokens, given))
+                for (stream, tokens), given in zip(streams, vectors, strict=True)
+            ]
+        )
         patches = x.shape[1]
         return (
             self.picture.leave(x, mixed[:, :patches], vectors[0]),
             self.text.leave(text, mixed[:, patches:], vectors[1]),
         )
+
+    def _attend(self, entered: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """Return what all tokens find among all: (batch, tokens, inner)."""
+        query, key, value = (torch.cat(pair, dim=2) for pair in zip(*entered, strict=True))
+        entered.clear()  # joined now
+        return attention(query, key, value, self.scoring).transpose(1, 2).flatten(2)

@@ -45,7 +45,8 @@ class ResidualBlock(Block):
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """Pass planes; `time` (batch, time width) is what the moment of a denoiser says."""
         inner = self.enter(self.activation(self.enter_norm(x)))
-        inner = self.activation(self._timed(inner, time))
+        inner = self._timed(inner, time)  # a line for each, so that none outlives its use
+        inner = self.activation(inner)
         inner = self.leave(inner)
         came = x if self.shortcut is None else self.shortcut(x)
         joined = came + inner

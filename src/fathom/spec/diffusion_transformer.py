@@ -180,10 +180,8 @@ class DiffusionTransformer:
     def _live(self, patches: int, tokens: int) -> int:
         """Return the numbers held at once for one picture: both streams, and the widest part."""
         held = self.width * (patches + tokens)
-        attending = 6 * held  # norms, queries, keys, values of both joined, and what was found
-        inner = max(
-            layer.picture.feed_forward.inner
-            for layer in self.layers
-            if layer.picture.feed_forward is not None
-        )
-        return held + max(attending, patches * (self.width + 2 * inner))
+        fed = (layer.picture.feed_forward for layer in self.layers)
+        inner = max((part.inner for part in fed if part is not None), default=0)
+        # The stream before and after attention, what was found, its norm; the inner and its
+        # activation. Attention itself: the stream, queries, keys and values, twice for joining.
+        return max(patches * (4 * self.width + 2 * inner), 8 * held)

@@ -79,15 +79,16 @@ class ResidualBlock:
 
     def pass_through(self, tally: Tally) -> None:
         """Add what a plane costs here."""
-        came = tally.positions * self.inputs
-        tally.need(2 * came)
+        came, leaving = tally.positions * self.inputs, tally.positions * self.outputs
+        tally.need(3 * came)  # with it, its norm and the activation of that
         tally.held += came
         tally.convolve(convolution(self.inputs, self.outputs))
         tally.convolve(convolution(self.outputs, self.outputs))
-        if self.inputs != self.outputs:
-            tally.held += tally.positions * self.outputs
-            tally.convolve(convolution(self.inputs, self.outputs, 1))
-            tally.held -= tally.positions * self.outputs
+        fits = self.inputs == self.outputs
+        if not fits:
+            shortcut = convolution(self.inputs, self.outputs, 1)
+            tally.operations += 2 * shortcut.per_position * tally.positions
+        tally.need((2 if fits else 3) * leaving)  # both summands, where one is new, and the sum
         tally.held -= came
         if self.time:
             shifts = self.outputs * (2 if self.scaled else 1)
@@ -186,7 +187,10 @@ class Level:
 
     def pass_through(self, tally: Tally) -> None:
         """Add what a plane costs here."""
-        for block in self.blocks:
+        came = tally.positions * self.blocks[0].inputs if self.blocks else 0
+        for index, block in enumerate(self.blocks):
+            tally.held += came if index == 1 else 0  # who called still holds what came in
             block.pass_through(tally)
         if self.change is not None:
             self.change.pass_through(tally)
+        tally.held -= came if len(self.blocks) > 1 else 0

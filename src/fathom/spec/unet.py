@@ -264,6 +264,8 @@ class Unet:
         sizes = self.descent.pass_through(tally, tokens)
         left = list(zip(self.descent.left, sizes, strict=True))
         for level in self.levels:
+            came = tally.positions * (level.blocks[0].inputs - left[-1][0])
+            tally.held += came  # by whoever handed it on
             for index, block in enumerate(level.blocks):
                 channels, size = left.pop()
                 block.pass_through(tally)
@@ -272,6 +274,7 @@ class Unet:
                     level.transformers[index].pass_through(tally, tokens)
             if level.change is not None:
                 level.change.pass_through(tally)
+            tally.held -= came
         tally.need(2 * tally.positions * self.norm.channels)
         tally.convolve(self.leave)
         kept = tally.batch * height * width * self.leave.outputs
