@@ -285,6 +285,11 @@ Each row says what it wanted to reach where it did not.
 |---|---:|---:|---|---:|---|---:|---|
 {rows}
 
+Where a row misses, products are not what it waits for: `benchmarks/kernels.py` has them alone at
+the rate at which memory is read, and in long prompts at more than twice the rate that the target
+needs. The rest of a token goes to threads that meet between steps, attention and norms; a prompt
+of bfloat16 is bound by arithmetic that is half as quick as that of bytes.
+
 How far the probabilities of the next token are from those of the same weights in float32: the
 mean Kullback-Leibler divergence in nats over 2,048 positions of WikiText-2, which is not wanted
 to be above 1.1 times that of llama.cpp.
