@@ -1,21 +1,24 @@
-"""`fathom explain`: what a model is made of and what a token costs in it, without its weights."""
+"""`fathom explain`: what a model is made of and what it costs to run, without its weights."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fathom.cli.output import byte_text, print_columns, print_facts, print_json
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import work_arguments, work_of
 
 if TYPE_CHECKING:
     from fathom.planning.costs import Cost
-    from fathom.planning.explanation import Explanation, Layers, Named
+    from fathom.planning.explanation import Explanation, Layers, Named, RoleCount
+    from fathom.planning.running_code import Code
 
 EXAMPLES = """\
   fathom explain smollm2:135m
   fathom explain ./config.json --context 4096 --dtype bfloat16
+  fathom explain ./stable-diffusion --size 768 512 --steps 20
   fathom explain ./model --names --json
 """
 _COUNTS = ((10**12, "T"), (10**9, "B"), (10**6, "M"))
@@ -32,11 +35,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
     )
+    work_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the page."""
     from fathom import library
+    from fathom.planning.explanation import Explanation
 
     found = library.explain(
         args.name,
@@ -45,20 +50,26 @@ def run(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         context=args.context,
         names=args.names,
+        work=work_of(args),
     )
     if args.json:
         print_json(found)
+        return 0
+    if not isinstance(found, Explanation):
+        from fathom.cli.staged import print_explanation
+
+        print_explanation(found)
         return 0
     print_facts(list(_facts(found)))
     print(f"\n{found.outline}\n")
     print_columns([_HEAD, *_cost_rows(found)], right=frozenset(range(1, len(_HEAD))))
     print()
-    print_columns(list(_role_rows(found)), right=frozenset({1, 2, 3}))
+    print_columns(list(role_rows(found.roles)), right=frozenset({1, 2, 3}))
     print()
-    print_columns([("code that runs", ""), *((code.part, code.place) for code in found.code)])
+    print_columns(code_rows(found.code))
     if found.names:
         print()
-        print_columns([("our name", "the publisher's"), *map(_name_row, found.names)])
+        print_columns(name_rows(found.names))
     return 0
 
 
@@ -111,11 +122,23 @@ def _cost_row(label: str, cost: Cost) -> tuple[str, ...]:
     )
 
 
-def _role_rows(found: Explanation) -> Iterator[tuple[str, ...]]:
+def role_rows(roles: Sequence[RoleCount]) -> Iterator[tuple[str, ...]]:
+    """Yield a table of parameters by role."""
     yield "role", "parameters", "share", "active"
-    for role in found.roles:
-        share = f"{role.parameters / found.cost.parameters:.1%}"
+    total = sum(role.parameters for role in roles)
+    for role in roles:
+        share = f"{role.parameters / total:.1%}"
         yield role.role, f"{role.parameters:,}", share, f"{role.active:,}"
+
+
+def code_rows(code: Sequence[Code]) -> list[tuple[str, str]]:
+    """Return a table of what runs and where it stands."""
+    return [("code that runs", ""), *((one.part, one.place) for one in code)]
+
+
+def name_rows(names: Sequence[Named]) -> list[tuple[str, str]]:
+    """Return a table of our names and the publisher's."""
+    return [("our name", "the publisher's"), *map(_name_row, names)]
 
 
 def _name_row(named: Named) -> tuple[str, str]:

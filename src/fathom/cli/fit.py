@@ -16,6 +16,7 @@ from fathom.cli.output import (
     seconds_text,
 )
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import work_arguments, work_of
 
 if TYPE_CHECKING:
     from fathom.planning.fit import Fit
@@ -25,6 +26,7 @@ EXAMPLES = """\
   fathom fit ./config.json --on rtx4090 --context 32768
   fathom fit ./model --on "H100 SXM" --batch 16 --quant Q4_K_M --why
   fathom fit ./config.json --train lora --context 2048
+  fathom fit ./stable-diffusion --size 768 512 --steps 20
   fathom fit --table
 """
 
@@ -41,7 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--on", default="this", metavar="HARDWARE", help="such as rtx4090; by default this machine"
     )
     parser.add_argument("--context", type=int, help="tokens per sequence")
-    parser.add_argument("--batch", type=int, default=1, help="sequences at once")
+    parser.add_argument(
+        "--batch", type=int, default=1, help="sequences, pictures or sounds at once"
+    )
     parser.add_argument("--dtype", help="type to compute in")
     parser.add_argument("--quant", help="count weights as packed, such as Q4_K_M or Q8_0")
     parser.add_argument("--train", choices=("full", "lora"), help="count what training needs")
@@ -52,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
     )
+    work_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
         raise RequestError("name a model, or ask for --table; see `fathom fit --help`")
     from fathom import library
+    from fathom.planning.fit import Fit
 
     found = library.fit(
         args.name,
@@ -74,9 +80,15 @@ def run(args: argparse.Namespace) -> int:
         dtype=args.dtype,
         quant=args.quant,
         train=args.train,
+        work=work_of(args),
     )
     if args.json:
         print_json({**vars(found), "total_bytes": found.prediction.total_bytes})
+        return 0
+    if not isinstance(found, Fit):
+        from fathom.cli.staged import print_fit
+
+        print_fit(found, why=args.why)
         return 0
     print_facts(_head(found))
     print()

@@ -22,6 +22,7 @@ from fathom.library.cards import make_card
 from fathom.library.kinds import kind
 from fathom.library.model import Model
 from fathom.library.text import text_of
+from fathom.planning.asking import refuse_work
 from fathom.planning.costs import BYTES, computed_in, weight_bytes
 from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
@@ -31,12 +32,14 @@ from fathom.planning.machine import this_machine
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
 from fathom.planning.programs import opened_dtype, why_modules
+from fathom.planning.staged_explanation import StagedExplanation, explain_stages
+from fathom.planning.staged_fit import StagedFit, fit_stages
 from fathom.residency.programs import load_program
 from fathom.spec.card import Card
 from fathom.spec.decoder import Decoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.model import text_model
-from fathom.spec.work import Staged
+from fathom.spec.work import Staged, Work
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,14 +75,17 @@ def explain(
     *,
     allow_pickle: bool = False,
     progress: Progress | None = None,
+    work: Work | None = None,
     **counted: Unpack[Counted],
-) -> Explanation:
-    """Return the page about a model: parts, costs of a token, names; no weights are fetched.
+) -> Explanation | StagedExplanation:
+    """Return the page about a model: parts, costs of a token or stage; no weights are fetched.
 
-    Options: dtype, context and names, as `planning.explanation.explain` says.
+    Options: dtype, context and names, as `planning.explanation.explain` says; `work` of a model
+    that works in stages, as `planning.staged_explanation.explain_stages` says.
 
     Raises:
-        RequestError: for an unknown type, or a context beyond the model's own.
+        RequestError: for an unknown type, a context beyond the model's own, or work that it does
+            not do.
         NotFoundError, FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as
             `describe`.
     """
@@ -87,6 +93,10 @@ def explain(
         name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
     )
     description = _describe(location.path, allow_pickle=allow_pickle)
+    spec = description.spec
+    if isinstance(spec, Staged):
+        return explain_stages(description, spec, name=location.name, work=work, **counted)
+    refuse_work(spec, work)
     return explain_description(description, name=location.name, **counted)
 
 
@@ -95,11 +105,13 @@ def fit(
     *,
     allow_pickle: bool = False,
     progress: Progress | None = None,
+    work: Work | None = None,
     **wanted: Unpack[Wanted],
-) -> Fit:
+) -> Fit | StagedFit:
     """Return whether a model fits on a machine, term by term; no weights are fetched.
 
-    Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says.
+    Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says; `work` of a
+    model that works in stages, as `planning.staged_fit.fit_stages` says.
 
     Raises:
         NotFoundError: for unknown hardware, or as `describe`.
@@ -110,6 +122,10 @@ def fit(
         name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
     )
     description = _describe(location.path, allow_pickle=allow_pickle)
+    spec = description.spec
+    if isinstance(spec, Staged):
+        return fit_stages(description, spec, name=location.name, work=work, **wanted)
+    refuse_work(spec, work)
     return fit_description(description, name=location.name, **wanted)
 
 

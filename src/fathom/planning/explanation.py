@@ -25,9 +25,8 @@ from fathom.planning.costs import (
 )
 from fathom.planning.running_code import Code, running_code, translating_code
 from fathom.spec.classes import model_class
-from fathom.spec.model import TextModel
 from fathom.spec.outline import Entry, Kind, Stack, outline
-from fathom.spec.parts import Part, parameters
+from fathom.spec.parts import Compound, Part, parameters
 from fathom.spec.roles import Role
 
 USUAL = "bfloat16"  # what most weights are published in, where a file does not say
@@ -149,12 +148,12 @@ def explain(
         outline=str(spec),
         sections=sections,
         cost=total(section.cost for section in sections),
-        roles=_roles(description),
+        roles=count_roles(description.spec),
         code=(
             translating_code(description.dialect.read, description.dialect.name),
             *running_code(spec),
         ),
-        names=tuple(_named(description)) if names else (),
+        names=tuple(names_of(description, spec)) if names else (),
         notes=notes,
     )
 
@@ -238,19 +237,19 @@ def _configured(description: Description) -> tuple[str, tuple[str, ...]]:
     return USUAL, (f"the configuration names no type of weights; they are counted as {USUAL}",)
 
 
-def _roles(description: Description) -> tuple[RoleCount, ...]:
+def count_roles(spec: Part) -> tuple[RoleCount, ...]:
     """Return the parameters by role, the most numerous first."""
     held: dict[Role, int] = {}
-    for parameter in parameters(description.spec):
+    for parameter in parameters(spec):
         held[parameter.role] = held.get(parameter.role, 0) + parameter.elements
-    passed = active_by_role(description.spec)
+    passed = active_by_role(spec)
     ordered = sorted(held.items(), key=lambda item: -item[1])
     return tuple(RoleCount(str(role), number, passed[role]) for role, number in ordered)
 
 
-def _named(description: Description) -> Iterator[Named]:
+def names_of(description: Description, spec: Compound) -> Iterator[Named]:
     """Yield our names and theirs: what occurs once, and the first layer of each kind."""
-    shown = dict(_first_of_each_kind(description.text))
+    shown = dict(_first_of_each_kind(spec))
     if description.contents is not None:
         spelled: Sequence[Assignment] = description.assignments()
     else:
@@ -259,7 +258,7 @@ def _named(description: Description) -> Iterator[Named]:
         yield from (Named(ours, assignment.theirs) for ours in assignment.ours if ours in shown)
 
 
-def _first_of_each_kind(model: TextModel) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _first_of_each_kind(model: Compound) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield the names and shapes of parameters, of layers that are alike only the first one's."""
     for section in outline(model):
         if isinstance(section, Entry):

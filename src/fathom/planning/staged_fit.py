@@ -1,0 +1,199 @@
+"""Does a model that works in stages fit on a machine, how long will it take, and what would fit.
+
+From headers or a configuration alone: no weights are read and torch is not loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Unpack
+
+from fathom.checkpoint.description import Description
+from fathom.planning import fit as of_text
+from fathom.planning.asking import dtype_of, refuse_text_options, require_work, work_text
+from fathom.planning.costs import BYTES
+from fathom.planning.fit import DEVICE_CONTEXT, Remedy, Wanted
+from fathom.planning.machine import this_machine
+from fathom.planning.stages import StagedPrediction, predict_stages, settled
+from fathom.planning.target import HERE, Target, target
+from fathom.spec.parts import children, count
+from fathom.spec.work import Staged, Work
+
+_SHARES = (2, 4, 8)  # a batch or a side that does not fit is tried at these parts of it
+_SMALLEST = 64  # pixels of a side that is worth trying
+
+
+@dataclass(frozen=True)
+class StagedFit:
+    """A prediction held against a machine's memory.
+
+    `reasons` gives each term's formula with its numbers. `load_seconds` is for weights that no
+    cache holds yet; None where the disk was not measured.
+    """
+
+    name: str
+    machine: str
+    memory_bytes: int  # that the model may take there
+    prediction: StagedPrediction
+    fits: bool
+    spare_bytes: int  # negative where it does not fit
+    verdict: str
+    remedies: tuple[Remedy, ...]
+    load_seconds: float | None
+    assumptions: tuple[str, ...]
+    reasons: Mapping[str, str]
+
+
+def fit_stages(
+    description: Description,
+    spec: Staged,
+    *,
+    name: str = "",
+    work: Work | None = None,
+    **wanted: Unpack[Wanted],
+) -> StagedFit:
+    """Return whether a checkpoint fits on a machine, component by component.
+
+    Args:
+        description: the checkpoint, and `spec`, what it describes.
+        name: what the reader calls it.
+        work: what is asked for; what it leaves open is as usual.
+        wanted: `on`, `batch` and `dtype` as `planning.fit.fit` says; the rest is refused.
+
+    Raises:
+        NotFoundError: for unknown hardware, with the nearest names.
+        RequestError: for work that the model does not do, an unknown type, or what is asked of
+            text models only.
+    """
+    on = wanted.get("on", HERE)
+    refuse_text_options(spec, **{name: wanted.get(name) for name in ("context", "quant", "train")})
+    asked = replace(work or Work(), batch=wanted.get("batch", 1))
+    require_work(spec, asked)
+    counted, notes = dtype_of(description, wanted.get("dtype"))
+    question = _Question(
+        spec=spec,
+        where=target(on, None, counted),
+        here=on == HERE,
+        device=on != HERE and not of_text.is_processor(on),
+        dtype=counted,
+        work=settled(asked, spec.usual),
+    )
+    stored = None if description.contents is None else description.contents.size
+    return _answer(question, name or str(description.path), stored, notes)
+
+
+@dataclass(frozen=True)
+class _Question:
+    spec: Staged
+    where: Target
+    here: bool
+    device: bool
+    dtype: str
+    work: Work
+
+    @property
+    def room(self) -> int:
+        """Bytes that may be taken: what is free here, or all of a named machine."""
+        return this_machine().memory_available if self.here else self.where.memory
+
+    def predicted(self) -> StagedPrediction:
+        rates = self.where.rates
+        if rates is not None and self.dtype not in rates.matmul:
+            rates = None  # nothing is known of this type's speed there
+        found = predict_stages(self.spec, dtype=self.dtype, work=self.work, rates=rates)
+        if not self.device:
+            return found
+        terms = {name: size for name, size in found.terms.items() if name != "runtime"}
+        return replace(found, terms={**terms, "accelerator context": DEVICE_CONTEXT})
+
+
+def _answer(
+    question: _Question, name: str, stored: int | None, notes: tuple[str, ...]
+) -> StagedFit:
+    found = question.predicted()
+    spare = question.room - found.total_bytes
+    disk = question.where.rates.disk_read if question.where.rates else None
+    return StagedFit(
+        name=name,
+        machine=question.where.name,
+        memory_bytes=question.room,
+        prediction=found,
+        fits=spare >= 0,
+        spare_bytes=spare,
+        verdict=of_text.verdict(spare, found.total_bytes),
+        remedies=() if spare >= 0 else tuple(_remedies(question)),
+        load_seconds=stored / disk if stored is not None and disk else None,
+        assumptions=(*notes, *_assumptions(question)),
+        reasons=_reasons(question, found),
+    )
+
+
+def _remedies(question: _Question) -> Iterator[Remedy]:
+    """Yield changes that are enough, of each kind the mildest."""
+    for kind in (_smaller_types(question), _smaller_batches(question), _smaller_sides(question)):
+        for change, cost, asked in kind:
+            total = asked.predicted().total_bytes
+            if total <= question.room:
+                yield Remedy(change, cost, total)
+                break
+
+
+def _smaller_types(question: _Question) -> Iterator[tuple[str, str, _Question]]:
+    if question.dtype == "float32":
+        smaller = replace(question, dtype="bfloat16")
+        yield "--dtype bfloat16", "rounded to 8 bits of mantissa", smaller
+
+
+def _smaller_batches(question: _Question) -> Iterator[tuple[str, str, _Question]]:
+    for share in _SHARES:
+        batch = question.work.batch // share
+        if batch:
+            work = replace(question.work, batch=batch)
+            yield f"--batch {batch}", "fewer side by side", replace(question, work=work)
+
+
+def _smaller_sides(question: _Question) -> Iterator[tuple[str, str, _Question]]:
+    height, width = question.work.height, question.work.width
+    if height is None or width is None:
+        return
+    for share in _SHARES:
+        if min(height, width) // share >= _SMALLEST:
+            work = replace(question.work, height=height // share, width=width // share)
+            change = f"--size {width // share} {height // share}"
+            yield change, "a coarser picture", replace(question, work=work)
+
+
+def _assumptions(question: _Question) -> Iterator[str]:
+    yield "1 GB is 10^9 bytes, 1 GiB is 2^30"
+    yield f"seconds rest on {question.where.basis}"
+    yield "all components lie in memory at once, and one works at a time"
+    if question.where.rates is not None:
+        yield "a pass takes as long as its arithmetic at full speed, or as reading its weights"
+    if question.device:
+        yield f"{DEVICE_CONTEXT / 1e9:.1f} GB go to the accelerator's own context"
+
+
+def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
+    """Return a line per term: what is multiplied with what."""
+    stages = question.spec.stages(found.work)
+    number = f"{BYTES[found.dtype]} bytes ({found.dtype})"
+    largest = max(stages, key=lambda stage: stage.live)
+    told = {
+        f"weights: {name}": f"{count(part):,} numbers in {found.dtype}, exact ones in float32"
+        for name, part in children(question.spec)
+    }
+    kept = [f"{stage.kept:,} of {stage.name}" for stage in stages if stage.kept]
+    return {
+        **told,
+        "kept": f"({' + '.join(kept) or 'nothing'}) × {number}: {work_text(found.work)}",
+        "workspace": f"{largest.live:,} × {number}, the largest moment: in {largest.name}",
+        **{
+            name: text
+            for name, text in {
+                "runtime": "the process with torch and its kernels in use, no model yet",
+                "accelerator context": "the driver's own memory on the device: assumed",
+            }.items()
+            if name in found.terms
+        },
+    }

@@ -1,0 +1,180 @@
+"""Every kind of model that works in stages is inspected, explained and fitted from its config."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fathom.cli.main import main
+from fathom.library.kinds import STAGED
+from fathom.spec.parts import children, count
+from parity import cases_autoencoders, cases_denoisers, cases_pipelines, trm_reference
+from parity.cases_listening import qwen2_audio
+from parity.cases_segmenters import sam
+from parity.cases_speech import whisper
+from parity.cases_vision import towers
+from parity.cases_vision_language import CASES as SEEING
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import diffusers
+    from transformers import AutoConfig, LlavaConfig
+
+
+def published(model_type: str, **stated: Any) -> Mapping[str, object]:
+    return AutoConfig.for_model(model_type, **stated).to_dict()
+
+
+def component(name: str, stated: Mapping[str, Any]) -> Mapping[str, object]:
+    config = dict(getattr(diffusers, name)(**stated).config)
+    return {**config, "_class_name": name}
+
+
+def tower(*model_types: str) -> Mapping[str, object]:
+    case = next(case for case in towers.CASES if case.model_type in model_types)
+    return published(case.model_type, **case.config)
+
+
+def pipeline(folder: Path) -> None:
+    cases_pipelines.save(cases_pipelines.stable_diffusion(), folder)
+    for file in folder.rglob("*.safetensors"):
+        file.unlink()
+
+
+def first(cases: Mapping[str, Any]) -> Any:
+    return next(iter(cases.values()))
+
+
+# Spec type → a small configuration, or what writes a folder of several.
+SMALL: Mapping[str, Callable[[], Mapping[str, object]] | Callable[[Path], None]] = {
+    "Autoencoder": lambda: component(
+        "AutoencoderKL", first(cases_autoencoders.CASES["AutoencoderKL"])
+    ),
+    "Unet": lambda: component("UNet2DConditionModel", first(cases_denoisers.UNETS)),
+    "ControlNet": lambda: component("ControlNetModel", first(cases_denoisers.CONTROL_NETS)),
+    "DiffusionTransformer": lambda: component(
+        "SD3Transformer2DModel", first(cases_denoisers.TRANSFORMERS)
+    ),
+    "Speech": lambda: published("whisper", **whisper.CASES[0].config),
+    "SpeechLanguage": lambda: published(
+        "qwen2_audio",
+        audio_token_index=qwen2_audio.CASES[0].text["vocab_size"] - 1,
+        audio_config=dict(qwen2_audio.CASES[0].sound),
+        text_config=dict(qwen2_audio.CASES[0].text),
+    ),
+    "VisionLanguage": lambda: LlavaConfig(**first(SEEING).config).to_dict(),
+    "Recursive": lambda: trm_reference.config("attention"),
+    "Segmenter": lambda: published("sam", **sam.CASES[0].config),
+    "PictureEncoder": lambda: tower("vit", "dinov2"),
+    "PictureText": lambda: tower("clip", "siglip"),
+}
+
+
+def written(name: str, folder: Path) -> Path:
+    if name == "PictureMaker":
+        pipeline(folder)
+        return folder
+    file = folder / "config.json"
+    file.write_text(json.dumps(SMALL[name](), default=list), encoding="utf-8")  # type: ignore[call-arg]
+    return file
+
+
+@pytest.fixture(params=[kind.__name__ for kind in STAGED])
+def small(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """Return the name of each kind of spec, and where a configuration of it lies."""
+    return request.param, str(written(request.param, tmp_path))
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_each_kind_is_a_card_a_page_and_a_plan(small, capsys) -> None:
+    from fathom.checkpoint.description import describe
+
+    kind, place = small
+    spec: Any = describe(Path(place)).spec
+    assert type(spec).__name__ == kind
+    card, page, plan = (said(capsys, verb, place) for verb in ("inspect", "explain", "fit"))
+    assert card["parameters"] == page["parameters"] == count(spec)
+    assert card["model_class"] == page["model_class"] == spec.about.model_class
+    assert sum(part["parameters"] for part in page["components"]) == count(spec)
+    assert sum(role["parameters"] for role in page["roles"]) == count(spec)
+    assert [stage["name"] for stage in page["stages"]] == [
+        stage.name for stage in spec.stages(spec.usual)
+    ]
+    assert page["code"][1]["part"] == kind
+    assert "=" not in page["outline"]  # no value is printed as Python spells it
+    terms = plan["prediction"]["terms"]
+    assert {f"weights: {name}" for name, _ in children(spec)} <= set(terms)
+    assert plan["total_bytes"] == sum(terms.values())
+    assert set(terms) == set(plan["reasons"])
+    assert list(plan["prediction"]["operations"]) == [one["name"] for one in page["stages"]]
+
+
+def test_each_kind_is_told_to_a_reader(small, capsys) -> None:
+    _, place = small
+    for words in (["inspect"], ["explain", "--names"], ["fit", "--why", "--on", "rtx4090"]):
+        assert main([*words[:1], place, *words[1:]]) == 0
+        assert place in capsys.readouterr().out
+
+
+def test_more_work_costs_more_and_smaller_work_is_the_remedy(tmp_path, capsys) -> None:
+    place = str(written("Autoencoder", tmp_path))
+    one, four = (said(capsys, "fit", place, "--batch", number) for number in ("1", "4"))
+    grown = {"kept", "workspace"}
+    for name, size in one["prediction"]["terms"].items():
+        assert four["prediction"]["terms"][name] == size * (4 if name in grown else 1)
+    large = ("fit", place, "--on", "rtx4090", "--size", "16384", "8192", "--dtype", "float32")
+    found = said(capsys, *large)
+    assert not found["fits"]
+    assert all(one["total_bytes"] <= found["memory_bytes"] for one in found["remedies"])
+    assert any(one["change"].startswith("--size") for one in found["remedies"])
+
+
+@pytest.mark.parametrize("verb", ["fit", "explain"])
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--seconds", "3"), "not asked for seconds; its work is told by batch, height, width"),
+        (("--size", "0", "8"), "--size must be more than nothing"),
+        (("--context", "8"), "--context is asked of text models only"),
+        (("--dtype", "q4"), "not one of float32"),
+    ],
+)
+def test_what_does_not_concern_a_model_is_refused(verb, words, complaint, tmp_path, capsys) -> None:
+    place = str(written("Autoencoder", tmp_path))
+    assert main([verb, place, *words]) == 2
+    assert complaint in capsys.readouterr().err
+    assert main([verb, place, "--size", "8", "8"]) == 0
+
+
+def test_a_text_model_is_not_asked_for_pictures(tmp_path, capsys) -> None:
+    from planning.test_explanation import LLAMA
+
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(LLAMA), encoding="utf-8")
+    assert main(["fit", str(file), "--steps", "3"]) == 2
+    assert "a text model is not asked for steps" in capsys.readouterr().err
+    assert main(["explain", str(file)]) == 0
+
+
+def test_planning_loads_no_torch(tmp_path) -> None:
+    program = (
+        "import sys; from fathom.cli.main import main; "
+        f"codes = [main([verb, {str(written('Speech', tmp_path))!r}]) for verb in "
+        "('inspect', 'explain', 'fit')]; "
+        "print(codes, sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
