@@ -286,7 +286,7 @@ Each row says what it wanted to reach where it did not.
 {rows}
 
 Where a row misses, products are not what it waits for: `benchmarks/kernels.py` has them alone at
-the rate at which memory is read, and in long prompts at more than twice the rate that the target
+the rate at which memory is read, and in long prompts well above the rate that the target
 needs. The rest of a token goes to threads that meet between steps, attention and norms; a prompt
 of bfloat16 is bound by arithmetic that is half as quick as that of bytes.
 

@@ -54,7 +54,10 @@ def measured(module, encoding: str, shape: tuple[int, int], variant: str | None)
     """Return the cells of one row."""
     rows, columns = shape[0], rounded(shape[1], encoding)
     size = module.packed_bytes(encoding, rows, columns)
+    source = np.zeros(rows * module.source_row_bytes(encoding, columns), np.uint8)
     copies = [module.PackedMatrix(encoding, rows, columns) for _ in range(FRESH // size + 1)]
+    for matrix in copies:
+        matrix.pack(source)  # memory that nobody wrote to is one page of zeros, many times
     cores = len(os.sched_getaffinity(0))
     edges = [rows // PANEL * core // cores * PANEL for core in range(cores)] + [rows]
     cells = []
