@@ -72,6 +72,9 @@ class Predicted:
     calibrated_from: int = 0
     raw: object = None
 
+    def memory_after(self, prompt_tokens: int, tokens: int) -> int | None:
+        return self.memory_bytes
+
 
 @dataclass
 class Generation:

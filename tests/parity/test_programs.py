@@ -14,6 +14,8 @@ from fathom.blocks.lowering_decoder import lower, rotations, why_not
 from fathom.generation.pages import PagedState
 from fathom.library.opening import _describe
 from fathom.ops.program import PAGE_TOKENS, Batch, Program
+from fathom.planning.native import native
+from fathom.planning.packing import packed_bytes
 from fathom.residency.packed import PackedWeights
 from parity.conftest import Pair
 
@@ -92,6 +94,12 @@ def program_of(pair: Pair) -> Program:
         return Program(plan, weights, most_tokens=2 * pair.case.length, threads=THREADS)
 
 
+def planned_bytes(pair: Pair) -> int:
+    """Return the bytes of packed matrices that a forecast from the headers counts."""
+    forecast = native(_describe(pair.reference.folder), "float32", None)
+    return sum(packed_bytes(*each) for each in forecast.matrices.values())
+
+
 def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
     """Whole prompts; then in uneven steps, two sequences side by side at different places.
 
@@ -101,6 +109,7 @@ def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
     if refusal(pair) is not None:
         return
     program = program_of(pair)
+    assert planned_bytes(pair) == sum(each.nbytes for each in program.matrices.values())
     length, tokens = pair.case.length, pair.tokens.tolist()
     whole = pair.ours.logits(pair.tokens).numpy()
     together = Sequences(program, pair, 2, length).scores({0: tokens[0], 1: tokens[1]})

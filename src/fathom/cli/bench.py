@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     with _counted(len(ladder) * (args.rounds + 1), f"measuring {args.name}") as advance:
         for context, batch in ladder:
             row = measure(model, context, batch, args.rounds, advance)
-            predicted = model.fit(context=context, batch=batch)
+            predicted = model.fit(context=context, batch=batch, modules=True)
             on_device = model.device.type == "cuda"
             if recording() and not args.no_record:
                 _keep(model, row, figures(row, loaded, predicted.raw, on_device))
@@ -140,7 +140,7 @@ def contexts(asked: Sequence[int] | None, longest: int) -> tuple[int, ...]:
 def _require_room(model: TextModel, context: int, batch: int) -> None:
     from fathom.planning.machine import this_machine
 
-    predicted, machine = model.fit(context=context, batch=batch), this_machine()
+    predicted, machine = model.fit(context=context, batch=batch, modules=True), this_machine()
     needed = predicted.terms["state"] + predicted.terms["workspace"]
     if model.device.type == "cpu" and needed > machine.memory_available:
         raise DoesNotFitError(

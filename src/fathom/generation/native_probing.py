@@ -46,7 +46,7 @@ NARROW = "Q8_0"  # of the small decoders
 DEEP, SHALLOW = 24, 6  # layers of one whose weights and keys no cache holds, and of a quick one
 KEYS = 2048  # before a token whose attention is timed
 _BUDGET, _FEWEST = 0.05, 3  # seconds of passes per figure, and how many at least
-_ORDINARY = 0x3C  # a byte that makes an ordinary number in every encoding
+_ORDINARY = 0x14  # a byte that makes an ordinary number, and a small scale, in every encoding
 _LEAST = 0.1  # of a time, below which the rest after taking off what is known says nothing
 
 
@@ -143,8 +143,9 @@ class Small:
         weights = Even(NARROW, {one.name: one.shape for one in parameters(spec)}, threads)
         program = Program(plan, weights, most_tokens=MANY, threads=threads)
         state = PagedState(plan, rotations(spec), capacity=spec.context, most_tokens=MANY)
-        for pages in state.pages:
-            pages[:] = 0
+        pattern = np.random.default_rng(5).standard_normal(2**18).astype(np.float16)
+        for pages in state.pages:  # keys that differ, for which sums are scaled anew
+            pages[:] = np.resize(pattern.view(np.uint8), pages.shape)
         return cls(spec, program, state)
 
     def seconds(self, tokens: int, start: int) -> float:

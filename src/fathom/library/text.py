@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from fathom.generation.tasks import (
 )
 from fathom.planning.calibration import calibrate
 from fathom.planning.native import Native, predict_native
-from fathom.planning.predict import Prediction, predict
+from fathom.planning.predict import Forecast, Prediction, predict
 from fathom.planning.probe import measured_rates
+from fathom.planning.records import DECODE, PREFILL
 from fathom.residency.adapting import Adapting
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder_decoder import EncoderDecoder
@@ -68,8 +70,12 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         """
         return read_tokenizer(self._description, self.adapter)
 
-    def fit(self, context: int | None = None, batch: int = 1) -> Prediction:
+    def fit(
+        self, context: int | None = None, batch: int = 1, *, modules: bool = False
+    ) -> Prediction:
         """Predict memory and speed on this machine, term by term.
+
+        Of the way that it writes; or, `modules`, of PyTorch's modules whatever writes.
 
         Rates that were measured here before on models like this one are put right by that, and
         the prediction says so (`calibrated_from`).
@@ -83,14 +89,14 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
                 f"a context of {context:,} and a batch of {batch:,}: the model takes 1 to"
                 f" {self.spec.context:,} positions and a batch of at least 1"
             )
-        found = self._forecast(context, batch)
+        found = self._forecast(context, batch, modules=modules)
         return self.with_adapter(calibrate(found, self.spec, self.device_type))
 
-    def _forecast(self, context: int, batch: int) -> Prediction:
+    def _forecast(self, context: int, batch: int, *, modules: bool = False) -> Prediction:
         """Predict the way that it writes: as a native program, or as modules."""
         rates = measured_rates()
         program = self.program
-        if program is None or not isinstance(self.spec, Decoder):
+        if modules or program is None or not isinstance(self.spec, Decoder):
             return predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
         packed = Native(self.spec, program.plan, lambda one: program.matrices[one].encoding, rates)
         return predict_native(packed, context, batch)
@@ -209,11 +215,29 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         request, notes = published.request(prompt, options, max(1, room))
         generation = self._engine.generate(request)
         capacity = self._engine.capacity(len(request.prompt), request.max_tokens or 1)
-        forecast = self.fit(context=capacity, batch=request.beams.beams)
-        generation.predicted = forecast.forecast(len(request.prompt))
+        generation.predicted = self._expected(len(request.prompt), capacity, request.beams.beams)
         generation.notes = notes
         generation.kernels = self.kernels
         return generation
+
+    def _expected(self, prompt: int, capacity: int, beams: int) -> Forecast:
+        """Return what an answer is expected to take, written in room for `capacity` tokens.
+
+        Speed is that of just these lengths: a prediction's own is of half a context read, and
+        written on from nothing.
+        """
+        most = self.spec.context
+        found = self.fit(capacity, beams)
+        reading = self.fit(min(most, 2 * prompt), beams)
+        writing = self.fit(min(most, prompt + capacity), beams)
+        asked = ((PREFILL, reading), (DECODE, writing))
+        calibrated = {name: of.calibrated[name] for name, of in asked if name in of.calibrated}
+        return replace(
+            found,
+            prefill_tokens_per_second=reading.prefill_tokens_per_second,
+            decode_tokens_per_second=writing.decode_tokens_per_second,
+            calibrated=calibrated,
+        ).forecast(prompt)
 
     def _published(self, task: str | None = None) -> Published:
         """Return how the publisher wants text written, for a task if they say so."""
