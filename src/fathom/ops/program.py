@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fathom.ops.native import native
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     Floats: TypeAlias = NDArray[np.float32]
     Integers: TypeAlias = NDArray[np.int32]
 
@@ -287,6 +287,8 @@ class Attend:
     sinks: str | None = None
 
     def build(self, to: Assembly) -> None:
+        import numpy as np
+
         slopes = None if self.slopes is None else np.asarray(self.slopes, dtype=np.float32)
         to.program.attend(
             to.heads(self.heads),
@@ -503,6 +505,8 @@ class Program:
 
     def run(self, batch: Batch, pages: Sequence[NDArray[np.uint8]]) -> Floats:
         """Take tokens in; return scores (outputs, vocabulary). `pages` are those of each pool."""
+        import numpy as np
+
         counts = np.asarray(batch.counts, dtype=np.int32)
         begins = np.concatenate(([0], counts.cumsum())).astype(np.int32)
         owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
