@@ -21,7 +21,7 @@ __all__ = ["lower", "most_tokens", "opened_dtype", "state_type", "why_modules"]
 
 MOST_TOKENS = 512  # that go through together: weights are read once for all of them
 LEAST_TOKENS = 64
-ROOM = 64 << 20  # bytes of rows for those tokens, where that leaves `LEAST_TOKENS` of them
+ROOM = 8 << 20  # bytes of rows for those tokens, where that leaves `LEAST_TOKENS` of them
 
 
 def why_modules(

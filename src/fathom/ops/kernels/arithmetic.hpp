@@ -49,7 +49,7 @@ struct Attending {
     float* results;           // (rows, padded(width))
     const std::int32_t* first;     // (rows): position of the first key that a row sees
     const std::int32_t* last;      // (rows): position after the last one; at least first + 1
-    const std::uint8_t* pages;     // of the whole pool
+    const std::uint8_t* pages;     // of the layer
     std::int64_t page_bytes;
     std::int64_t head_offset;      // bytes from a page's start to this head's keys
     const std::int32_t* table;     // page of each `page_tokens` positions

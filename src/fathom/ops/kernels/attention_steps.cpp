@@ -56,8 +56,8 @@ void PlaceStep::place(const Run& run, std::int64_t token, std::int64_t kv_head) 
     const Pool& pool = batch.pools[heads.pool];
     const std::int32_t page =
         pool.tables[batch.owners[token] * pool.table_width + position / page_tokens];
-    std::uint8_t* head = pool.pages + page * pool.page_bytes + heads.page_offset +
-                         kv_head * heads.head_bytes();
+    std::uint8_t* head =
+        heads.pages(pool) + (page * heads.kv_heads + kv_head) * heads.head_bytes();
     run.arithmetic.store(key, value, width, heads.type, position % page_tokens, head);
 }
 
@@ -159,8 +159,8 @@ void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) co
     float* results = whole ? own_results : partial(run, index);
     auto* softmax = reinterpret_cast<Softmax*>(results + most_rows * padded(heads.width));
     run.arithmetic.attend(
-        {found.rows, heads.width, queries, results, found.first, found.last, pool.pages,
-         pool.page_bytes, heads.page_offset + item.kv_head * heads.head_bytes(),
+        {found.rows, heads.width, queries, results, found.first, found.last,
+         heads.pages(pool), heads.kv_heads * heads.head_bytes(), item.kv_head * heads.head_bytes(),
          pool.tables + item.sequence * pool.table_width, heads.type, soft_cap,
          slopes ? found.slopes : nullptr, found.positions,
          sinks && item.part == 0 ? found.sinks : nullptr, whole ? nullptr : softmax});

@@ -279,11 +279,11 @@ public:
         check_tokens(batch);
         for (std::size_t i = 0; i < pools.size(); ++i) {
             const auto& [pages, tables] = pools[i];
-            Pool pool{pages.data(), page_bytes_[i], tables.data(),
-                      static_cast<std::int64_t>(tables.shape(1))};
+            Pool pool{pages.data(), static_cast<std::int64_t>(pages.size()) / page_bytes_[i],
+                      tables.data(), static_cast<std::int64_t>(tables.shape(1))};
             require(static_cast<std::int64_t>(tables.shape(0)) == sequences,
                     "a page table for every sequence");
-            check_pages(batch, pool, static_cast<std::int64_t>(pages.size()));
+            check_pages(batch, pool);
             batch.pools.push_back(pool);
         }
         const nb::gil_scoped_release released;
@@ -428,13 +428,12 @@ private:
     }
 
     // Pages out of a window's reach may be anything that lies in the pool.
-    static void check_pages(const Batch& batch, const Pool& pool, std::int64_t size) {
-        const std::int64_t pages = size / pool.page_bytes;
+    static void check_pages(const Batch& batch, const Pool& pool) {
         for (std::int64_t token = 0; token < batch.tokens; ++token) {
             require(batch.positions[token] / page_tokens < pool.table_width, "pages for all tokens");
         }
         for (std::int64_t i = 0; i < batch.sequences * pool.table_width; ++i) {
-            require(pool.tables[i] >= 0 && pool.tables[i] < pages, "pages of the pool");
+            require(pool.tables[i] >= 0 && pool.tables[i] < pool.count, "pages of the pool");
         }
     }
 

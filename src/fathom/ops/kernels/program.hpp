@@ -29,10 +29,11 @@ struct Buffer {
     std::array<std::uint8_t*, activation_kinds> activations;
 };
 
-// The pages of layers that reach equally far back.
+// The pages of layers that reach equally far back. Pages of one layer lie side by side, so that
+// it reads one stream: [layer][page][head].
 struct Pool {
     std::uint8_t* pages;
-    std::int64_t page_bytes;
+    std::int64_t count;  // of pages
     const std::int32_t* tables;  // (sequences, table_width): page of each `page_tokens` positions
     std::int64_t table_width;
 };

@@ -98,10 +98,12 @@ struct Heads {
     int source;  // rows of query, key and value heads
     std::int64_t heads, kv_heads, width;
     std::size_t pool;
-    std::int64_t page_offset;  // bytes of a page before this layer's
+    std::int64_t page_offset;  // bytes that layers before this one take in each page
     StateType type;
 
     std::int64_t head_bytes() const;  // of one head in a page
+    // Where this layer's pages begin.
+    std::uint8_t* pages(const Pool& pool) const { return pool.pages + page_offset * pool.count; }
     // Whether a norm is over one head, and not over all of them.
     bool own(const NormShape& norm) const { return norm.parts * norm.width == width; }
 };
