@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.naming import Assignment
-from fathom.checkpoint.stored_rows import stored_rows
 from fathom.errors import RequestError
 
 PANEL_ROWS = 16
@@ -82,6 +81,8 @@ def packed_from(
     contents: Contents, assignment: Assignment, name: str, *, exact: bool = False
 ) -> str:
     """Return what one parameter's matrix becomes when it is packed from a file."""
+    from fathom.checkpoint.stored_rows import stored_rows  # numpy, which no configuration needs
+
     stored = stored_rows(contents, assignment, name)
     theirs = {contents.tensors[each].encoding for each in assignment.theirs}
     kept = DECODED if stored is None else stored.encoding

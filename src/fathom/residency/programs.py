@@ -9,7 +9,6 @@ from fathom.blocks.lowering_decoder import lower
 from fathom.ops.native import native
 from fathom.ops.program import Program
 from fathom.planning.programs import most_tokens, state_type
-from fathom.residency.packed import PackedWeights
 from fathom.spec.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ def load_program(
         NoProgramError: when `planning.programs.why_modules` has a reason.
         TensorMismatchError: when a tensor has another shape than the spec says.
     """
+    from fathom.residency.packed import PackedWeights
+
     plan = lower(spec, state_type(dtype))
     with PackedWeights(spec, contents, assignments, threads=threads, progress=progress) as weights:
         return Program(plan, weights, most_tokens=most_tokens(plan), threads=threads)
