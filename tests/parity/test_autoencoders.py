@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from fathom import library
@@ -21,6 +23,9 @@ from fathom.spec.parts import count
 from fathom.spec.work import Work
 from fathom.tasks.autoencode import to_pixels, to_planes
 from parity.cases_autoencoders import CASES
+from parity.conftest import Measured
+from parity.labelled import SPLIT, case_id
+from parity.test_decoders import relative_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -36,6 +41,7 @@ class Pair:
     reference: Any
     ours: Any
     folder: Path
+    case: str  # as `measured` is told
 
 
 @pytest.fixture(
@@ -47,7 +53,8 @@ def pair(request, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     reference = getattr(diffusers, kind)(**CASES[kind][label]).eval()
     folder = tmp_path_factory.mktemp("autoencoder")
     reference.save_pretrained(folder)
-    return Pair(reference, library.open(str(folder), dtype="float32", device="cpu"), folder)
+    ours = library.open(str(folder), dtype="float32", device="cpu")
+    return Pair(reference, ours, folder, case_id(kind, label))
 
 
 def pictures(pair: Pair, size: int = SIZE) -> torch.Tensor:
@@ -69,16 +76,38 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
 
 
 @torch.inference_mode()
-def test_latents_and_pictures_equal_the_reference(pair: Pair) -> None:
+def test_latents_and_pictures_equal_the_reference(pair: Pair, measured: Measured) -> None:
     planes, module = pictures(pair), pair.ours.module
     found = module.encode(planes)
-    assert_close(found, latents(pair, planes))
-    assert_close(module.decode(found), pair.reference.decode(found).sample)
+    errors = [relative_error(found, latents(pair, planes))]
+    errors.append(relative_error(module.decode(found), pair.reference.decode(found).sample))
     if pair.ours.spec.variational:
         seeds = [torch.Generator().manual_seed(3) for _ in range(2)]
         sampled = latents(pair, planes, generator=seeds[0])
-        assert_close(module.encode(planes, seeds[1]), sampled)
+        errors.append(relative_error(module.encode(planes, seeds[1]), sampled))
         assert (sampled - found).abs().max() > 0.01
+    assert measured(pair.case, pair.ours.spec, max(errors)) < 1e-4
+
+
+@torch.inference_mode()
+def test_halves_in_two_files_equal_the_reference(tmp_path: Path, measured: Measured) -> None:
+    torch.manual_seed(0)
+    reference = diffusers.AutoencoderTiny().eval()  # of the author's own sizes
+    names = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.*)")
+    halves: dict[str, dict[str, torch.Tensor]] = {"encoder": {}, "decoder": {}}
+    for name, tensor in reference.state_dict().items():
+        half, place, rest = names.fullmatch(name).groups()
+        place = int(place) + (half == "decoder")  # which bounds latents first
+        halves[half][f"{place}.{rest}"] = tensor
+    for half, tensors in halves.items():
+        save_file(tensors, tmp_path / f"taesd_{half}.safetensors")
+    ours = library.open(str(tmp_path), dtype="float32", device="cpu")
+    pair = Pair(reference, ours, tmp_path, case_id("taesd", SPLIT))
+    planes = pictures(pair)
+    found = ours.module.encode(planes)
+    encoded = relative_error(found, latents(pair, planes))
+    decoded = relative_error(ours.module.decode(found), reference.decode(found).sample)
+    assert measured(pair.case, ours.spec, max(encoded, decoded)) < 1e-4
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from fathom.spec.experts import Experts
 from fathom.spec.parts import parameters
 from parity.case import Case, rounded
 from parity.conftest import TABLES, Measured, Pair, all_cases, cases_of
+from parity.labelled import LABELLED
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
@@ -32,6 +33,7 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
 
 def test_every_dialect_has_a_case() -> None:
     proven = {case.model_type for table in TABLES.values() for case in cases_of(table)}
+    proven |= {case.model_type for table in LABELLED.values() for case in table}
     assert not set(FAMILIES) - proven, "dialects without a parity case"
     assert max(Counter(case.id for case in all_cases()).values()) == 1
 

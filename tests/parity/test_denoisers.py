@@ -23,17 +23,14 @@ from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.parts import count
 from fathom.spec.unet import ControlNet
 from fathom.spec.work import Work
-from parity.cases_denoisers import CONTROL_NETS, TRANSFORMERS, UNETS
+from parity.conftest import Measured
+from parity.labelled import DENOISERS, case_id
+from parity.test_decoders import relative_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import diffusers
 
-CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "UNet2DConditionModel": UNETS,
-    "ControlNetModel": CONTROL_NETS,
-    "SD3Transformer2DModel": TRANSFORMERS,
-}
 BATCH, TOKENS = 2, 5
 
 
@@ -45,6 +42,7 @@ class Pair:
     ours: Any
     folder: Path
     asked: Mapping[str, Tensor]
+    case: str = ""  # as `measured` is told
 
 
 def questions(config: Any, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -97,19 +95,20 @@ def answer(pair: Pair, **more: Any) -> Any:
 
 
 @pytest.fixture(
-    scope="module", params=[(kind, label) for kind, cases in CASES.items() for label in cases]
+    scope="module", params=[(kind, label) for kind, cases in DENOISERS.items() for label in cases]
 )
 def pair(request, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     kind, label = request.param
     torch.manual_seed(0)
-    reference = getattr(diffusers, kind)(**CASES[kind][label]).eval()
+    reference = getattr(diffusers, kind)(**DENOISERS[kind][label]).eval()
     for parameter in reference.parameters():  # maps that begin as zeros would hide what they do
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.2)
     folder = tmp_path_factory.mktemp("denoiser")
     reference.save_pretrained(folder)
     ours = library.open(str(folder), dtype="float32", device="cpu")
-    return Pair(reference, ours, folder, questions(reference.config, (8, 12)))
+    asked = questions(reference.config, (8, 12))
+    return Pair(reference, ours, folder, asked, case_id(kind, label))
 
 
 def assert_close(ours: Tensor, theirs: Tensor) -> None:
@@ -118,14 +117,15 @@ def assert_close(ours: Tensor, theirs: Tensor) -> None:
 
 
 @torch.inference_mode()
-def test_predictions_equal_the_reference(pair: Pair) -> None:
+def test_predictions_equal_the_reference(pair: Pair, measured: Measured) -> None:
     ours, theirs = answer(pair), reference_answer(pair)
     if isinstance(pair.ours.spec, ControlNet):
-        for own, other in zip(ours.left, theirs.down_block_res_samples, strict=True):
-            assert_close(own, other)
-        assert_close(ours.lowest, theirs.mid_block_res_sample)
+        found = [*ours.left, ours.lowest]
+        expected = [*theirs.down_block_res_samples, theirs.mid_block_res_sample]
     else:
-        assert_close(ours, theirs if isinstance(theirs, Tensor) else theirs.sample)
+        found, expected = [ours], [theirs if isinstance(theirs, Tensor) else theirs.sample]
+    errors = [relative_error(*both) for both in zip(found, expected, strict=True)]
+    assert measured(pair.case, pair.ours.spec, max(errors)) < 1e-4
 
 
 @torch.inference_mode()
@@ -165,7 +165,9 @@ def test_a_stage_counts_what_pytorch_counts(pair: Pair) -> None:
 @torch.inference_mode()
 def test_what_a_net_adds_steers_a_denoiser_as_in_the_reference(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    reference = diffusers.UNet2DConditionModel(**UNETS["stable diffusion 1"]).eval()
+    reference = diffusers.UNet2DConditionModel(
+        **DENOISERS["UNet2DConditionModel"]["stable diffusion 1"]
+    ).eval()
     reference.save_pretrained(tmp_path)
     ours = library.open(str(tmp_path), dtype="float32", device="cpu")
     planes, prompt = torch.randn(1, 4, 8, 8), torch.randn(1, TOKENS, 12)
