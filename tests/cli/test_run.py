@@ -19,6 +19,7 @@ def test_the_answer_goes_to_stdout_and_figures_to_stderr(door, fake_library) -> 
         "reading       310 tokens/s  298 tokens/s",
         "writing      41.3 tokens/s             –",
         "memory              310 MB        402 MB",
+        "native program, portable kernels, because they are made up",
         "1 tokens in, 3 out, ended by itself; loaded in 900 ms",
     ]
 

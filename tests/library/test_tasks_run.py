@@ -87,8 +87,8 @@ def reader(bert: Maker, architecture: str) -> Path:
 
 def test_every_task_is_asked_for_here() -> None:
     written = {"chat", "generate", "infill", "translate", "summarize", "rerank"}
-    assert written | {task for task, *_ in READERS.values()} == set(TASKS)
-    assert {task for tasks in OF_CLASS.values() for task in tasks} <= set(TASKS)
+    asked = written | {task for task, *_ in READERS.values()}
+    assert {task for tasks in OF_CLASS.values() for task in tasks} <= asked <= set(TASKS)
 
 
 @pytest.mark.parametrize("architecture", READERS)

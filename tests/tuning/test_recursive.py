@@ -17,13 +17,10 @@ RUN = RUNS["sudoku-4"]
 
 
 @pytest.mark.slow
-def test_sudoku_of_four_rows_is_learned_and_not_without_recursion() -> None:
+def test_sudoku_of_four_rows_is_learned() -> None:
     recipe = Recipe(steps=250, batch=48, average=0.98)
-    _, whole = perform(RUN, described(RUN), recipe, lambda report: None)
-    _, once = perform(RUN, described(RUN, recursion=False), recipe, lambda report: None)
-    assert whole.parameters == once.parameters
-    assert whole.solved > 0.8
-    assert once.solved < whole.solved / 2
+    _, found = perform(RUN, described(RUN), recipe, lambda report: None)
+    assert found.solved > 0.8
 
 
 def test_a_run_repeats_itself() -> None:
