@@ -32,7 +32,8 @@ difference of the results, relative to the largest value, in float32 over all va
 the tests refuse more than 1e-4. The same tests hold decoding with state, padded batches, bfloat16
 and saving to the reference.
 
-The reference is transformers {transformers} with torch {torch}, where nothing else is said.
+The reference is transformers {transformers} with torch {torch}, and of what makes pictures
+diffusers {diffusers}, where nothing else is said.
 """
 TITLES = {
     "cases": "Decoders",
@@ -42,6 +43,11 @@ TITLES = {
     "cases_listening": "Listening and answering",
     "cases_vision": "Towers that see",
     "cases_segmenters": "Segmenters",
+    "vision_language": "Seeing and answering",
+    "recursive": "Recursive solvers",
+    "autoencoders": "Autoencoders of pictures",
+    "denoisers": "Denoisers and nets that steer them",
+    "pipelines": "Pipelines that make pictures",
 }
 WRITTEN_AS = {"mistral": "llama", "mixtral": "llama"}  # by ggml's own converters
 SIZED = {"SLM": "decoder", "LLM": "decoder"}  # classes by size, which a tiny checkpoint lacks
@@ -60,17 +66,23 @@ def bound(error: float) -> str:
     return f"1e{max(-7, math.ceil(math.log10(max(error, 1e-12))))}"
 
 
+def tables() -> dict[str, Sequence[Any]]:
+    """Return the cases of every table of the page."""
+    from parity.conftest import TABLES, cases_of
+    from parity.labelled import LABELLED
+
+    return {**{table: cases_of(table) for table in TABLES.values()}, **LABELLED}
+
+
 def render(found: Mapping[tuple[str, str], Found]) -> str:
     """Return the page; `found` is by table of cases and model type."""
-    from parity.conftest import TABLES, cases_of
-
     parts = [HEAD.format_map(versions())]
-    for table in TABLES.values():
+    for table, cases in tables().items():
         by_type: dict[str, list[Any]] = {}
-        for case in cases_of(table):
+        for case in cases:
             by_type.setdefault(case.model_type, []).append(case)
         parts.append(f"## {TITLES[table]}\n\n" + _table(table, by_type, found))
-    return "\n".join((*parts, _landscape()))
+    return "\n".join((*parts, _alike(), _landscape()))
 
 
 def versions() -> dict[str, str]:
@@ -91,13 +103,30 @@ def _table(
         cells = (
             f"`{model_type}`",
             measured.model_class,
-            ", ".join(dict.fromkeys(case.label for case in cases)),
+            _variants(cases),
             f"< {measured.bound}",
             _gguf(model_type, cases),
             "; ".join(_notes(cases)),
         )
         lines.append("| " + " | ".join(cells).rstrip() + " |")
     return "\n".join(lines) + "\n"
+
+
+def _variants(cases: Sequence[Any]) -> str:
+    labels = tuple(dict.fromkeys(case.label for case in cases))
+    return ("; " if any("," in label for label in labels) else ", ").join(labels)
+
+
+def _alike() -> str:
+    """Return the classes of what makes pictures that a proven class's dialect opens alike."""
+    from fathom.dialects.dialect import COMPONENTS
+
+    proven = {case.model_type for cases in tables().values() for case in cases}
+    others = ", ".join(f"`{kind}`" for kind in sorted(set(COMPONENTS) - proven))
+    return (
+        "Which pipeline a folder names makes no difference, its parts do; so these open too: "
+        f"{others}.\n"
+    )
 
 
 def _gguf(model_type: str, cases: Sequence[Any]) -> str:
@@ -122,7 +151,7 @@ def _notes(cases: Iterable[Any]) -> Iterable[str]:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return the models of the landscape that are text models."""
+    """Return the models of the landscape whose weights are open."""
     found: list[dict[str, Any]] = tomllib.loads(ROWS.read_text(encoding="utf-8"))["row"]
     return found
 
@@ -164,11 +193,12 @@ class Recorder:
         self.notes: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Keep the note of a test that passed."""
+        """Keep the note of a test that passed; of several on one case, the widest error."""
         if report.when == "call" and report.passed:
-            self.notes.update(
-                {note["case"]: note for key, note in report.user_properties if key == "support"}
-            )
+            for key, note in report.user_properties:
+                if key == "support":
+                    before = self.notes.get(note["case"], note)
+                    self.notes[note["case"]] = max(before, note, key=lambda one: one["error"])
 
     def found(self) -> dict[tuple[str, str], Found]:
         """Return the notes joined by model type: the widest error, and the classes met.
@@ -176,11 +206,9 @@ class Recorder:
         Raises:
             LookupError: for a case that no test measured.
         """
-        from parity.conftest import TABLES, cases_of
-
         notes: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for table in TABLES.values():
-            for case in cases_of(table):
+        for table, cases in tables().items():
+            for case in cases:
                 notes.setdefault((table, case.model_type), []).append(self.notes[case.id])
         return {
             key: Found(

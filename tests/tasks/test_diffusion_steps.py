@@ -148,7 +148,8 @@ def test_every_step_equals_the_references(
     target = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(1))
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(2))
     planes = expected = noise * ours.start
-    largest = 1.0  # of any number on the way, whose rounding in float32 stays
+    # Where noise is 20,000 its rounding in float32 alone is 1e-3 of what is left.
+    close = 1e-3 if COSINE.items() <= switches.items() and "use_karras_sigmas" in switches else 1e-4
     memory = Memory()
     for index, moment in enumerate(theirs.timesteps):
         entered = enter(ours, index, planes)
@@ -156,7 +157,7 @@ def test_every_step_equals_the_references(
             seen = theirs.scale_model_input(expected, moment)
         else:
             seen = expected
-        torch.testing.assert_close(entered, seen, rtol=1e-4, atol=1e-4 * float(seen.abs().max()))
+        torch.testing.assert_close(entered, seen, rtol=close, atol=close * float(seen.abs().max()))
         taken = step(
             ours,
             index,
@@ -169,9 +170,7 @@ def test_every_step_equals_the_references(
         options = {} if name == "PNDMScheduler" else {"generator": generators[1]}
         expected = theirs.step(output, moment, expected, **options).prev_sample
         planes, memory = taken.planes, taken.memory
-        size = float(expected.abs().max())
-        largest = max(largest, size, float(seen.abs().max()))
-        assert (planes - expected).abs().max() <= 1e-4 * max(1.0, size) + 1e-7 * largest
+        assert (planes - expected).abs().max() <= close * max(1.0, float(expected.abs().max()))
     assert torch.equal(*(generator.get_state() for generator in generators))
 
 
