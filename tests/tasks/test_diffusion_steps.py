@@ -148,8 +148,9 @@ def test_every_step_equals_the_references(
     target = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(1))
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(2))
     planes = expected = noise * ours.start
-    # Where noise is 20,000 its rounding in float32 alone is 1e-3 of what is left.
-    close = 1e-3 if COSINE.items() <= switches.items() and "use_karras_sigmas" in switches else 1e-4
+    # Where noise is 20,000, each step leaves a rounding of 1e-3 in float32, and there are twenty.
+    loud = COSINE.items() <= switches.items() and "use_karras_sigmas" in switches
+    close = 1e-2 if loud else 1e-4
     memory = Memory()
     for index, moment in enumerate(theirs.timesteps):
         entered = enter(ours, index, planes)
