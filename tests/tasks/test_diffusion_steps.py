@@ -82,7 +82,8 @@ CASES: Mapping[str, list[Mapping[str, Any]]] = {
         COSINE | {"lambda_min_clipped": -5.1},
         THRESHOLD,
         LATENT | {"use_karras_sigmas": True},
-        COSINE | {"use_karras_sigmas": True, "prediction_type": "sample"},  # noise is 20,000 there
+        # Not COSINE with Karras' sigmas: its first moments round to one, and the reference, which
+        # looks its step up by the moment, then begins with the second and runs off the end.
         LATENT | {"use_exponential_sigmas": True, "final_sigmas_type": "sigma_min"},
         LATENT | {"solver_type": "heun", "steps_offset": 1},
         LATENT | {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
@@ -148,9 +149,6 @@ def test_every_step_equals_the_references(
     target = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(1))
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(2))
     planes = expected = noise * ours.start
-    # Where noise is 20,000, each step leaves a rounding of 1e-3 in float32, and there are twenty.
-    loud = COSINE.items() <= switches.items() and "use_karras_sigmas" in switches
-    close = 1e-2 if loud else 1e-4
     memory = Memory()
     for index, moment in enumerate(theirs.timesteps):
         entered = enter(ours, index, planes)
@@ -158,7 +156,7 @@ def test_every_step_equals_the_references(
             seen = theirs.scale_model_input(expected, moment)
         else:
             seen = expected
-        torch.testing.assert_close(entered, seen, rtol=close, atol=close * float(seen.abs().max()))
+        torch.testing.assert_close(entered, seen, rtol=1e-4, atol=1e-4 * float(seen.abs().max()))
         taken = step(
             ours,
             index,
@@ -171,7 +169,7 @@ def test_every_step_equals_the_references(
         options = {} if name == "PNDMScheduler" else {"generator": generators[1]}
         expected = theirs.step(output, moment, expected, **options).prev_sample
         planes, memory = taken.planes, taken.memory
-        assert (planes - expected).abs().max() <= close * max(1.0, float(expected.abs().max()))
+        assert (planes - expected).abs().max() <= 1e-4 * max(1.0, float(expected.abs().max()))
     assert torch.equal(*(generator.get_state() for generator in generators))
 
 
