@@ -20,6 +20,7 @@ from fathom.cli.working import work_arguments, work_of
 
 if TYPE_CHECKING:
     from fathom.planning.fit import Fit
+    from fathom.planning.staged_fit import StagedFit
 
 EXAMPLES = """\
   fathom fit smollm2:135m
@@ -92,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_facts(_head(found))
     print()
-    print_columns(list(_terms(found)), right=frozenset({1, 2, 3}))
+    print_columns(list(term_rows(found)), right=frozenset({1, 2, 3}))
     print()
     print_facts(list(_speed(found)))
-    _print_more(found, why=args.why)
+    print_grounds(found, why=args.why)
     return 0
 
 
@@ -114,7 +115,8 @@ def _head(found: Fit) -> Facts:
     ]
 
 
-def _terms(found: Fit) -> Iterator[tuple[str, ...]]:
+def term_rows(found: Fit | StagedFit) -> Iterator[tuple[str, ...]]:
+    """Yield the terms of memory and their total, in bytes, GB and GiB."""
     yield "memory", "bytes", "GB", "GiB"
     terms = {**found.prediction.terms, "total": found.prediction.total_bytes}
     for name, count in terms.items():
@@ -138,7 +140,8 @@ def _speed(found: Fit) -> Iterator[tuple[str, str]]:
         yield "loading", f"{seconds_text(found.load_seconds)} from a disk that no cache helps"
 
 
-def _print_more(found: Fit, *, why: bool) -> None:
+def print_grounds(found: Fit | StagedFit, *, why: bool) -> None:
+    """Print what would fit instead, the arithmetic if it is asked for, and what was assumed."""
     if found.remedies:
         print()
         rows = [("would fit", "total", "at the cost of")]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fathom.cli.explain import code_rows, count_text, name_rows, role_rows
+from fathom.cli.fit import print_grounds, term_rows
 from fathom.cli.output import Facts, byte_text, print_columns, print_facts, seconds_text
 
 if TYPE_CHECKING:
@@ -60,22 +61,12 @@ def print_fit(found: StagedFit, *, why: bool) -> None:
     """Print the verdict and what it rests on."""
     print_facts(_head(found))
     print()
-    print_columns(list(_terms(found)), right=frozenset({1, 2, 3}))
+    print_columns(list(term_rows(found)), right=frozenset({1, 2, 3}))
     print()
     print_columns(list(_seconds(found)), right=frozenset({1, 2}))
     if found.load_seconds is not None:
         print(f"\nloading {seconds_text(found.load_seconds)} from a disk that no cache helps")
-    if found.remedies:
-        print()
-        rows = [("would fit", "total", "at the cost of")]
-        rows += [(one.change, byte_text(one.total_bytes), one.cost) for one in found.remedies]
-        print_columns(rows, right=frozenset({1}))
-    if why:
-        print()
-        print_facts(list(found.reasons.items()))
-    print()
-    for line in found.assumptions:
-        print(f"· {line}")
+    print_grounds(found, why=why)
 
 
 def _head(found: StagedFit) -> Facts:
@@ -88,13 +79,6 @@ def _head(found: StagedFit) -> Facts:
         ("counted for", f"{work_text(asked.work)}, in {asked.dtype}"),
         ("verdict", found.verdict),
     ]
-
-
-def _terms(found: StagedFit) -> Iterator[tuple[str, ...]]:
-    yield "memory", "bytes", "GB", "GiB"
-    terms = {**found.prediction.terms, "total": found.prediction.total_bytes}
-    for name, count in terms.items():
-        yield name, f"{count:,}", f"{count / 1e9:.3f}", f"{count / 2**30:.3f}"
 
 
 def _seconds(found: StagedFit) -> Iterator[tuple[str, ...]]:

@@ -14,9 +14,7 @@ from fathom.spec.audio import FRAMES_PER_SECOND, SoundEncoder
 from fathom.spec.decoder import Decoder
 from fathom.spec.parts import Linear, Part
 from fathom.spec.work import About, Stage, Work, passing
-from fathom.spec.writing import writing_stages
-
-USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a sound, and of its answer
+from fathom.spec.writing import USUAL_TOKENS, USUAL_WRITTEN, writing_stages
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,15 @@ mapped to the width of the stream, stand in the prompt in places of tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fathom.spec.decoder import Decoder
 from fathom.spec.feed_forward import Activation
 from fathom.spec.parts import Linear, Part
 from fathom.spec.roles import Role
-from fathom.spec.vision import VisionEncoder, layers_live, layers_operations
+from fathom.spec.vision import VisionEncoder
 from fathom.spec.work import About, Stage, Work, passing
-from fathom.spec.writing import writing_stages
-
-USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a picture, and of its answer
+from fathom.spec.writing import USUAL_TOKENS, USUAL_WRITTEN, writing_stages
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,10 @@ class Connector:
 
 @dataclass(frozen=True)
 class Seeing:
-    """How much of a tower is read: the states after `layers` of its layers.
+    """How much of a tower is read: the states after so many of its layers, for each of `depths`.
 
-    With `several` such depths they stand side by side. The `summary` token and what else stands
-    before the patches is left out, unless it is kept.
+    Several stand side by side. What stands before the patches, such as a summary, is left out
+    unless it is kept.
     """
 
     depths: tuple[int, ...]
@@ -113,13 +111,9 @@ class VisionLanguage:
         return (looking, *writing_stages(self.decoder, work.batch, read, written))
 
     def _looking(self, pictures: int, height: int, width: int) -> Stage:
-        tower, seen = self.vision, self.vision.length(height, width)
-        layers = tower.layers[: self.seeing.layers]
-        patches = pictures * (seen - tower.embedding.before)
-        operations = passing(tower.embedding.patches, patches)
-        operations += layers_operations(layers, pictures, seen)
+        asked = replace(self.vision, layers=self.vision.layers[: self.seeing.layers])
         rows = pictures * self.places(height, width)
-        operations += passing(self.connector, rows)
-        pixels = pictures * tower.embedding.channels * height * width
-        live = pixels + max(layers_live(layers, pictures * seen), 3 * pictures * seen * tower.width)
-        return Stage("vision", tower, operations, live=live, kept=rows * self.connector.width)
+        operations = asked.operations(pictures, height, width) + passing(self.connector, rows)
+        pixels = pictures * asked.embedding.channels * height * width
+        live = pixels + asked.live(pictures, height, width)
+        return Stage("vision", self.vision, operations, live=live, kept=rows * self.connector.width)

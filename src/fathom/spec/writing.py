@@ -8,6 +8,8 @@ from fathom.spec.roles import Role
 from fathom.spec.vision import layers_live
 from fathom.spec.work import Stage, passing
 
+USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a picture or sound, and its answer
+
 
 def writing_stages(decoder: Decoder, batch: int, read: int, written: int) -> tuple[Stage, Stage]:
     """Return two: reading prompts of `read` tokens, and writing `written` more, one at a time."""
