@@ -5,20 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 
 from fathom.blocks.bricks import Table
-from fathom.blocks.build import Block
 from fathom.blocks.cross import Source
-from fathom.blocks.embedding import Output
 from fathom.blocks.stack import Stack
-from fathom.blocks.state import State, Step
+from fathom.blocks.state import Step
+from fathom.models.writer import Writer
 from fathom.spec import encoder_decoder as spec
 
 
-class EncoderDecoder(Block):
+class EncoderDecoder(Writer):
     """An encoder, and a decoder that looks at what it read."""
 
     encoder: Stack
-    decoder: Stack
-    output: Output
 
     def __init__(self, described: spec.EncoderDecoder) -> None:
         super().__init__(described)
@@ -44,22 +41,6 @@ class EncoderDecoder(Block):
         step = step or Step.dense(tokens.shape[0], 0, tokens.shape[1], tokens.device)
         hidden = self.encoder(tokens, step, self.encoder.embedding.table())
         return Source(hidden, None if step.start is not None else step.positions >= 0)
-
-    def hidden(
-        self,
-        tokens: Tensor,
-        source: Source,
-        *,
-        step: Step | None = None,
-        state: State | None = None,
-    ) -> Tensor:
-        """Return the decoder's last hidden states for tokens written, (batch, length, width)."""
-        step = step or Step.dense(tokens.shape[0], 0, tokens.shape[1], tokens.device)
-        return self.decoder(tokens, step, self._table(), state=state, source=source)
-
-    def scores(self, hidden: Tensor) -> Tensor:
-        """Return a score per token of the vocabulary for hidden states (…, width)."""
-        return self.output(hidden, self._table())
 
     def _table(self) -> Table:
         """The table that the decoder looks tokens up in."""

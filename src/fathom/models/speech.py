@@ -8,22 +8,17 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from fathom.blocks.bricks import Table
-from fathom.blocks.build import Block
 from fathom.blocks.cross import CrossLayer, Source
-from fathom.blocks.embedding import Output
 from fathom.blocks.sound import SoundEncoder
-from fathom.blocks.stack import Stack
 from fathom.blocks.state import State, Step
+from fathom.models.writer import Writer
 from fathom.spec import speech as spec
 
 
-class Speech(Block):
+class Speech(Writer):
     """A tower that hears, and a decoder that looks at what was heard."""
 
     encoder: SoundEncoder
-    decoder: Stack
-    output: Output
 
     def __init__(self, described: spec.Speech) -> None:
         super().__init__(described)
@@ -39,22 +34,6 @@ class Speech(Block):
     def hear(self, spectrogram: Tensor) -> Source:
         """Hear windows of sound, (batch, bands, frames)."""
         return Source(self.encoder(spectrogram))
-
-    def hidden(
-        self,
-        tokens: Tensor,
-        source: Source,
-        *,
-        step: Step | None = None,
-        state: State | None = None,
-    ) -> Tensor:
-        """Return the decoder's last hidden states for tokens written, (batch, length, width)."""
-        step = step or Step.dense(tokens.shape[0], 0, tokens.shape[1], tokens.device)
-        return self.decoder(tokens, step, self._table(), state=state, source=source)
-
-    def scores(self, hidden: Tensor) -> Tensor:
-        """Return a score per token of the vocabulary for hidden states (…, width)."""
-        return self.output(hidden, self._table())
 
     def alignment(
         self, tokens: Tensor, source: Source, heads: Sequence[tuple[int, int]], state: State
@@ -72,6 +51,3 @@ class Speech(Block):
             x, weights = cast(CrossLayer, layer).aligned(x, step, state.layers[number], source, own)
             looks |= {(number, head): weights[0, row] for row, head in enumerate(own)}
         return torch.stack([looks[pair] for pair in heads])
-
-    def _table(self) -> Table:
-        return self.decoder.embedding.table()
