@@ -128,6 +128,20 @@ class DoesNotFitError(FathomError):
     code = "E_MEMORY"
 
 
+class BusyError(FathomError):
+    """A request that cannot be taken now and could be later.
+
+    Attributes:
+        retry_after: seconds after which to try again.
+    """
+
+    code = "E_BUSY"
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class NumericError(FathomError):
     """Arithmetic that left the finite numbers: broken weights, or a type too narrow for them."""
 

@@ -1,0 +1,1 @@
+"""HTTP: the shapes that clients know, the web page, and a server that stays up."""
