@@ -15,7 +15,8 @@ from fathom.generation.generate import Engine
 from fathom.generation.greedy import likeliest
 from fathom.generation.request import Request, Sampling
 from fathom.ops.native import native
-from fathom.ops.program import Matrix, Program
+from fathom.ops.program import Program
+from fathom.ops.steps import Matrix
 
 from .conftest import CONTEXT, Tiny
 

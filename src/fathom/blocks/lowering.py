@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fathom.ops.program import (
+from fathom.ops.program import NoProgramError, PoolShape, Step
+from fathom.ops.steps import (
     Activate,
     Add,
     AddRows,
@@ -18,14 +19,11 @@ from fathom.ops.program import (
     Matrix,
     MixExperts,
     Multiply,
-    NoProgramError,
     Normalise,
     NormShape,
-    PoolShape,
     Routing,
     Rows,
     StateType,
-    Step,
 )
 from fathom.spec.decoder import Embedding, FeedForward, Output, Residual
 from fathom.spec.experts import ClampedSwish, Experts, Router, SparseMixer

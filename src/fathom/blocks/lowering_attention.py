@@ -5,19 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from fathom.blocks.lowering import Lowering, factor, join, norm_shape
-from fathom.ops.program import (
-    PAGE_TOKENS,
-    WIDEST_HEAD,
-    Activate,
-    Angles,
-    Attend,
-    Heads,
-    Multiply,
-    NoProgramError,
-    Place,
-    PoolShape,
-    head_bytes,
-)
+from fathom.ops.program import PAGE_TOKENS, WIDEST_HEAD, NoProgramError, PoolShape, head_bytes
+from fathom.ops.steps import Activate, Angles, Attend, Heads, Multiply, Place
 from fathom.spec.attention import Attention, Chunk, GatedAttention, Window
 from fathom.spec.decoder import Mixer, Residual
 from fathom.spec.parts import Linear, children

@@ -13,7 +13,8 @@ from fathom.blocks.lowering import (
     normalise,
 )
 from fathom.blocks.lowering_attention import lower_mixer
-from fathom.ops.program import NoProgramError, Plan, Select
+from fathom.ops.program import NoProgramError, Plan
+from fathom.ops.steps import Select
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder, Layer
 

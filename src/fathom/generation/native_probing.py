@@ -23,7 +23,8 @@ import numpy as np
 from fathom.blocks.lowering_decoder import lower, rotations
 from fathom.generation.pages import PagedState
 from fathom.ops.native import native
-from fathom.ops.program import Batch, Embed, Factor, Matrix, Multiply, Plan, Program, Rows
+from fathom.ops.program import Batch, Plan, Program
+from fathom.ops.steps import Embed, Factor, Matrix, Multiply, Rows
 from fathom.planning.contention import turns
 from fathom.planning.costs import mixing_operations
 from fathom.planning.memory_watch import settled

@@ -12,8 +12,8 @@ from functools import cached_property
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.description import Description
-from fathom.ops.program import (
-    PAGE_TOKENS,
+from fathom.ops.program import PAGE_TOKENS, Plan, Step
+from fathom.ops.steps import (
     Activate,
     Add,
     Attend,
@@ -23,8 +23,6 @@ from fathom.ops.program import (
     Multiply,
     Normalise,
     Place,
-    Plan,
-    Step,
 )
 from fathom.planning.packing import packed_as, packed_bytes, packed_from
 from fathom.planning.predict import Growth, Prediction

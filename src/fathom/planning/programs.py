@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from fathom.blocks.lowering_decoder import lower, why_not
 from fathom.ops.native import native
-from fathom.ops.program import Plan, StateType
+from fathom.ops.program import Plan
+from fathom.ops.steps import StateType
 from fathom.planning.machine import this_machine
 
 if TYPE_CHECKING:

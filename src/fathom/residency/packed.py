@@ -21,7 +21,7 @@ from fathom.checkpoint.progress import QUIET, Progress
 from fathom.checkpoint.stored_rows import StoredReader, StoredRows, rearranged, stored_rows
 from fathom.errors import TensorMismatchError
 from fathom.ops.native import native
-from fathom.ops.program import Matrix
+from fathom.ops.steps import Matrix
 from fathom.spec.decoder import Decoder
 from fathom.spec.parts import Parameter, parameters
 

@@ -15,22 +15,8 @@ from hypothesis import strategies as st
 
 from fathom.ops import attention, program
 from fathom.ops.native import native
-from fathom.ops.program import (
-    PAGE_TOKENS,
-    Attend,
-    Batch,
-    Embed,
-    Factor,
-    Heads,
-    Matrix,
-    Multiply,
-    Place,
-    Plan,
-    PoolShape,
-    Program,
-    Rows,
-    Select,
-)
+from fathom.ops.program import PAGE_TOKENS, Batch, Plan, PoolShape, Program
+from fathom.ops.steps import Attend, Embed, Factor, Heads, Matrix, Multiply, Place, Rows, Select
 
 LONGEST = 700  # tokens: enough for keys to be cut into parts
 
