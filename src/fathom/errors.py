@@ -142,6 +142,19 @@ class BusyError(FathomError):
         self.retry_after = retry_after
 
 
+class DeadlineError(FathomError):
+    """An answer that was not whole in the time that it was given."""
+
+    code = "E_DEADLINE"
+
+
+class AnswerLostError(FathomError):
+    """An answer that a fault of ours or a closing server ended; asking again may well help."""
+
+    exit_code = 5
+    code = "E_LOST"
+
+
 class NumericError(FathomError):
     """Arithmetic that left the finite numbers: broken weights, or a type too narrow for them."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.sentence_transformers import stated_vector
-from fathom.errors import RequestError
+from fathom.errors import RequestError, UnsupportedTaskError
 from fathom.generation.published import Published, legacy
 from fathom.generation.tasks import (
     PairTasks,
@@ -35,6 +35,7 @@ from fathom.spec.tasks import possible
 if TYPE_CHECKING:
     import torch
 
+    from fathom.generation.batching.engine import BatchEngine, Bounds
     from fathom.generation.embedding import Embedder
     from fathom.generation.forward import Forward
     from fathom.generation.generate import Engine
@@ -294,6 +295,28 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
 
         dtype = getattr(torch, self.dtype)
         return ModuleForward(self.module, dtype=dtype, device=self.device)
+
+    def batching(self, bounds: Bounds) -> BatchEngine:
+        """Return an engine that computes many requests together; close it when done.
+
+        Raises:
+            UnsupportedTaskError: for a model that does not continue texts.
+        """
+        from fathom.generation.batching.engine import BatchEngine
+
+        require_writing(self.spec)
+        if not isinstance(self.spec, Decoder):
+            raise UnsupportedTaskError(
+                "only decoders are computed together; ask a model of this class one by one"
+            )
+        return BatchEngine(
+            self._forward,
+            self.tokenizer,
+            bounds,
+            context=self.spec.context,
+            load_seconds=self.load_seconds,
+            forecast=lambda prompt, total: self._expected(prompt, total, 1),
+        )
 
     def _pair_engine(self, dtype: torch.dtype) -> PairEngine:
         from fathom.generation.pair import PairEngine
