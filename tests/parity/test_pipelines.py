@@ -355,6 +355,17 @@ def test_what_makes_no_sense_is_refused(reason: str, opened: Opened) -> None:
         ours.imagine(**{"prompt": PROMPT, "steps": 2, **asked})
 
 
+def test_a_picture_wider_than_the_table_of_positions_is_refused(opened: Opened) -> None:
+    _, ours, _ = opened("stable diffusion 3")
+    spec = ours.spec
+    most = spec.denoiser.grid * spec.denoiser.patch * spec.autoencoder.factor
+    assert ours.imagine(PROMPT, steps=1, size=(most, most)).size == (most, most)
+    wide = np.zeros((most, 2 * most, 3), np.uint8)
+    for asked in ({"size": (2 * most, most)}, {"picture": wide}):
+        with pytest.raises(RequestError, match="take a smaller size"):
+            ours.imagine(PROMPT, steps=2, **asked)
+
+
 def test_what_a_model_lacks_is_refused(opened: Opened) -> None:
     with pytest.raises(RequestError, match="a picture and a mask"):
         opened("filling")[1].imagine(PROMPT, steps=2)

@@ -57,6 +57,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
     )
+    parser.add_argument(
+        "--resting", action="store_true", help="components of a pipeline in memory only at work"
+    )
     work_arguments(parser)
 
 
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         quant=args.quant,
         train=args.train,
         work=work_of(args),
+        resting=args.resting,
     )
     if args.json:
         print_json({**vars(found), "total_bytes": found.prediction.total_bytes})

@@ -20,6 +20,7 @@ EXAMPLES = """\
   fathom imagine ./sdxl "a lighthouse" --negative "people, text" --guidance 6 --size 1024 768
   fathom imagine ./model "the same, in winter" --picture photo.jpg --strength 0.6
   fathom imagine ./model "a red door" --picture photo.jpg --mask door.png
+  fathom imagine ./sdxl "a harbour" --resting
   fathom imagine ./model "a house" --steer-by ./controlnet-canny --hint edges.png
 """
 # Option → its type, its name for a value, and its help; passed to the library when given.
@@ -58,6 +59,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
+    loading.add_argument(
+        "--resting", action="store_true", help="components in memory only while they work"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     shown = shown_progress(args.json)
     where = {"dtype": args.dtype, "device": args.device, "progress": shown}
-    model = library.open(args.name, **where)
+    model = library.open(args.name, resting=args.resting, **where)
     if isinstance(model, PictureMakerModel):
         if args.steer_by is not None:
             model.steer_by(library.open(args.steer_by, **where))

@@ -20,6 +20,11 @@ def work_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tokens", type=int, help="length of the text beside it")
     group.add_argument("--written", type=int, help="tokens of the answer")
     group.add_argument("--steps", type=int, help="steps of denoising, or of refining an answer")
+    group.add_argument(
+        "--guided",
+        action=argparse.BooleanOptionalAction,
+        help="each step with and without the prompt, or with it alone",
+    )
 
 
 def work_of(args: argparse.Namespace) -> Work:
@@ -35,4 +40,5 @@ def work_of(args: argparse.Namespace) -> Work:
         tokens=args.tokens,
         written=args.written,
         steps=args.steps,
+        guided=args.guided,
     )

@@ -9,12 +9,20 @@ from fathom.checkpoint.storage import cache_folder
 from fathom.errors import RequestError
 from fathom.library.model import Model
 from fathom.library.staged import StagedModel
+from fathom.planning.stages import StagedPrediction, in_turns
 from fathom.spec.diffusion import PictureMaker
+from fathom.spec.parts import children
 from fathom.spec.unet import ControlNet, Unet
+from fathom.spec.work import Work
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
     from fathom.inputs.pictures import Source
     from fathom.inputs.tokenizer import Tokenizer
+    from fathom.residency.resting import Resting
     from fathom.tasks.diffusion.drive import Maker
     from fathom.tasks.diffusion.results import Imagined, Watch
 
@@ -39,6 +47,7 @@ class PictureMakerModel(StagedModel):
 
     spec: PictureMaker
     _guide: Model | None = None
+    _resting: Resting | None = None
 
     def imagine(
         self, prompt: str, *, progress: Watch | None = None, **wishes: Unpack[Wishes]
@@ -58,6 +67,35 @@ class PictureMakerModel(StagedModel):
         from fathom.tasks.diffusion.results import Wish
 
         return self._maker.imagine(Wish(prompt, **wishes), progress)
+
+    def rest_by(self, resting: Resting) -> None:
+        """Have components in memory only while they work. Said by `open`, before any task."""
+        self._resting = resting
+
+    @property
+    def rests(self) -> bool:
+        """Whether components are in memory only while they work."""
+        return self._resting is not None
+
+    @property
+    def device(self) -> torch.device:
+        return super().device if self._resting is None else self._resting.device
+
+    def fit(self, work: Work | None = None) -> StagedPrediction:
+        found = super().fit(work)
+        return found if self._resting is None else in_turns(found, self.spec)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the pipeline as its publisher's own tools open it.
+
+        Raises:
+            RequestError: when the folder exists already.
+        """
+        if self._resting is None:
+            super().save(folder)
+            return
+        with self._resting.awake(*(name for name, _ in children(self.spec))):
+            super().save(folder)
 
     def steer_by(self, guide: Model) -> None:
         """Steer this model by a ControlNet that was opened, which pictures say how (`hint`).
@@ -82,7 +120,13 @@ class PictureMakerModel(StagedModel):
         Raises:
             TensorMismatchError: for one that was made for another model.
             NotFoundError, FetchError, ModelFileError: as `open`.
+            RequestError: when components rest, and would be read again without the changes.
         """
+        if self._resting is not None:
+            raise RequestError(
+                "an adapter's changes would be gone after a component's rest; open the pipeline"
+                " with resting=False (no --resting)"
+            )
         from fathom.library.opening import locate
         from fathom.residency.picture_adapters import put_on
 
@@ -100,6 +144,14 @@ class PictureMakerModel(StagedModel):
     @cached_property
     def _maker(self) -> Maker:
         from fathom.tasks.diffusion.drive import Maker
+        from fathom.tasks.diffusion.prompts import always_awake
 
         guide = None if self._guide is None else self._guide.module
-        return Maker(self._module, self.tokenizers, self.dtype, guide)  # type: ignore[arg-type]
+        return Maker(
+            self._module,  # type: ignore[arg-type]
+            self.tokenizers,
+            self.dtype,
+            guide,  # type: ignore[arg-type]
+            device=self.device,
+            awake=always_awake if self._resting is None else self._resting.awake,
+        )

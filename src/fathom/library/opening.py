@@ -22,7 +22,7 @@ from fathom.library.cards import make_card
 from fathom.library.kinds import kind
 from fathom.library.model import Model
 from fathom.library.text import text_of
-from fathom.planning.asking import refuse_work
+from fathom.planning.asking import refuse_work, require_pipeline
 from fathom.planning.costs import BYTES, computed_in, weight_bytes
 from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
@@ -34,18 +34,22 @@ from fathom.planning.probe import usable_threads
 from fathom.planning.programs import opened_dtype, why_modules
 from fathom.planning.staged_explanation import StagedExplanation, explain_stages
 from fathom.planning.staged_fit import StagedFit, fit_stages
+from fathom.planning.stages import in_turns, predict_stages
 from fathom.residency.programs import load_program
 from fathom.spec.card import Card
 from fathom.spec.decoder import Decoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.model import text_model
-from fathom.spec.work import Staged, Work
+from fathom.spec.work import Pipeline, Staged, Work
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fathom.checkpoint.naming import Assignment
     from fathom.ops.program import Program
+
+
+REST = "let components rest while others work with --resting, or "
 
 
 def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
@@ -106,12 +110,14 @@ def fit(
     allow_pickle: bool = False,
     progress: Progress | None = None,
     work: Work | None = None,
+    resting: bool = False,
     **wanted: Unpack[Wanted],
 ) -> Fit | StagedFit:
     """Return whether a model fits on a machine, term by term; no weights are fetched.
 
     Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says; `work` of a
-    model that works in stages, as `planning.staged_fit.fit_stages` says.
+    model that works in stages and `resting` of a pipeline, as `planning.staged_fit.fit_stages`
+    says.
 
     Raises:
         NotFoundError: for unknown hardware, or as `describe`.
@@ -124,8 +130,11 @@ def fit(
     description = _describe(location.path, allow_pickle=allow_pickle)
     spec = description.spec
     if isinstance(spec, Staged):
-        return fit_stages(description, spec, name=location.name, work=work, **wanted)
+        named = location.name
+        return fit_stages(description, spec, name=named, work=work, resting=resting, **wanted)
     refuse_work(spec, work)
+    if resting:
+        require_pipeline(spec)
     return fit_description(description, name=location.name, **wanted)
 
 
@@ -166,6 +175,7 @@ def open(
     dtype: str | None = None,
     device: str | None = None,
     context: int | None = None,
+    resting: bool = False,
     allow_pickle: bool = False,
     progress: Progress | None = None,
 ) -> Model:
@@ -179,9 +189,12 @@ def open(
             and bfloat16 for quantised ones where the processor computes in it.
         device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
         context: the most positions to make room for; by default the model's own number.
+        resting: of a pipeline, have each component in memory only while it works, and read it
+            again at its next turn.
 
     Raises:
         NotFoundError, FetchError: as `locate`.
+        RequestError: for an unknown type, or a model without components that could rest.
         ModelFileError, ConfigError, UnknownArchitectureError, TensorMismatchError: for files that
             cannot be understood.
         DoesNotFitError: when the weights need more memory than there is.
@@ -195,11 +208,13 @@ def open(
     asked, dtype = dtype, _dtype(description, dtype)
     device = _device(device)
     reason = why_modules(spec, device=device, dtype_asked=asked, adapted=adapted is not None)
+    if resting:
+        return _resting(name, location, description, assignments, dtype=dtype, device=device)
     needed = _least_bytes(spec, dtype)
     if reason is None and description.contents is not None:
         needed = description.contents.size + runtime_bytes(None)
     needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
-    _require_memory(name, needed, device)
+    _require_memory(name, needed, device, REST if isinstance(spec, Pipeline) else "")
     load = partial(_modules, description, assignments, dtype=dtype, device=device)
     card = make_card(location, description, adapted)
     make = partial(kind(spec), card, spec, description)
@@ -212,6 +227,42 @@ def open(
     if adapted is not None:
         text_of(model).put_adapter_on(adapted)
     model.load_seconds = time.perf_counter() - begun
+    return model
+
+
+def _resting(
+    name: str,
+    location: Location,
+    description: Description,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: str,
+    device: str,
+) -> Model:
+    """Return a pipeline whose components are read when their turn comes."""
+    import torch
+
+    from fathom.checkpoint.tensors import Reader
+    from fathom.residency.resting import Resting
+
+    spec, contents = description.spec, description.contents
+    assert contents is not None
+    pipeline = require_pipeline(spec)
+    least = in_turns(predict_stages(pipeline, dtype=dtype), pipeline).total_bytes
+    _require_memory(name, least, device)
+    torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
+    rested = Resting(
+        spec, partial(Reader, contents), assignments, dtype=getattr(torch, dtype), device=device
+    )
+    model = kind(spec)(
+        make_card(location, description, None),
+        spec,
+        description,
+        lambda: rested.model,
+        dtype,
+        why_modules="components rest",
+    )
+    model.rest_by(rested)
     return model
 
 
@@ -297,11 +348,12 @@ def _device(asked: str | None) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _require_memory(name: str, needed: int, device: str) -> None:
+def _require_memory(name: str, needed: int, device: str, remedy: str = "") -> None:
     """Refuse before reading what cannot end well."""
     available = this_machine().memory_available
     if device == "cpu" and needed > available:
         raise DoesNotFitError(
             f"{name} needs {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are free;"
-            " close something, or take a smaller type with --dtype bfloat16, or a smaller model"
+            f" {remedy}close something, or take a smaller type with --dtype bfloat16, or a smaller"
+            " model"
         )

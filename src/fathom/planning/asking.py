@@ -9,7 +9,7 @@ from fathom.checkpoint.description import Description
 from fathom.errors import RequestError
 from fathom.planning.costs import BYTES
 from fathom.spec.model import Model
-from fathom.spec.work import Staged, Work
+from fathom.spec.work import Pipeline, Staged, Work
 
 USUAL = "bfloat16"  # what most weights are published in, where nothing says it
 WHOLE = frozenset({"F32", "F64", "I64", "I32"})  # encodings that are computed in float32
@@ -43,6 +43,20 @@ def refuse_work(spec: Model, work: Work | None) -> None:
         raise RequestError(
             f"a text model is not asked for {' and '.join(stated)}; take --context for its length"
         )
+
+
+def require_pipeline(spec: Model) -> Pipeline:
+    """Return the spec of a model whose components may rest while others work.
+
+    Raises:
+        RequestError: for any other.
+    """
+    if isinstance(spec, Pipeline):
+        return spec
+    raise RequestError(
+        "this model works in one piece: only the components of a pipeline can rest while others"
+        " work; leave --resting out (resting=False)"
+    )
 
 
 def refuse_text_options(spec: Staged, **asked: object) -> None:

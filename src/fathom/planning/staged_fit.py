@@ -11,14 +11,20 @@ from typing import Unpack
 
 from fathom.checkpoint.description import Description
 from fathom.planning import fit as of_text
-from fathom.planning.asking import dtype_of, refuse_text_options, require_work, work_text
+from fathom.planning.asking import (
+    dtype_of,
+    refuse_text_options,
+    require_pipeline,
+    require_work,
+    work_text,
+)
 from fathom.planning.costs import BYTES
 from fathom.planning.fit import DEVICE_CONTEXT, Remedy, Wanted
 from fathom.planning.machine import this_machine
-from fathom.planning.stages import StagedPrediction, predict_stages, settled
+from fathom.planning.stages import StagedPrediction, in_turns, predict_stages, settled
 from fathom.planning.target import HERE, Target, target
 from fathom.spec.parts import children, count
-from fathom.spec.work import Staged, Work
+from fathom.spec.work import Pipeline, Staged, Work
 
 _SHARES = (2, 4, 8)  # a batch or a side that does not fit is tried at these parts of it
 _SMALLEST = 64  # pixels of a side that is worth trying
@@ -51,6 +57,7 @@ def fit_stages(
     *,
     name: str = "",
     work: Work | None = None,
+    resting: bool = False,
     **wanted: Unpack[Wanted],
 ) -> StagedFit:
     """Return whether a checkpoint fits on a machine, component by component.
@@ -59,6 +66,7 @@ def fit_stages(
         description: the checkpoint, and `spec`, what it describes.
         name: what the reader calls it.
         work: what is asked for; what it leaves open is as usual.
+        resting: count for components that are in memory only while they work.
         wanted: `on`, `batch` and `dtype` as `planning.fit.fit` says; the rest is refused.
 
     Raises:
@@ -70,6 +78,8 @@ def fit_stages(
     refuse_text_options(spec, **{name: wanted.get(name) for name in ("context", "quant", "train")})
     asked = replace(work or Work(), batch=wanted.get("batch", 1))
     require_work(spec, asked)
+    if resting:
+        require_pipeline(spec)
     counted, notes = dtype_of(description, wanted.get("dtype"))
     question = _Question(
         spec=spec,
@@ -78,6 +88,7 @@ def fit_stages(
         device=on != HERE and not of_text.is_processor(on),
         dtype=counted,
         work=settled(asked, spec.usual),
+        resting=resting,
     )
     stored = None if description.contents is None else description.contents.size
     return _answer(question, name or str(description.path), stored, notes)
@@ -91,6 +102,7 @@ class _Question:
     device: bool
     dtype: str
     work: Work
+    resting: bool
 
     @property
     def room(self) -> int:
@@ -102,6 +114,8 @@ class _Question:
         if rates is not None and self.dtype not in rates.matmul:
             rates = None  # nothing is known of this type's speed there
         found = predict_stages(self.spec, dtype=self.dtype, work=self.work, rates=rates)
+        if self.resting and isinstance(self.spec, Pipeline):
+            found = in_turns(found, self.spec)
         if not self.device:
             return found
         terms = {name: size for name, size in found.terms.items() if name != "runtime"}
@@ -131,12 +145,19 @@ def _answer(
 
 def _remedies(question: _Question) -> Iterator[Remedy]:
     """Yield changes that are enough, of each kind the mildest."""
-    for kind in (_smaller_types(question), _smaller_batches(question), _smaller_sides(question)):
+    kinds = (_resting, _smaller_types, _smaller_batches, _smaller_sides)
+    for kind in (each(question) for each in kinds):
         for change, cost, asked in kind:
             total = asked.predicted().total_bytes
             if total <= question.room:
                 yield Remedy(change, cost, total)
                 break
+
+
+def _resting(question: _Question) -> Iterator[tuple[str, str, _Question]]:
+    if isinstance(question.spec, Pipeline) and not question.resting:
+        cost = "each component is read again when its turn comes"
+        yield "--resting", cost, replace(question, resting=True)
 
 
 def _smaller_types(question: _Question) -> Iterator[tuple[str, str, _Question]]:
@@ -167,7 +188,10 @@ def _smaller_sides(question: _Question) -> Iterator[tuple[str, str, _Question]]:
 def _assumptions(question: _Question) -> Iterator[str]:
     yield "1 GB is 10^9 bytes, 1 GiB is 2^30"
     yield f"seconds rest on {question.where.basis}"
-    yield "all components lie in memory at once, and one works at a time"
+    if question.resting:
+        yield "components lie in memory only while they work; reading them takes time of its own"
+    else:
+        yield "all components lie in memory at once, and one works at a time"
     if question.where.rates is not None:
         yield "a pass takes as long as its arithmetic at full speed, or as reading its weights"
     if question.device:
@@ -178,10 +202,12 @@ def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
     """Return a line per term: what is multiplied with what."""
     stages = question.spec.stages(found.work)
     number = f"{BYTES[found.dtype]} bytes ({found.dtype})"
-    largest = max(stages, key=lambda stage: stage.live)
+    workspace = found.terms["workspace"]
+    largest = next(stage for stage in stages if BYTES[found.dtype] * stage.live == workspace)
     told = {
         f"weights: {name}": f"{count(part):,} numbers in {found.dtype}, exact ones in float32"
         for name, part in children(question.spec)
+        if f"weights: {name}" in found.terms
     }
     kept = [f"{stage.kept:,} of {stage.name}" for stage in stages if stage.kept]
     return {

@@ -9,8 +9,8 @@ from fathom.planning import costs
 from fathom.planning.costs import BYTES, computed_in
 from fathom.planning.predict import runtime_bytes
 from fathom.planning.probe import Rates
-from fathom.spec.parts import children
-from fathom.spec.work import Stage, Staged, Work
+from fathom.spec.parts import children, walk
+from fathom.spec.work import Pipeline, Stage, Staged, Work
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class StagedPrediction:
 
 
 def predict_stages(
-    spec: Staged, *, dtype: str, work: Work, rates: Rates | None = None
+    spec: Staged, *, dtype: str, work: Work | None = None, rates: Rates | None = None
 ) -> StagedPrediction:
     """Predict memory, and with `rates` time, of some work; what it leaves open is as usual."""
-    asked = settled(work, spec.usual)
+    asked = settled(work or Work(), spec.usual)
     stages = spec.stages(asked)
     number = BYTES[dtype]
     terms = {
@@ -56,6 +56,28 @@ def predict_stages(
     seconds = None if rates is None else {one.name: _seconds(one, dtype, rates) for one in stages}
     operations = {stage.name: stage.passes * stage.operations for stage in stages}
     return StagedPrediction(dtype, asked, terms, seconds, operations)
+
+
+def in_turns(found: StagedPrediction, spec: Pipeline) -> StagedPrediction:
+    """Return a prediction for components that rest while others work.
+
+    Weights and workspace are those of the turn that needs most; the rest is read again when its
+    turn comes.
+    """
+    parts, number = dict(children(spec)), BYTES[found.dtype]
+    stages = spec.stages(found.work)
+
+    def needs(turn: tuple[str, ...]) -> tuple[dict[str, int], int]:
+        weights = {f"weights: {name}": found.terms[f"weights: {name}"] for name in turn}
+        inside = {id(part) for name in turn for part in walk(parts[name])}
+        live = max((stage.live for stage in stages if id(stage.part) in inside), default=0)
+        return weights, number * live
+
+    weights, workspace = max(
+        map(needs, spec.turns), key=lambda needed: sum(needed[0].values()) + needed[1]
+    )
+    rest = {name: size for name, size in found.terms.items() if not name.startswith("weights")}
+    return replace(found, terms={**weights, **rest, "workspace": workspace})
 
 
 def settled(work: Work, usual: Work) -> Work:

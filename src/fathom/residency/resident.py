@@ -50,7 +50,28 @@ def load(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> nn.Module:
-    """Return the model that a spec describes, filled from `source`.
+    """Return the model that a spec describes, filled from `source` as `fill` says.
+
+    Raises:
+        TensorMismatchError: when a tensor has another shape than the spec says.
+    """
+    hold_what_is_alive()
+    model = assemble(spec)
+    fill(model, spec, source, assignments, dtype=dtype, device=device, progress=progress)
+    return model.eval()
+
+
+def fill(
+    model: nn.Module,
+    spec: Model,
+    source: Source,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Fill the parameters that `assignments` name from `source`.
 
     Weights take `dtype`, those whose role is exact stay in float32. Beside the model itself no
     more than the tensors of one assignment are in memory.
@@ -58,8 +79,6 @@ def load(
     Raises:
         TensorMismatchError: when a tensor has another shape than the spec says.
     """
-    hold_what_is_alive()
-    model = assemble(spec)
     wanted = {parameter.name: parameter for parameter in parameters(spec)}
     for assignment in assignments:
         exact = any(wanted[name].role in EXACT for name in assignment.ours)
@@ -82,7 +101,6 @@ def load(
         del tensors
         for name in () if mapped else assignment.theirs:  # what is looked at must stay
             source.release(name)
-    return model.eval()
 
 
 def _settled(tensor: Tensor, source: Source) -> Tensor:

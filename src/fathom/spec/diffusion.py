@@ -134,6 +134,16 @@ class PictureMaker:
         return max(lengths)
 
     @property
+    def at_each_step(self) -> tuple[str, ...]:
+        """The components that work together at every step."""
+        return ("denoiser",) if self.guide is None else ("guide", "denoiser")
+
+    @property
+    def turns(self) -> tuple[tuple[str, ...], ...]:
+        encoders = ((reader.name,) for reader in self.readers)
+        return (*encoders, self.at_each_step, ("autoencoder",))
+
+    @property
     def usual(self) -> Work:
         return Work(
             height=self.side,

@@ -200,6 +200,13 @@ def children(part: Part) -> Iterator[tuple[str, Part]]:
     yield from ((name, child) for name, child in part.parts().items() if child is not None)
 
 
+def walk(part: Part) -> Iterator[Part]:
+    """Yield a part and every part below it."""
+    yield part
+    for _, child in children(part):
+        yield from walk(child)
+
+
 def leaves(part: Part, path: str = "") -> Iterator[tuple[str, Leaf]]:
     """Yield every leaf with its dotted path, in order."""
     if isinstance(part, Leaf):

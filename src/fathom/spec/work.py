@@ -79,6 +79,15 @@ class Staged(Protocol):
         """Return the stages of some work, in order; what `work` leaves open is as in `usual`."""
 
 
+@runtime_checkable
+class Pipeline(Staged, Protocol):
+    """A model whose components work in turns, so that the others may rest meanwhile."""
+
+    @property
+    def turns(self) -> tuple[tuple[str, ...], ...]:
+        """Names of parts, those together that work together, in the order in which they work."""
+
+
 def passing(part: Part, rows: int) -> int:
     """Return the operations of `rows` vectors, or positions of an output, passing a part's maps.
 

@@ -47,10 +47,17 @@ class Reconstruction:
 class Coder:
     """Drives an autoencoder: pixels in, pixels out."""
 
-    def __init__(self, model: Autoencoder, described: spec.Autoencoder, dtype: str) -> None:
+    def __init__(
+        self,
+        model: Autoencoder,
+        described: spec.Autoencoder,
+        dtype: str,
+        device: torch.device | None = None,
+    ) -> None:
         self.model = channels_last(model)
         self.spec = described
         self.dtype = dtype
+        self.device = next(model.parameters()).device if device is None else device
 
     @torch.inference_mode()
     def autoencode(
@@ -102,7 +109,7 @@ class Coder:
         factor = self.spec.factor
         below, beside = -picture.height % factor, -picture.width % factor
         planes = functional.pad(planes, (0, beside, 0, below), mode="replicate")
-        return planes.to(next(self.model.parameters()).device, getattr(torch, self.dtype))
+        return planes.to(self.device, getattr(torch, self.dtype))
 
     def encode(
         self, planes: Tensor, tile: int | None = None, generator: torch.Generator | None = None
@@ -149,11 +156,10 @@ class Coder:
 
     def _fits(self, height: int, width: int) -> bool:
         """Whether the memory of this machine holds the widest moment of a whole picture."""
-        device = next(self.model.parameters()).device
         free = (
             this_machine().memory_available
-            if device.type == "cpu"
-            else torch.cuda.mem_get_info(device)[0]
+            if self.device.type == "cpu"
+            else torch.cuda.mem_get_info(self.device)[0]
         )
         work = Work(height=height, width=width)
         live = max(stage.live for stage in self.spec.stages(work))

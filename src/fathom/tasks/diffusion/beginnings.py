@@ -167,13 +167,11 @@ def _bright(source: Source, size: tuple[int, int]) -> Tensor:
 def _noise(coder: Coder, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     factor = coder.spec.factor
     shape = (1, coder.spec.latents, size[1] // factor, size[0] // factor)
-    parameter = next(coder.model.parameters())
     dtype: torch.dtype = getattr(torch, coder.dtype)
-    return torch.randn(shape, generator=generator, dtype=dtype).to(parameter.device)
+    return torch.randn(shape, generator=generator, dtype=dtype).to(coder.device)
 
 
 def _encoded(coder: Coder, planes: Tensor, generator: torch.Generator) -> Tensor:
     """Return a picture's latents as the denoiser has them."""
-    parameter = next(coder.model.parameters())
-    planes = planes.to(parameter.device, getattr(torch, coder.dtype))
+    planes = planes.to(coder.device, getattr(torch, coder.dtype))
     return coder.model.to_denoiser(coder.model.encode(planes, generator))

@@ -25,7 +25,7 @@ from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.unet import Waves
 from fathom.tasks.autoencode import Coder, to_pixels
 from fathom.tasks.diffusion.beginnings import Beginning, begin, prepared
-from fathom.tasks.diffusion.prompts import Prompts, Seen
+from fathom.tasks.diffusion.prompts import Awake, Prompts, Seen, always_awake
 from fathom.tasks.diffusion.results import Imagined, Shown, Watch, Wish
 from fathom.tasks.diffusion.schedules import Schedule, schedule
 from fathom.tasks.diffusion.steps import Memory, enter, step
@@ -56,11 +56,16 @@ class Maker:
         tokenizers: Sequence[Tokenizer],
         dtype: str,
         guide: ControlNet | None = None,
+        *,
+        device: torch.device,
+        awake: Awake = always_awake,
     ) -> None:
         self.model = channels_last(model)
         self.spec = model.spec
         self.tokenizers = tuple(tokenizers)
-        self.coder = Coder(model.autoencoder, self.spec.autoencoder, dtype)
+        self.device = device
+        self.awake = awake
+        self.coder = Coder(model.autoencoder, self.spec.autoencoder, dtype, device)
         self.dtype: torch.dtype = getattr(torch, dtype)
         self.guide = guide if guide is not None else model.guide
 
@@ -75,14 +80,16 @@ class Maker:
         wish.check()
         began = perf_counter()
         width, height = self._size(wish)
-        prompts = Prompts(self.model, self.tokenizers)
+        prompts = Prompts(self.model, self.tokenizers, self.device, self.awake)
         told = self._conditions(wish, prompts, width, height)
         plan = self._schedule(wish, width, height)
         generator = torch.Generator().manual_seed(wish.seed)
         channels = self.spec.denoiser.channels
-        start = begin(self.coder, wish, plan, (width, height), generator, channels)
+        with self.awake(*(() if wish.picture is None else ("autoencoder",))):
+            start = begin(self.coder, wish, plan, (width, height), generator, channels)
         hint = self._hint(wish, width, height)
-        latents, evaluations = self._denoise(plan, start, told, hint, generator, watch, wish)
+        with self.awake(*self.spec.at_each_step):
+            latents, evaluations = self._denoise(plan, start, told, hint, generator, watch, wish)
         pixels = self._picture(latents)
         return Imagined(
             pixels=pixels,
@@ -102,7 +109,8 @@ class Maker:
             factor *= self.spec.denoiser.patch
         width, height = wish.size or (self.spec.side, self.spec.side)
         if wish.size is None and wish.picture is not None:
-            return prepared(wish.picture, None, factor).size
+            width, height = prepared(wish.picture, None, factor).size
+        self._require_positions(max(width, height), factor)
         if min(width, height) < factor or width % factor or height % factor:
             raise RequestError(
                 f"a size of {width} × {height} is not possible: this model makes pictures whose"
@@ -111,6 +119,15 @@ class Maker:
         if width * height > MOST_PIXELS:
             raise RequestError(f"a size of {width} × {height} is more than {MOST_PIXELS:,} pixels")
         return width, height
+
+    def _require_positions(self, side: int, factor: int) -> None:
+        """Refuse a picture that is wider than a table of positions."""
+        denoiser = self.spec.denoiser
+        if isinstance(denoiser, DiffusionTransformer) and side > factor * denoiser.grid:
+            raise RequestError(
+                f"a side of {side:,} pixels: this model knows places up to"
+                f" {factor * denoiser.grid:,}; take a smaller size"
+            )
 
     def _schedule(self, wish: Wish, width: int, height: int) -> Schedule:
         usual = FEW_STEPS if self.spec.consistent else USUAL_STEPS
@@ -127,8 +144,7 @@ class Maker:
             taught = self.model.denoiser.spec.descent.time.condition
         guidance = self._guidance(taught) if wish.guidance is None else wish.guidance
         guided = guidance > 1 and taught is None
-        seen = prompts.see(wish.prompt)
-        sides = [self._negative(wish, prompts, seen), seen] if guided else [seen]
+        sides = self._sides(wish, prompts, guided=guided)
         condition = None
         if taught is not None:
             strength = torch.tensor([GUIDANCE_TOLD * (guidance - 1)])
@@ -153,10 +169,13 @@ class Maker:
             return 7.0
         return 7.5 if self.spec.denoiser.descent.told is None else 5.0
 
-    def _negative(self, wish: Wish, prompts: Prompts, seen: Seen) -> Seen:
-        if wish.negative is None and self.spec.blank_is_zero:
-            return seen.zeros()
-        return prompts.see(wish.negative or "")
+    def _sides(self, wish: Wish, prompts: Prompts, *, guided: bool) -> list[Seen]:
+        """Return the prompt as it is seen, after what is to be kept away from where that guides."""
+        if guided and not (wish.negative is None and self.spec.blank_is_zero):
+            seen, negative = prompts.see(wish.prompt, wish.negative or "")
+            return [negative, seen]
+        [seen] = prompts.see(wish.prompt)
+        return [seen.zeros(), seen] if guided else [seen]
 
     def _sizes(self, width: int, height: int, guided: bool) -> Tensor | None:
         """Return the sizes that a denoiser is told: of the original, the crop, the picture."""
@@ -169,7 +188,7 @@ class Maker:
         else:
             scores = (POOR_SCORE, SCORE) if guided else (SCORE,)
             sides = [(*original, score) for score in scores]  # type: ignore[misc]
-        return torch.tensor(sides, device=next(self.model.parameters()).device)
+        return torch.tensor(sides, device=self.device)
 
     def _hint(self, wish: Wish, width: int, height: int) -> Tensor | None:
         if wish.hint is None:
@@ -181,7 +200,7 @@ class Maker:
                 "nothing here is steered by a hint: open a pipeline with a ControlNet, or give one"
             )
         planes = prepared(wish.hint, (width, height), 1).planes / 2 + 0.5
-        return planes.to(next(self.model.parameters()).device, self.dtype)
+        return planes.to(self.device, self.dtype)
 
     def _denoise(
         self,
@@ -257,4 +276,5 @@ class Maker:
 
     def _picture(self, latents: Tensor) -> Pixels:
         """Return the picture of latents as the denoiser has them."""
-        return to_pixels(self.coder.decode(self.model.autoencoder.from_denoiser(latents)))[0]
+        with self.awake("autoencoder"):
+            return to_pixels(self.coder.decode(self.model.autoencoder.from_denoiser(latents)))[0]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fathom.blocks.prompting import Read
 from fathom.errors import TokenizerError
 from fathom.inputs.tokenizer import Tokenizer
 from fathom.models.diffusion import PictureMaker
@@ -16,7 +19,15 @@ from fathom.spec.diffusion import LONG, ClipText, Reader
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.unet import Unet
 
+# Components by name → a block in which their weights are in memory.
+Awake: TypeAlias = Callable[..., AbstractContextManager[None]]
+
 SHOWN = 80  # characters of a text that was left out
+
+
+def always_awake(*names: str) -> AbstractContextManager[None]:
+    """Of a model whose components are all in memory, for as long as it is."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -35,19 +46,36 @@ class Seen:
 class Prompts:
     """Reads texts with the encoders of a pipeline. `notes` say what did not fit."""
 
-    def __init__(self, model: PictureMaker, tokenizers: Sequence[Tokenizer]) -> None:
+    def __init__(
+        self,
+        model: PictureMaker,
+        tokenizers: Sequence[Tokenizer],
+        device: torch.device,
+        awake: Awake,
+    ) -> None:
         self.model = model
+        self._device = device
+        self._awake = awake
         self.spec = model.spec
         self.tokenizers = tuple(tokenizers)
         self.notes: list[str] = []
 
-    def see(self, text: str) -> Seen:
-        """Return a text as the denoiser is to see it; what does not fit is told in `notes`."""
-        device = next(self.model.parameters()).device
-        found = []
+    def see(self, *texts: str) -> list[Seen]:
+        """Return texts as the denoiser is to see them; what does not fit is told in `notes`.
+
+        Each encoder reads all of them in one turn.
+        """
+        found: list[list[tuple[Reader, Read]]] = [[] for _ in texts]
         for reader, tokenizer in zip(self.spec.readers, self.tokenizers, strict=True):
-            tokens = torch.tensor([self._tokens(text, reader, tokenizer)], device=device)
-            found.append((reader, self.model.read(reader, tokens)))
+            with self._awake(reader.name):
+                for text, read in zip(texts, found, strict=True):
+                    tokens = self._tokens(text, reader, tokenizer)
+                    ids = torch.tensor([tokens], device=self._device)
+                    read.append((reader, self.model.read(reader, ids)))
+        return [self._seen(read) for read in found]
+
+    def _seen(self, found: Sequence[tuple[Reader, Read]]) -> Seen:
+        """Put together what the encoders made of one text."""
         if isinstance(self.spec.denoiser, DiffusionTransformer):
             return self._joined([(reader, read.before_last, read.vector) for reader, read in found])
         denoiser = self.spec.denoiser
