@@ -1,28 +1,28 @@
-"""Models in whose prompt pictures or sound stand beside text: what all of them share."""
+"""Models in whose prompt pictures, videos or sound stand beside text: what all of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fathom.checkpoint.documents import read_json
+from fathom.errors import UnsupportedTaskError
 from fathom.library.cards import read_tokenizer
 from fathom.library.staged import StagedModel
 
 if TYPE_CHECKING:
-    import torch
-
     from fathom.generation.generate import Engine
+    from fathom.generation.inserts import Placed
     from fathom.generation.results import Generation
+    from fathom.inputs.content import Kind, Medium
     from fathom.inputs.tokenizer import Tokenizer
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
-M = TypeVar("M")  # a picture, or a sound
 
 
-class AnsweringModel(StagedModel, Generic[M]):
-    """A decoder that answers about what stands in its prompt. Its spec has a `placeholder`."""
+class AnsweringModel(StagedModel):
+    """A decoder that answers about what stands in its prompt. Its spec has a `context`."""
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -33,67 +33,77 @@ class AnsweringModel(StagedModel, Generic[M]):
         """
         return read_tokenizer(self._description)
 
-    def _medium(self, part: Mapping[str, object]) -> tuple[M, Mapping[str, object]] | None:
-        """Return the picture or sound of a part, and the part as a template is shown it.
+    @property
+    def marks(self) -> Mapping[Kind, int]:
+        """The kinds that it takes, and the token that its template leaves for one of each."""
+        raise NotImplementedError(type(self).__name__)
 
-        None for a part of another kind.
+    def chat(self, messages: Sequence[Mapping[str, object]], **options: object) -> Generation:
+        """Answer a conversation in which pictures, videos and sound may stand beside text.
+
+        Args:
+            messages: each with a ``role`` and a ``content``: a text, or a list of parts, such as
+                ``{"type": "text", "text": …}``, ``{"type": "image", "image": …}``,
+                ``{"type": "video", "video": …}`` or ``{"type": "audio", "audio": …}``, as
+                `inputs.content` spells them. A picture is a file, the bytes of one, an array of
+                pixels or a Pillow picture; a video an animated file or a list of pictures; a
+                sound a file, bytes, or samples at the model's rate.
+            options: as for `TextModel.generate`.
 
         Raises:
-            RequestError: for a part that says it holds one and does not.
+            UnsupportedTaskError: for what the model does not take, such as sound.
+            TokenizerError: when there is no template, or it refuses the messages.
+            NotFoundError: when nothing beside the weights says how pictures are prepared.
+            PictureError, SoundError: for what is no sound file of its kind.
+            RequestError, ContextLengthError: for options that make no sense, or too long a prompt.
         """
-        raise NotImplementedError(type(self).__name__)
-
-    def _vectors(self, media: Sequence[M]) -> list[torch.Tensor]:
-        """Return what stands in the prompt for each picture or sound, (places, width)."""
-        raise NotImplementedError(type(self).__name__)
-
-    def _answered(
-        self, messages: Sequence[Mapping[str, object]], options: Mapping[str, object]
-    ) -> Generation:
-        """Begin to answer a conversation."""
+        from fathom.inputs.content import in_parts, told_apart
         from fathom.inputs.conversation import encode_conversation
 
-        shown, media = self._told_apart(messages)
+        shown, media = told_apart(messages)
+        self._require_taken(media)
+        if self.tokenizer.chat.only_parts:
+            shown = in_parts(shown)
         return self._begun(encode_conversation(self.tokenizer, shown), media, options)
 
+    def _require_taken(self, media: Sequence[Medium]) -> None:
+        """Refuse what the model cannot take."""
+        from fathom.inputs.content import NAMES
+
+        other = next((one.kind for one in media if one.kind not in self.marks), None)
+        if other is not None:
+            taken = " and ".join(NAMES[kind] for kind in self.marks)
+            raise UnsupportedTaskError(
+                f"this model takes text and {taken}, and no {NAMES[other]}; leave it out, or see"
+                " `fathom choose --task chat` for models that take it"
+            )
+
+    def _placed(self, media: Sequence[Medium]) -> list[Placed]:
+        """Return what each picture, video or sound becomes in the prompt."""
+        raise NotImplementedError(type(self).__name__)
+
     def _begun(
-        self, ids: Sequence[int], media: Sequence[M], options: Mapping[str, object]
+        self, ids: Sequence[int], media: Sequence[Medium], options: Mapping[str, object]
     ) -> Generation:
-        """Begin to write after a prompt with a place for each picture or sound."""
+        """Begin to write after a prompt with a mark for each picture, video or sound."""
         import torch
 
-        from fathom.generation.inserts import expanded, inserts_at
+        from fathom.generation.inserts import placed
         from fathom.generation.published import Published
 
         with torch.inference_mode():
-            vectors = self._vectors(media) if media else []
-        spec: Any = self.spec  # which has a placeholder and a context, whatever its kind
-        prompt = expanded(ids, spec.placeholder, [len(each) for each in vectors])
+            found = self._placed(media) if media else []
+        waiting: dict[int, list[Placed]] = {mark: [] for mark in self.marks.values()}
+        for one, place in zip(media, found, strict=True):
+            waiting[self.marks[one.kind]].append(place)
+        prompt, inserts = placed(ids, waiting)
+        spec: Any = self.spec  # which has a context, whatever its kind
         room = max(1, min(spec.context - len(prompt), ANSWER_TOKENS))
-        asked = {**options, "inserts": inserts_at(prompt, spec.placeholder, vectors)}
+        asked = {**options, "inserts": inserts}
         request, notes = Published.read(self._stated).request(prompt, asked, room)
         generation = self._engine.generate(request)
         generation.notes = notes
         return generation
-
-    def _told_apart(
-        self, messages: Sequence[Mapping[str, object]]
-    ) -> tuple[list[dict[str, object]], list[M]]:
-        """Return messages as a template may see them, and what stands in them, in order."""
-        media: list[M] = []
-        shown = []
-        for message in messages:
-            content = message.get("content")
-            if not isinstance(content, list):
-                shown.append(dict(message))
-                continue
-            parts: list[object] = []
-            for part in content:
-                found = self._medium(part) if isinstance(part, Mapping) else None
-                parts.append(part if found is None else found[1])
-                media += [] if found is None else [found[0]]
-            shown.append({**message, "content": parts})
-        return shown, media
 
     @cached_property
     def _stated(self) -> Mapping[str, object]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
     from fathom.generation.pair import Opening, PairEngine
+    from fathom.generation.request import Request
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
@@ -208,18 +209,33 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         self, prompt: Sequence[int], options: Mapping[str, object], task: str | None = None
     ) -> Generation:
         """Begin an answer, by the publisher's defaults for a task where there are such."""
-        require_writing(self.spec)
-        require_beams(self.spec, options)
-        published = self._published(task)
-        room = self.spec.context - (published.opening or len(prompt))
-        room = room if isinstance(self.spec, EncoderDecoder) else min(room, ANSWER_TOKENS)
-        request, notes = published.request(prompt, options, max(1, room))
+        request, notes = self.request(prompt, options, task)
         generation = self._engine.generate(request)
         capacity = self._engine.capacity(len(request.prompt), request.max_tokens or 1)
         generation.predicted = self._expected(len(request.prompt), capacity, request.beams.beams)
         generation.notes = notes
         generation.kernels = self.kernels
         return generation
+
+    def request(
+        self, prompt: Sequence[int], options: Mapping[str, object], task: str | None = None
+    ) -> tuple[Request, tuple[str, ...]]:
+        """Return what an engine is asked for, and what of the publisher's wishes is not applied.
+
+        Args:
+            prompt: token ids that are read.
+            options: those of `generate`; the rest is as published, for a task where they say so.
+
+        Raises:
+            UnsupportedTaskError: for a model that does not write, or beams where it has none.
+            RequestError: for an unknown option or a value out of range.
+        """
+        require_writing(self.spec)
+        require_beams(self.spec, options)
+        published = self._published(task)
+        room = self.spec.context - (published.opening or len(prompt))
+        room = room if isinstance(self.spec, EncoderDecoder) else min(room, ANSWER_TOKENS)
+        return published.request(prompt, options, max(1, room))
 
     def _expected(self, prompt: int, capacity: int, beams: int) -> Forecast:
         """Return what an answer is expected to take, written in room for `capacity` tokens.
