@@ -1,0 +1,117 @@
+// A program in the making, as Python sees it. What comes in was made by our own lowering; a mistake
+// there is a ValueError here, never a wrong access.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+
+#include "experts_step.hpp"
+#include "steps.hpp"
+
+namespace fathom {
+
+namespace nb = nanobind;
+
+using Pages = nb::ndarray<std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Scores = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Tables = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Vector = std::optional<Floats>;
+using Weights = std::pair<nb::object, Vector>;  // (matrix, bias)
+
+inline void require(bool holds, const char* otherwise) {
+    if (!holds) throw std::invalid_argument(otherwise);
+}
+
+template <typename T>
+T named(const std::string& name, const std::vector<const char*>& names) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (name == names[i]) return static_cast<T>(i);
+    }
+    throw std::invalid_argument("unknown name: " + name);
+}
+
+Activation activation_named(const std::string& name);
+
+class Builder {
+public:
+    Builder(std::int64_t most_tokens, int threads) : program_(most_tokens, threads) {}
+
+    int buffer(std::int64_t width, std::int64_t repeats) { return program_.buffer(width, repeats); }
+
+    // A step each, as `ops/steps.py` has them.
+    void embed(const nb::object& table, int target, float scale, const Vector& positions,
+               std::int64_t offset, const Vector& constant);
+    void add_rows(int target, const Vector& positions, std::int64_t offset,
+                  const Vector& constant);
+    void norm(int source, int target, const nb::tuple& shape);
+    void add(int source, int target, float scale);
+    void activate(int gate, std::int64_t gate_offset, int other, std::int64_t other_offset,
+                  int target, std::int64_t count, const std::string& kind, float alpha,
+                  float limit);
+    void gate_rows(int score, int target);
+    void multiply(int source, int target, const std::vector<Weights>& factors,
+                  int room, float scale, float cap);
+    void angles(int target, std::int64_t offset);
+    void place(const nb::tuple& heads, int angles, bool interleaved,
+               const std::optional<nb::tuple>& query_norm, const std::optional<nb::tuple>& key_norm,
+               bool late, float clip, std::int64_t sharpened, float strength);
+    void attend(const nb::tuple& heads, int target, const std::string& reach,
+                std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
+                const Vector& sinks);
+    void experts(int source, int scores, int target, const std::vector<int>& rooms,
+                 const nb::tuple& routing, const std::vector<std::vector<Weights>>& experts,
+                 const std::string& kind, float alpha, float limit, float scale,
+                 bool weighs_input, bool fresh);
+    void select(int source, int target);
+
+    void finish() { program_.finish(); }
+
+    void run(const Integers& ids, const Integers& positions, const Integers& owners,
+             const Integers& begins, const Floats& frequencies,
+             const std::vector<std::tuple<Pages, Tables>>& pools, const Integers& chosen,
+             Scores& scores);
+
+    std::int64_t bytes() const { return program_.bytes(); }
+    std::int64_t steps() const { return program_.steps(); }
+    std::int64_t most_tokens() const { return program_.most_tokens(); }
+    std::vector<std::int64_t> page_bytes() const { return page_bytes_; }
+
+private:
+    template <typename S> void append(S step, int writes) {
+        program_.append(std::make_unique<S>(std::move(step)), writes);
+    }
+
+    PackedMatrix matrix(const nb::object& owner);
+    // Numbers that stay alive with the program: `size` of them, or with 0 a multiple of `width`.
+    const float* vector(const Vector& numbers, std::int64_t size, std::int64_t width);
+    void note_positions(const Vector& positions, std::int64_t offset, std::int64_t width);
+    // (width, parts, shared, centred, epsilon, weight, bias)
+    NormShape norm_shape(const nb::tuple& described);
+    NormShape head_norm(const nb::tuple& described, std::int64_t heads, const Heads& of);
+    // (source, heads, kv_heads, width, pool, page_offset, float32)
+    Heads heads_of(const nb::tuple& described);
+    // (scoring, experts, active, renormalise, floor, scale, jitter, correction, groups,
+    //  active_groups, best)
+    Routing routing_of(const nb::tuple& described);
+    Expert expert(const std::vector<Weights>& maps, const ExpertsStep& step);
+    void check_tokens(const Batch& batch) const;
+    // Pages out of a window's reach may be anything that lies in the pool.
+    static void check_pages(const Batch& batch, const Pool& pool);
+
+    Program program_;
+    std::vector<nb::object> kept_;  // arrays that steps look into
+    std::int64_t vocabulary_ = 0, scores_width_ = 0, frequency_width_ = 0;
+    std::int64_t most_positions_ = INT32_MAX;
+    std::vector<std::int64_t> page_bytes_;
+};
+
+}  // namespace fathom
