@@ -9,7 +9,7 @@ from torch import Tensor
 from fathom.errors import RequestError
 from fathom.generation import modules
 from fathom.generation.generate import Engine
-from fathom.generation.inserts import Insert, inserts_at
+from fathom.generation.inserts import Extent, Insert, Placed, inserts_at, placed, places_of
 from fathom.generation.request import Request
 
 from .conftest import Tiny
@@ -76,3 +76,32 @@ def test_each_place_takes_one_vector() -> None:
     with pytest.raises(RequestError, match="2 places for 3 vectors"):
         inserts_at([1, 3, 3], PLACEHOLDER, [torch.zeros(3, 4)])
     assert inserts_at([1, 2], PLACEHOLDER, []) == ()
+
+
+def test_each_mark_becomes_what_stands_there() -> None:
+    """Marks of two kinds, in turn; between the vectors of one stand tokens of its own."""
+    picture = Placed([7, 3, 3, 8, 3], 3, torch.rand(3, 4))
+    sound = Placed([4, 4], 4, torch.rand(2, 4))
+    prompt, inserts = placed([1, 5, 4, 2], {5: [picture], 4: [sound]})
+    assert prompt == [1, 7, 3, 3, 8, 3, 4, 4, 2]
+    assert [(one.start, one.end) for one in inserts] == [(2, 4), (5, 6), (6, 8)]
+    assert torch.equal(torch.cat([one.vectors for one in inserts[:2]]), picture.vectors)
+    with pytest.raises(RequestError, match="0 places for 1"):
+        placed([1, 2], {5: [picture], 4: []})
+
+
+def test_what_is_spread_over_rows_and_columns_stands_there() -> None:
+    """Two frames of 2 × 3 places, three positions apart; what follows goes on behind a row."""
+    prompt = [1, 1, *[PLACEHOLDER] * 12, 1, 1]
+    (plain,) = inserts_at(prompt, PLACEHOLDER, [torch.rand(12, 4)])
+    assert places_of([plain], 0, len(prompt)) is None
+    spread = Insert(plain.start, plain.vectors, plain.key, Extent(2, 2, 3, interval=3.0))
+    found = places_of([spread], 0, len(prompt))
+    assert found is not None
+    frames, rows, columns = found[:, 0].tolist()
+    assert frames == [0, 1, *[2] * 6, *[5] * 6, 5, 6]
+    assert rows == [0, 1, *[2, 2, 2, 3, 3, 3] * 2, 5, 6]
+    assert columns == [0, 1, *[2, 3, 4] * 4, 5, 6]
+    for start, length in ((0, 4), (3, 8), (13, 1), (14, 2), (15, 1)):
+        part = places_of([spread], start, length)
+        assert part is not None and torch.equal(part, found[..., start : start + length])

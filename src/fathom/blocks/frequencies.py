@@ -28,7 +28,7 @@ def frequencies(rotary: Rotary, total: int) -> tuple[Floats, float]:
 
     `total` is the length of the sequence, for the laws that depend on it.
     """
-    plain = _plain(rotary.base, rotary.width)
+    plain = _by_axis(rotary) if rotary.axes else _plain(rotary.base, rotary.width)
     match rotary.scaling:
         case None:
             return plain, 1.0
@@ -59,6 +59,17 @@ def _powers(base: float, width: int) -> Floats:
 def _plain(base: float, width: int) -> Floats:
     turns: Floats = np.reciprocal(_powers(base, width))
     return turns
+
+
+def _by_axis(rotary: Rotary) -> Floats:
+    """Return the frequency of each pair where places have several axes, no law applied."""
+    if rotary.axes is None or rotary.axes.frequencies == "shared":
+        return _plain(rotary.base, rotary.width)
+    sections = rotary.axes.sections
+    if rotary.axes.frequencies == "each":
+        return np.concatenate([_plain(rotary.base, 2 * section) for section in sections])
+    row = _plain(rotary.base, rotary.width)
+    return np.concatenate([row[axis :: len(sections)] for axis in range(len(sections))])
 
 
 def _dynamic_base(rotary: Rotary, factor: float, original: int, total: int) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fathom.blocks.frequencies import frequencies
 from fathom.ops.attention import Scoring, attention, visible
-from fathom.ops.rotary import angles
+from fathom.ops.rotary import angles, angles_of_places
 from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
 
 
@@ -27,12 +27,16 @@ class Step:
 
     Some scaling laws of rotary positions depend on how long a sequence becomes. `span` is that
     length, fixed for a session, so that keys kept from its start stay valid at its end.
+
+    What stands in rows and columns has `places`, (axes, batch, length), for rotations that know
+    several axes; order is by `positions` all the same.
     """
 
     def __init__(
         self, positions: Tensor, *, start: int | None = None, span: int | None = None
     ) -> None:
         self.positions = positions
+        self.places: Tensor | None = None  # as positions on each axis, unless said
         self.start = start  # None unless dense
         self._span = span
         self._rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
@@ -78,8 +82,19 @@ class Step:
         if rotary not in self._rotations:
             turns, factor = frequencies(rotary, self._span or self.total)
             frequency = torch.from_numpy(turns).to(self.positions.device)
-            self._rotations[rotary] = angles(frequency, self.positions, factor)
+            if rotary.axes is not None and self.places is not None:
+                of_pairs = rotary.axes.of_pairs
+                found = angles_of_places(frequency, self.places, of_pairs, factor)
+            else:
+                found = angles(frequency, self.positions, factor)
+            self._rotations[rotary] = found
         return self._rotations[rotary]
+
+    def at(self, places: Tensor | None) -> Step:
+        """Return this step with `places` (axes, batch or 1, length); None for none."""
+        step = copy(self)
+        step.places, step._rotations = places, {}
+        return step
 
     def slopes(self, alibi: Alibi | RoundedAlibi) -> Tensor:
         """Return a penalty's slopes as a tensor, (heads,) float32; layers share it."""

@@ -6,8 +6,8 @@ another part of the model made are put in their stead when the prompt is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -19,40 +19,100 @@ if TYPE_CHECKING:
     from fathom.blocks.embedding import Given
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How what stands in a prompt is spread: places frame by frame, row by row.
+
+    Frames are `interval` positions apart, rounded down; what comes after goes on behind the
+    longest row or column, as if the picture were so many tokens (arXiv 2409.12191).
+    """
+
+    frames: int
+    rows: int
+    columns: int
+    interval: float = 1.0
+
+    @property
+    def length(self) -> int:
+        """Positions that it takes up of a text."""
+        return max(self.rows, self.columns)
+
+    def places(self) -> Tensor:
+        """Return (3, n): the frame, row and column of each place, from where it begins."""
+        import torch
+
+        frame = (torch.arange(self.frames) * self.interval).long()
+        spread = torch.meshgrid(
+            frame, torch.arange(self.rows), torch.arange(self.columns), indexing="ij"
+        )
+        return torch.stack(spread).flatten(1)
+
+
 @dataclass(frozen=True, eq=False)
 class Insert:
     """Vectors (n, width) for the places `start` … `start` + n - 1 of a prompt.
 
-    `key` tells their content from any other's, so that a state can be known again.
+    `key` tells their content from any other's, so that a state can be known again. An `extent`
+    is of what is spread over rows and columns, for models whose positions know them.
     """
 
     start: int
     vectors: Tensor
     key: int
+    extent: Extent | None = None
 
     @property
     def end(self) -> int:
         return self.start + int(self.vectors.shape[0])
 
 
-def expanded(prompt: Sequence[int], placeholder: int, counts: Sequence[int]) -> list[int]:
-    """Return a prompt with each placeholder as often as its picture or sound has vectors.
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """What one picture, video or sound becomes in a prompt.
+
+    `tokens` come in the place of the mark that a template left for it; at those of them that
+    are `placeholder` stand `vectors` (n, width), in order. `extents` say how they are spread,
+    one for each stretch of such tokens, where a model's positions know of it.
+    """
+
+    tokens: Sequence[int]
+    placeholder: int
+    vectors: Tensor
+    extents: Sequence[Extent] = ()
+
+
+def placed(
+    prompt: Sequence[int], waiting: Mapping[int, Sequence[Placed]]
+) -> tuple[list[int], tuple[Insert, ...]]:
+    """Return a prompt with each mark replaced by what stands there, and the vectors in it.
+
+    `waiting` is by the token that marks a kind: the first mark of a kind is for its first, and
+    so on, whatever stands between.
 
     Raises:
-        RequestError: there are more placeholders than pictures and sounds, or fewer.
+        RequestError: there are more marks of a kind than pictures, videos or sounds, or fewer.
     """
-    found = sum(token == placeholder for token in prompt)
-    if found != len(counts):
-        raise RequestError(
-            f"the chat template leaves {found} places for {len(counts)} pictures and sounds; leave"
-            " out what stands for them in texts, and say what is a picture and what a sound"
-        )
-    left = iter(counts)
-    return [
-        token
-        for each in prompt
-        for token in ([each] * next(left) if each == placeholder else [each])
-    ]
+    for mark, several in waiting.items():
+        found = sum(token == mark for token in prompt)
+        if found != len(several):
+            raise RequestError(
+                f"the chat template leaves {found} places for {len(several)} pictures, videos or"
+                " sounds; leave out what stands for them in texts, and say what is what"
+            )
+    left = {mark: iter(several) for mark, several in waiting.items()}
+    tokens: list[int] = []
+    inserts: list[Insert] = []
+    for token in prompt:
+        if token not in left:
+            tokens.append(token)
+            continue
+        one = next(left[token])
+        runs = inserts_at(one.tokens, one.placeholder, [one.vectors])
+        extents: Sequence[Extent | None] = one.extents or [None] * len(runs)
+        for run, extent in zip(runs, extents, strict=True):
+            inserts.append(replace(run, start=run.start + len(tokens), extent=extent))
+        tokens += one.tokens
+    return tokens, tuple(inserts)
 
 
 def inserts_at(
@@ -102,7 +162,7 @@ def check_inserts(inserts: Sequence[Insert], length: int) -> None:
 def alike(some: Sequence[Insert], others: Sequence[Insert], length: int) -> bool:
     """Tell whether the same vectors stand in the first `length` places of two prompts."""
     held, wanted = (
-        [(insert.start, insert.key) for insert in inserts if insert.start < length]
+        [(insert.start, insert.key, insert.extent) for insert in inserts if insert.start < length]
         for inserts in (some, others)
     )
     return held == wanted
@@ -125,6 +185,30 @@ def given_to(row: Tensor, inserts: Sequence[Insert], start: int) -> Given | None
         places[0, first - start : last - start] = True
         vectors.append(insert.vectors[first - insert.start : last - insert.start])
     return Given(places, torch.cat(vectors).to(row.device))
+
+
+def places_of(inserts: Sequence[Insert], start: int, length: int) -> Tensor | None:
+    """Return where the tokens `start` … `start` + length - 1 of a prompt stand, (3, 1, length).
+
+    None where nothing is spread over rows and columns, and each stands at its number.
+    """
+    import torch
+
+    spread = [(insert, insert.extent) for insert in inserts if insert.extent is not None]
+    if not spread:
+        return None
+    end, numbers = start + length, torch.arange(start, start + length)
+    places = numbers.expand(3, -1).clone()
+    ahead = 0  # positions by which what follows is ahead of its number
+    for insert, extent in spread:
+        first, last = max(insert.start, start), min(insert.end, end)
+        if first < last:
+            own = extent.places()[:, first - insert.start : last - insert.start]
+            places[:, first - start : last - start] = own + insert.start + ahead
+        ahead += extent.length - (insert.end - insert.start)
+        after = max(insert.end - start, 0)
+        places[:, after:] = numbers[after:] + ahead
+    return places[:, None]
 
 
 def _runs(places: Sequence[int]) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fathom.generation.forward import CHUNK
-from fathom.generation.inserts import Insert, given_to
+from fathom.generation.inserts import Insert, given_to, places_of
 from fathom.generation.state import ContiguousState
 from fathom.models.decoder import Decoder
 from fathom.spec import decoder as spec
@@ -60,6 +60,9 @@ class ModuleCourse:
             chunk = tokens[start : start + CHUNK]
             row = torch.tensor([chunk], dtype=torch.long, device=state.device)
             step = state.advance(len(chunk))
+            places = places_of(self.inserts, len(self.ids), len(chunk))
+            if places is not None:
+                step = step.at(places.to(state.device))
             given = given_to(row, self.inserts, len(self.ids))
             hidden = self._model.hidden(row, step=step, state=state, given=given)
             self.ids += chunk

@@ -9,6 +9,7 @@ bounds, and that in a process of its own, which a loop or a flood of text cannot
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ _DEEPEST = 64  # nested lists and objects in a message
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 _SECONDS = 2.0  # of processor time; published templates take a few milliseconds
 _OTHER = "give a template of your own or send the prompt as plain text"
+_LOOPS = re.compile(r"""\bin\s+\w+(\.content|\[['"]content['"]\])""")  # over parts of a message
+_ASKS = re.compile(r"""(\.content|\[['"]content['"]\])\s+is\s""")  # whether there are any
 
 Messages = Sequence[Mapping[str, object]]
 
@@ -67,6 +70,11 @@ class ChatTemplate:
         """Names that the template reads from outside, such as ``enable_thinking``."""
         found = _renderer.call("names", source=_bounded_source(self.source))
         return frozenset(found) if isinstance(found, list) else frozenset()
+
+    @property
+    def only_parts(self) -> bool:
+        """Whether it takes each message as a list of parts and never as one text."""
+        return bool(_LOOPS.search(self.source)) and not _ASKS.search(self.source)
 
     def render(
         self,

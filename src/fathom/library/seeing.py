@@ -4,46 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from fathom.errors import RequestError
 from fathom.library.answering import AnsweringModel
 from fathom.library.processors import read_picture_processor
 from fathom.spec.vision_language import VisionLanguage
 
 if TYPE_CHECKING:
-    import torch
-
+    from fathom.generation.inserts import Placed
     from fathom.generation.results import Generation
+    from fathom.inputs.content import Kind, Medium
     from fathom.inputs.picture_processing import PictureProcessor
     from fathom.inputs.pictures import Source
     from fathom.models.vision_language import VisionLanguage as Module
 
-NAMES = ("image", "path", "picture", "image_url")  # under which a part holds its picture
 
-
-class SeeingModel(AnsweringModel["Source"]):
+class SeeingModel(AnsweringModel):
     """A decoder in whose prompt pictures stand. Made by `open`."""
 
     spec: VisionLanguage
 
-    def chat(self, messages: Sequence[Mapping[str, object]], **options: object) -> Generation:
-        """Answer a conversation in which pictures may stand beside text.
-
-        Args:
-            messages: each with a ``role`` and a ``content``: a text, or a list of parts, such as
-                ``{"type": "text", "text": …}`` and ``{"type": "image", "image": …}``, the latter
-                a file, the bytes of one, an array of pixels or a Pillow picture.
-            options: as for `TextModel.generate`.
-
-        Raises:
-            TokenizerError: when there is no template, or it refuses the messages.
-            NotFoundError: when nothing beside the weights says how pictures are prepared.
-            PictureError: for what is no sound picture.
-            RequestError, ContextLengthError: for options that make no sense, or too long a prompt.
-        """
-        return self._answered(messages, options)
+    @property
+    def marks(self) -> Mapping[Kind, int]:
+        return {"image": self.spec.placeholder}
 
     def generate(
         self, prompt: str, pictures: Sequence[Source] = (), **options: object
@@ -53,35 +36,26 @@ class SeeingModel(AnsweringModel["Source"]):
         Raises:
             RequestError: for more pictures than placeholders, or fewer; else as `chat`.
         """
-        return self._begun(self.tokenizer.encode(prompt), pictures, options)
+        from fathom.inputs.content import Medium
 
-    def _medium(self, part: Mapping[str, object]) -> tuple[Source, Mapping[str, object]] | None:
-        import numpy as np
+        media = [Medium("image", picture) for picture in pictures]
+        return self._begun(self.tokenizer.encode(prompt), media, options)
 
-        from fathom.inputs.pictures import Picture
+    def _placed(self, media: Sequence[Medium]) -> list[Placed]:
+        return [self._seen(medium) for medium in media]  # each alone: memory is that of one
 
-        held = next((part[name] for name in NAMES if part.get(name) is not None), None)
-        if held is None and part.get("type") not in ("image", "picture", "image_url"):
-            return None
-        known = (str, Path, bytes, np.ndarray, Picture)
-        if not isinstance(held, known) and not hasattr(held, "convert"):  # Pillow's pictures do
-            raise RequestError(
-                'a part of type "image" needs its picture: {"type": "image", "image": a file,'
-                " bytes, an array of pixels or a Pillow picture}"
-            )
-        return held, {"type": "image"}  # type: ignore[return-value]  # checked above
-
-    def _vectors(self, media: Sequence[Source]) -> list[torch.Tensor]:
+    def _seen(self, medium: Medium) -> Placed:
         import torch
 
+        from fathom.generation.inserts import Placed
         from fathom.inputs.pictures import read_picture
 
-        module: Module = self._module  # type: ignore[assignment]  # by the table of kinds
-        found = []
-        for picture in media:  # each alone: sizes may differ, and memory is that of one
-            pixels = torch.from_numpy(self._how(read_picture(picture)).values)[None]
-            found.append(module.look(pixels.to(self.device, getattr(torch, self.dtype)))[0])
-        return found
+        module = cast("Module", self._module)
+        picture = read_picture(cast("Source", medium.source))
+        pixels = torch.from_numpy(self._how(picture).values)[None]
+        vectors = module.look(pixels.to(self.device, getattr(torch, self.dtype)))[0]
+        placeholder = self.spec.placeholder
+        return Placed([placeholder] * len(vectors), placeholder, vectors)
 
     @cached_property
     def _how(self) -> PictureProcessor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,18 @@ def angles(frequencies: Tensor, positions: Tensor, factor: float = 1.0) -> tuple
     `frequencies` is (width / 2,) in radians per position, `positions` (batch, length).
     """
     turned = positions[:, None, :, None].to(torch.float32) * frequencies
+    return turned.cos() * factor, turned.sin() * factor
+
+
+def angles_of_places(
+    frequencies: Tensor, places: Tensor, axes: Sequence[int], factor: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine as `angles`, where places (axes, batch, length) have several axes.
+
+    `axes` says for each pair, (width / 2), which of them turns it.
+    """
+    standing = places[list(axes)].permute(1, 2, 0).to(torch.float32)  # (batch, length, width / 2)
+    turned = (standing * frequencies)[:, None]
     return turned.cos() * factor, turned.sin() * factor
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,46 @@ RotaryScaling: TypeAlias = (
 
 
 @dataclass(frozen=True)
+class Axes:
+    """Places with several axes, (row, column) or (frame, row, column), each turning some pairs.
+
+    `sections` is how many pairs each axis turns. Those of an axis stand together, or where they
+    are `woven` in turn: of three axes every third pair, and what is beyond a section is the
+    first axis's. Frequencies are one falling row, `shared` by all axes (Wang et al., 2024, arXiv
+    2409.12191); or `each` axis has such a row of its own, as in the tower there; or one row is
+    `dealt` to the axes in turn (Agrawal et al., 2024, arXiv 2410.07073).
+    """
+
+    sections: tuple[int, ...]
+    woven: bool = False
+    frequencies: Literal["shared", "each", "dealt"] = "shared"
+
+    @property
+    def of_pairs(self) -> tuple[int, ...]:
+        """The axis that turns each pair, in order."""
+        if not self.woven:
+            return tuple(axis for axis, count in enumerate(self.sections) for _ in range(count))
+        count = len(self.sections)
+        return tuple(
+            pair % count if pair < count * self.sections[pair % count] else 0
+            for pair in range(sum(self.sections))
+        )
+
+
+@dataclass(frozen=True)
 class Rotary:
     """Pairs of dimensions turned by an angle that grows with position (Su et al., 2021).
 
     `width` of the head's dimensions are turned, the first ones; the rest pass through.
-    Pairs are (i, i + width/2), or (2i, 2i + 1) when `interleaved`.
+    Pairs are (i, i + width/2), or (2i, 2i + 1) when `interleaved`. With `axes`, places have
+    several; a text's are alike on all of them, and then turn as positions do.
     """
 
     base: float
     width: int
     interleaved: bool = False
     scaling: RotaryScaling | None = None
+    axes: Axes | None = None
 
 
 @dataclass(frozen=True)
