@@ -80,6 +80,16 @@ def test_a_pipeline_brings_its_parts() -> None:
     }
 
 
+def test_a_pipeline_is_configured_by_its_index_and_its_parts() -> None:
+    small = ["model_index.json", "unet/config.json", "scheduler/scheduler_config.json",
+             "tokenizer/vocab.json", "tokenizer/merges.txt"]  # fmt: skip
+    names = [*small, "unet/diffusion_pytorch_model.safetensors", "onnx/unet/config.json", "a.png"]
+    chosen = select(names, "config.json", "owner/name")
+    assert (chosen.path, set(chosen.files)) == ("model_index.json", set(small))
+    alone = select(["config.json", *names], "config.json", "owner/name")
+    assert (alone.path, alone.files) == ("config.json", ("model_index.json", "config.json"))
+
+
 @pytest.mark.parametrize("encoding", PREFERRED_ENCODINGS)
 def test_each_preferred_encoding_is_recognised_and_ranked(encoding: str) -> None:
     rest = PREFERRED_ENCODINGS[PREFERRED_ENCODINGS.index(encoding) :]

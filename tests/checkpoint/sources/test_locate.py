@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fathom import library
 from fathom.checkpoint.sources.locate import cached, locate, locate_configuration
 from fathom.checkpoint.storage import Digest, digest_of, matches
 from fathom.errors import FetchError, NotFoundError, RequestError
+from parity.cases_pipelines import save, stable_diffusion
 
 FILES = {"tiny_model/model.gguf": b"weights" * 100}
 PACKAGE = "pypi:tiny-model==1.0/tiny_model/model.gguf"
@@ -143,3 +145,17 @@ def test_resolving_a_name_needs_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_pipeline_is_fitted_without_its_weights(hub, hub_file, tmp_path: Path) -> None:
+    folder = save(stable_diffusion(), tmp_path / "pipeline")
+    hub.repositories["owner/pipeline"] = {
+        file.relative_to(folder).as_posix(): hub_file(file.read_bytes())
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+    found = library.fit("owner/pipeline")
+    assert found.prediction.terms == library.fit(str(folder), dtype="bfloat16").prediction.terms
+    fetched = [path.name for path in locate_configuration("owner/pipeline").path.parent.rglob("*")]
+    assert "model_index.json" in fetched
+    assert not [name for name in fetched if name.endswith(".safetensors")]

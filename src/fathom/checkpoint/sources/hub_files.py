@@ -16,6 +16,8 @@ PREFERRED_ENCODINGS = (
     "Q6_K", "Q8_0", "MXFP4", "Q3_K_L", "Q3_K_M", "Q3_K_S", "BF16", "F16", "F32", "Q2_K",
 )  # fmt: skip
 
+CONFIGURATION = "config.json"
+PIPELINE = "model_index.json"  # of diffusers: its parts are in folders of their own
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _INDEX = ".index.json"
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})(?=\.[a-z]+\Z)")
@@ -51,12 +53,16 @@ def select(
     """Choose among `names`, the files of `repository`.
 
     `wanted` is a file, a folder or the encoding of a GGUF file; without it safetensors are
-    preferred to GGUF and GGUF to pickles, which are refused unless `allow_pickle`.
+    preferred to GGUF and GGUF to pickles, which are refused unless `allow_pickle`. A pipeline is
+    configured by its index and what lies beside and below it, so that is its configuration.
 
     Raises:
         NotFoundError: no such file, or no weights at all.
         ModelFileError: ``E_PICKLE``, only pickles are there.
     """
+    if wanted == CONFIGURATION and wanted not in names and PIPELINE in names:
+        below = sorted(name for name in names if _is_beside(name) and not name.startswith("onnx/"))
+        return Selection(PIPELINE, (*(name for name in below if name != PIPELINE), PIPELINE))
     if wanted is None or any(name.startswith(wanted + "/") for name in names):
         return _folder(names, wanted or "", repository, allow_pickle)
     if wanted not in names:
@@ -83,7 +89,7 @@ def complete(selection: Selection) -> bool:
 def _folder(names: Collection[str], folder: str, repository: str, allow_pickle: bool) -> Selection:
     prefix = folder + "/" if folder else ""
     below = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-    pipeline = "model_index.json" in below  # a diffusers pipeline keeps its parts in folders
+    pipeline = PIPELINE in below
     here = {name for name in below if pipeline or "/" not in name}
     weights = _weights(here, ".safetensors")
     notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from fathom.checkpoint import storage
 from fathom.checkpoint.progress import QUIET, Progress
 from fathom.checkpoint.sources import hub, hub_cache, packages
+from fathom.checkpoint.sources.hub_files import CONFIGURATION
 from fathom.checkpoint.sources.location import Location
 from fathom.checkpoint.sources.names import (
     CatalogName,
@@ -131,7 +132,7 @@ def locate_configuration(
     """Resolve `name` as `locate` does, but fetch no weights from the hub for it.
 
     What is on this machine is used, weights and all. Of a hub repository that is not, only its
-    ``config.json`` and what lies beside it is fetched, which is enough to explain and to plan.
+    ``config.json`` and what lies beside it, or those of a pipeline's parts, is fetched, which is enough to explain and to plan.
     """
     catalog = catalog or {}
     try:
@@ -139,7 +140,7 @@ def locate_configuration(
     except NotFoundError:
         parsed = parse(name, catalog)
         if isinstance(parsed, HubName) and parsed.file is None:
-            name = f"{name}:config.json"
+            name = f"{name}:{CONFIGURATION}"
         return locate(name, catalog=catalog, progress=progress, allow_pickle=allow_pickle)
 
 
