@@ -6,7 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parity import cases_autoencoders, cases_denoisers, cases_vision_language, trm_reference
+from parity import (
+    cases_autoencoders,
+    cases_cross_vision,
+    cases_denoisers,
+    cases_vision_language,
+    trm_reference,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,9 @@ def labelled(table: Mapping[str, Iterable[str]], notes: str = "") -> list[Labell
 
 # The name of a table on the page → its cases.
 LABELLED: Mapping[str, Sequence[Labelled]] = {
-    "vision_language": labelled({"llava": cases_vision_language.CASES}),
+    "vision_language": labelled(
+        {"llava": cases_vision_language.CASES, "mllama": cases_cross_vision.CASES}
+    ),
     "recursive": labelled(
         {"trm": trm_reference.CASES}, "reference written in the tests from the paper"
     ),

@@ -99,6 +99,7 @@ CHANGED = [
             "scale": 0.5,
             "exact": True,
             "scales": Bare((8,), Role.NORM),
+            "gate": Bare((1,), Role.NORM),
         },
     ),
     (

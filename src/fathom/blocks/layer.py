@@ -17,6 +17,7 @@ class Residual(Block):
     after: Norm | None
     closing: Norm | None
     scales: Tensor | None
+    gate: Tensor | None
 
     def __init__(self, described: spec.Residual) -> None:
         super().__init__(described)
@@ -29,6 +30,7 @@ class Residual(Block):
     def join(self, x: Tensor, part: Tensor) -> Tensor:
         part = part if self.after is None else self.after(part)
         part = part if self.scales is None else part * self.scales.to(part.dtype)
+        part = part if self.gate is None else part * self.gate.tanh().to(part.dtype)
         x = x.float() if self.exact else x
         joined = x + (part if self.scale == 1.0 else part * self.scale)
         return joined if self.closing is None else self.closing(joined)

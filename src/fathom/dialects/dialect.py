@@ -90,6 +90,7 @@ FAMILIES: Mapping[str, str] = {
     "hunyuan_v1_dense": "hunyuan",
     "hunyuan_v1_moe": "hunyuan",
     "llava": "llava",
+    "mllama": "mllama",
     "trm": "trm",
     "vit": "vit",
     "dinov2": "dinov2",

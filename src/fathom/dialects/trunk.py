@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from fathom.dialects.config import Config
 from fathom.dialects.rotary import stretched
@@ -109,7 +110,14 @@ def read_reaches(
     return tuple(Window(window) if slide else Everything() for slide in sliding)
 
 
-def trunk_rules(spec: Decoder, *own: Rule, norms: Sequence[Step] = ()) -> tuple[Rule, ...]:
+class Writing(Protocol):
+    """A decoder, whatever its layers look at."""
+
+    @property
+    def output(self) -> Output: ...
+
+
+def trunk_rules(spec: Writing, *own: Rule, norms: Sequence[Step] = ()) -> tuple[Rule, ...]:
     """Return the names that most publishers use in a safetensors file, and ours.
 
     A dialect's `own` rules come first, so they win where a name means something else; `norms`

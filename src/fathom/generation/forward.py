@@ -53,11 +53,21 @@ class Course(Protocol):
         ...
 
 
+class Described(Protocol):
+    """What is asked of a description: positions that there may be, and tokens that are known."""
+
+    @property
+    def context(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> int: ...
+
+
 class Forward(Protocol):
     """A decoder that sequences can be sent through."""
 
     @property
-    def spec(self) -> Decoder: ...
+    def spec(self) -> Described: ...
 
     @property
     def device(self) -> str:

@@ -6,7 +6,7 @@ another part of the model made are put in their stead when the prompt is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -65,6 +65,11 @@ class Insert:
     def end(self) -> int:
         return self.start + int(self.vectors.shape[0])
 
+    @property
+    def known(self) -> int:
+        """The first place of the prompt at which it makes a difference."""
+        return self.start
+
 
 @dataclass(frozen=True, eq=False)
 class Placed:
@@ -79,6 +84,13 @@ class Placed:
     placeholder: int
     vectors: Tensor
     extents: Sequence[Extent] = ()
+
+    def inserts(self, start: int) -> Iterator[Insert]:
+        """Yield its vectors for a prompt in which its first token is at `start`."""
+        runs = inserts_at(self.tokens, self.placeholder, [self.vectors])
+        extents: Sequence[Extent | None] = self.extents or [None] * len(runs)
+        for run, extent in zip(runs, extents, strict=True):
+            yield replace(run, start=run.start + start, extent=extent)
 
 
 def placed(
@@ -107,10 +119,7 @@ def placed(
             tokens.append(token)
             continue
         one = next(left[token])
-        runs = inserts_at(one.tokens, one.placeholder, [one.vectors])
-        extents: Sequence[Extent | None] = one.extents or [None] * len(runs)
-        for run, extent in zip(runs, extents, strict=True):
-            inserts.append(replace(run, start=run.start + len(tokens), extent=extent))
+        inserts += one.inserts(len(tokens))
         tokens += one.tokens
     return tokens, tuple(inserts)
 
@@ -136,7 +145,7 @@ def inserts_at(
     found: list[Insert] = []
     for vectors in several:
         own, places = places[: len(vectors)], places[len(vectors) :]
-        key, used = _digest(vectors), 0
+        key, used = digest(vectors), 0
         for first, end in _runs(own):
             found.append(Insert(first, vectors[used : used + end - first], key))
             used += end - first
@@ -162,7 +171,7 @@ def check_inserts(inserts: Sequence[Insert], length: int) -> None:
 def alike(some: Sequence[Insert], others: Sequence[Insert], length: int) -> bool:
     """Tell whether the same vectors stand in the first `length` places of two prompts."""
     held, wanted = (
-        [(insert.start, insert.key, insert.extent) for insert in inserts if insert.start < length]
+        [(insert.start, insert.key, insert.extent) for insert in inserts if insert.known < length]
         for inserts in (some, others)
     )
     return held == wanted
@@ -222,7 +231,7 @@ def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _digest(vectors: Tensor) -> int:
+def digest(vectors: Tensor) -> int:
     """Return a number for the content of vectors."""
     content = vectors.detach().float().cpu().contiguous().numpy().tobytes()
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "big")

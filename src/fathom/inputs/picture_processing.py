@@ -199,6 +199,7 @@ USUAL: Mapping[str, Usual] = {
     "deit": Usual({"height": 256, "width": 256}, "bicubic", _HALF, _HALF, crop=224, square=True),
     "clip": _USUAL_CLIP,
     "bit": _USUAL_CLIP,
+    "mllama": Usual({"height": 224, "width": 224}, "bilinear", _HALF, _HALF),
     "siglip": Usual({"height": 224, "width": 224}, "bicubic", _HALF, _HALF),
     "sam": Usual({"longest_edge": 1024}, "bilinear", _IMAGENET["mean"], _IMAGENET["std"], pad=1024),
     "groundingdino": Usual(

@@ -8,6 +8,7 @@ from importlib import import_module
 from fathom.library.model import Model
 from fathom.library.text import TextModel
 from fathom.spec import autoencoder, recursive, segmenter, vision, vision_language
+from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
@@ -25,6 +26,7 @@ STAGED: Mapping[type, str] = {
     DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
     Speech: "fathom.library.speech:SpeechModel",
     SpeechLanguage: "fathom.library.listening:ListeningModel",
+    CrossVisionLanguage: "fathom.library.cross_seeing:CrossSeeingModel",
     vision_language.VisionLanguage: "fathom.library.seeing:SeeingModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
     segmenter.Segmenter: "fathom.library.segmenting:SegmenterModel",

@@ -18,6 +18,7 @@ from fathom.spec import (
     vision,
     vision_language,
 )
+from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model
@@ -37,6 +38,7 @@ ARCHITECTURES: Mapping[type, str] = {
     DiffusionTransformer: "fathom.models.diffusion_transformer:DiffusionTransformer",
     Speech: "fathom.models.speech:Speech",
     SpeechLanguage: "fathom.models.speech_language:SpeechLanguage",
+    CrossVisionLanguage: "fathom.models.cross_vision_language:CrossVisionLanguage",
     vision_language.VisionLanguage: "fathom.models.vision_language:VisionLanguage",
     recursive.Recursive: "fathom.models.recursive:Recursive",
     segmenter.Segmenter: "fathom.models.segmenter:Segmenter",

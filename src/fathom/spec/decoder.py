@@ -28,7 +28,8 @@ class Residual:
     ``x ← closing(x + scale · after(part(before(x))))``, each norm only where there is one:
     `before` is the usual pre-norm, `after` OLMo 2's, both together Gemma 2's, `closing` BERT's.
     `scales` are learned, one per channel, beside the one `scale` (Touvron et al., 2021, arXiv
-    2103.17239). An `exact` stream is kept in float32, whatever the type of the weights.
+    2103.17239); a `gate` is one learned number, whose tanh scales the part (Alayrac et al., 2022,
+    arXiv 2204.14198). An `exact` stream is kept in float32, whatever the type of the weights.
     """
 
     before: Norm | None = None
@@ -37,6 +38,7 @@ class Residual:
     scale: float = 1.0
     exact: bool = False
     scales: Bare | None = None
+    gate: Bare | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
         return {
@@ -44,6 +46,7 @@ class Residual:
             "after": self.after,
             "closing": self.closing,
             "scales": self.scales,
+            "gate": self.gate,
         }
 
 

@@ -15,10 +15,11 @@ from fathom.spec.state import StateArray
 
 @dataclass(frozen=True)
 class CrossAttention:
-    """Attention from the text being written to the text that was read.
+    """Attention from the text being written to what was read, seen or heard before.
 
     Keys and values come from the encoder's hidden states, of `source_width` where that is not the
-    own, and are worked out once.
+    own, and are worked out once; `kv_heads`, where they are fewer, share them among the heads. The
+    norms are of each head.
     """
 
     width: int
@@ -29,22 +30,32 @@ class CrossAttention:
     key_bias: bool | None = None  # on the key, where that differs
     output_bias: bool | None = None  # likewise on the output
     source_width: int | None = None
+    kv_heads: int | None = None
+    query_norm: Norm | None = None
+    key_norm: Norm | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
-        inner = self.heads * self.head_width
+        inner, shared = (heads * self.head_width for heads in (self.heads, self.key_heads))
         key_bias = self.bias if self.key_bias is None else self.key_bias
         output_bias = self.bias if self.output_bias is None else self.output_bias
         source = self.source_width or self.width
         return {
             "query": Linear(self.width, inner, Role.INTO_HEADS, self.bias),
-            "key": Linear(source, inner, Role.INTO_HEADS, key_bias),
-            "value": Linear(source, inner, Role.INTO_HEADS, self.bias),
+            "key": Linear(source, shared, Role.INTO_HEADS, key_bias),
+            "value": Linear(source, shared, Role.INTO_HEADS, self.bias),
+            "query_norm": self.query_norm,
+            "key_norm": self.key_norm,
             "output": Linear(inner, self.width, Role.OUT_OF_HEADS, output_bias),
         }
 
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and of values."""
+        return self.heads if self.kv_heads is None else self.kv_heads
+
     def state(self, source: int) -> tuple[StateArray, ...]:
         """What a text of `source` tokens leaves behind once it was read."""
-        shape = (self.heads, source, self.head_width)
+        shape = (self.key_heads, source, self.head_width)
         return StateArray("cross_key", shape), StateArray("cross_value", shape)
 
     def operations(self, source: int) -> int:
@@ -80,6 +91,28 @@ class CrossLayer:
     def operations(self, context: int) -> int:
         """Floating-point operations per token beside the linear maps, with `context` in reach."""
         return self.mixer.operations(context) + self.cross.operations(context)
+
+
+@dataclass(frozen=True)
+class LookingLayer:
+    """A layer that looks away from its text, at what was seen: cross attention, feed-forward.
+
+    It stands in the place of a layer whose mixer looks at the text. Without anything to look at
+    it is passed by.
+    """
+
+    cross: CrossAttention
+    cross_residual: Residual
+    feed_forward: FeedForward
+    feed_forward_residual: Residual
+
+    def parts(self) -> Mapping[str, Part | None]:
+        return {
+            "cross": self.cross,
+            "cross_residual": self.cross_residual,
+            "feed_forward": self.feed_forward,
+            "feed_forward_residual": self.feed_forward_residual,
+        }
 
 
 @dataclass(frozen=True)

@@ -172,12 +172,13 @@ def _bare(part: Bare) -> Sequence[str]:
     return (f"learned numbers, {_sides(part.shape)}",)
 
 
-@tells(Residual, "before", "after", "closing", "scale", "scales")
+@tells(Residual, "before", "after", "closing", "scale", "scales", "gate")
 def _residual(part: Residual) -> Sequence[str]:
     norms = {"before it": part.before, "on its result": part.after, "after adding": part.closing}
     said = [f"{NORMS[norm.kind]} {place}" for place, norm in norms.items() if norm is not None]
     scaled = [] if part.scale == 1.0 else [f"added × {part.scale:g}"]
     scaled += [] if part.scales is None else ["added × a learned number per channel"]
+    scaled += [] if part.gate is None else ["added × the tanh of a learned number"]
     return (*said, *scaled)
 
 

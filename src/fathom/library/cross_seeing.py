@@ -1,0 +1,88 @@
+"""Models that see and write, at whose pictures a decoder looks beside its text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from fathom.errors import ConfigError
+from fathom.library.answering import AnsweringModel
+from fathom.library.processors import read_picture_processor
+from fathom.spec.cross_vision_language import CrossVisionLanguage
+
+if TYPE_CHECKING:
+    from fathom.generation.generate import Engine
+    from fathom.generation.inserts import Placed
+    from fathom.generation.results import Generation
+    from fathom.inputs.content import Kind, Medium
+    from fathom.inputs.picture_canvas import PictureCanvas
+    from fathom.inputs.pictures import Source
+    from fathom.models.cross_vision_language import CrossVisionLanguage as Module
+
+
+class CrossSeeingModel(AnsweringModel):
+    """A decoder beside whose prompt pictures lie. Made by `open`."""
+
+    spec: CrossVisionLanguage
+
+    @property
+    def marks(self) -> Mapping[Kind, int]:
+        return {"image": self.spec.placeholder}
+
+    def generate(
+        self, prompt: str, pictures: Sequence[Source] = (), **options: object
+    ) -> Generation:
+        """Continue a text in which the publisher's placeholder stands for each picture, in order.
+
+        Raises:
+            RequestError: for more pictures than placeholders, or fewer; else as `chat`.
+        """
+        from fathom.inputs.content import Medium
+
+        media = [Medium("image", picture) for picture in pictures]
+        return self._begun(self.tokenizer.encode(prompt), media, options)
+
+    def _placed(self, media: Sequence[Medium]) -> list[Placed]:
+        return [self._seen(medium) for medium in media]  # each alone: memory is that of one
+
+    def _seen(self, medium: Medium) -> Placed:
+        import torch
+
+        from fathom.generation.looking import Sighted
+        from fathom.inputs.pictures import read_picture
+
+        module = cast("Module", self._module)
+        tiled = self._canvas(read_picture(cast("Source", medium.source)))
+        pixels = torch.from_numpy(tiled.values).to(self.device, getattr(torch, self.dtype))
+        vectors = module.look(pixels, tiled.arrangement)
+        placeholder, real = self.spec.placeholder, len(pixels) * self.spec.vision.places
+        return Sighted([placeholder], placeholder, vectors, real=real)
+
+    @cached_property
+    def _canvas(self) -> PictureCanvas:
+        from fathom.inputs.picture_canvas import PictureCanvas
+        from fathom.inputs.picture_processing import Exactly
+
+        how, side = read_picture_processor(self._description), self.spec.vision.side
+        if how.resize != Exactly(side, side):
+            raise ConfigError(
+                f"preprocessor_config.json: 'size' must be {side} by {side}, which is what the"
+                " tower's tiles are; take the file of the original model"
+            )
+        return PictureCanvas(how, side, self.spec.vision.arranged)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        import torch
+
+        from fathom.generation.generate import Engine
+        from fathom.generation.looking import LookingForward
+
+        module = cast("Module", self._module)
+        return Engine(
+            LookingForward(module, dtype=getattr(torch, self.dtype), device=self.device),
+            self.tokenizer,
+            context=self.spec.context,
+            load_seconds=self.load_seconds,
+        )
