@@ -136,8 +136,11 @@ class Answer(Protocol):
         warnings: what was asked for and is not done, a line each.
     """
 
-    model: str
-    warnings: Sequence[str]
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
 

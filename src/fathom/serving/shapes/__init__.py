@@ -1,0 +1,1 @@
+"""The shapes in which clients ask: one file each, and a router of it over a service."""
