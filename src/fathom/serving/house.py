@@ -13,13 +13,16 @@ from fathom.library import fit
 from fathom.planning.fit import Fit
 from fathom.planning.machine import this_machine
 from fathom.planning.staged_fit import StagedFit
+from fathom.serving.admission import Admission
 from fathom.serving.limits import USUAL, Limits
+from fathom.serving.metrics import Metrics
 from fathom.serving.process import Stream, Worker
 from fathom.serving.residents import Residents, Tenant
 from fathom.serving.service import (
     Answer,
     Ask,
     ChatAsk,
+    Ended,
     Event,
     Offered,
     Ranking,
@@ -36,11 +39,14 @@ TICK = 0.5  # seconds between two looks at what has expired
 class Leased:
     """An answer, and the use of a model that ends with it."""
 
-    def __init__(self, stream: Stream, residents: Residents, tenant: Tenant) -> None:
+    def __init__(
+        self, stream: Stream, residents: Residents, tenant: Tenant, metrics: Metrics
+    ) -> None:
         self.model = tenant.offered.name
         self.warnings: Sequence[str] = (*tenant.allotment.notes, *stream.warnings)
         self._stream = stream
         self._residents = residents
+        self._metrics = metrics
         self._tenant: Tenant | None = tenant
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -51,6 +57,8 @@ class Leased:
         """
         try:
             async for event in self._stream:
+                if isinstance(event, Ended):
+                    self._metrics.ended(self.model, event)
                 yield event
         finally:
             await self.close()
@@ -68,6 +76,8 @@ class House:
 
     Attributes:
         residents: the models in memory.
+        admission: who is let in.
+        metrics: what is counted.
         limits: how much of everything is taken.
     """
 
@@ -85,6 +95,8 @@ class House:
         self.limits = limits
         self.shelf = Shelf.of(names)
         self.residents = Residents(memory, limits, context=context)
+        self.admission = Admission(limits.requests)
+        self.metrics = Metrics(self)
         self.started = monotonic()
 
     @asynccontextmanager
@@ -158,7 +170,7 @@ class House:
         except BaseException:
             self.residents.release(tenant)
             raise
-        return Leased(stream, self.residents, tenant)
+        return Leased(stream, self.residents, tenant, self.metrics)
 
     async def _call(self, model: str, kind: str, content: object, *tasks: str) -> object:
         offered = await self._offered(model)

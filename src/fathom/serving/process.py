@@ -11,6 +11,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import cast
 
+import psutil
+
 from fathom.errors import AnswerLostError, FathomError
 from fathom.serving.frames import KINDS, LARGEST, LENGTH, Frame, packed, unpacked
 from fathom.serving.limits import SILENT_SECONDS, Limits
@@ -28,7 +30,7 @@ class Stream:
         warnings: what was asked for and is not done.
     """
 
-    def __init__(self, worker: Worker, number: int, ask: Ask, patience: float) -> None:
+    def __init__(self, worker: Worker, number: int, ask: Ask) -> None:
         self.model = ask.model
         self.warnings: Sequence[str] = ()
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -36,8 +38,6 @@ class Stream:
         self._number = number
         self._open = ask.count  # answers that have not ended
         self._events: asyncio.Queue[Event | FathomError] = asyncio.Queue()
-        self._patience = patience
-        self._unread = monotonic()  # since when the reader has left something
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield events until every answer has ended.
@@ -48,7 +48,6 @@ class Stream:
         try:
             while self._open:
                 event = await self._events.get()
-                self._unread = monotonic()
                 if isinstance(event, Exception):
                     self._open = 0
                     raise event
@@ -73,13 +72,7 @@ class Stream:
         if isinstance(content, Exception) and not self.begun.done():
             self.begun.set_exception(content)
             return
-        late = not self._events.empty() and monotonic() - self._unread > self._patience
-        if self._events.empty():
-            self._unread = monotonic()
         self._events.put_nowait(content)
-        if late:  # the reader left what is written: it is given up, and told so if it comes back
-            self._events.put_nowait(AnswerLostError("the answer was not read; ask again"))
-            self._worker.forget(self._number)
 
 
 class Worker:
@@ -90,13 +83,12 @@ class Worker:
         lost: why it is of no use any more; None while it is.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.figures: Mapping[str, float] | None = None
         self.lost: FathomError | None = None
         self.tasks: Sequence[str] = ()
         self.load_seconds = 0.0
         self._process = process
-        self._limits = limits
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._calls: dict[int, asyncio.Future[object]] = {}
@@ -119,7 +111,7 @@ class Worker:
             stdout=asyncio.subprocess.PIPE,
             env=environment(),
         )
-        worker = cls(process, limits)
+        worker = cls(process)
         worker._calls[0] = worker._ready
         content = {"opening": opening, "bounds": bounds, "seconds": limits.answer_seconds}
         try:
@@ -142,6 +134,13 @@ class Worker:
         """Asks on their way."""
         return len(self._streams) + len(self._calls)
 
+    def resident_bytes(self) -> int:
+        """Return the memory that the process holds; 0 where it has ended."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.NoSuchProcess:
+            return 0
+
     async def begin(self, ask: Ask) -> Stream:
         """Hand over an ask to write, and wait until it is taken.
 
@@ -150,7 +149,7 @@ class Worker:
         """
         self._require()
         number = next(self._numbers)
-        stream = Stream(self, number, ask, self._limits.stream_seconds)
+        stream = Stream(self, number, ask)
         self._streams[number] = stream
         self._send(Frame(number, KINDS[type(ask)], ask))
         try:
