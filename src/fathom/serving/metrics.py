@@ -42,7 +42,7 @@ class Metrics:
         self._requests = Counter(
             "fathom_requests",
             "Requests by route and status",
-            ["route", "status"],
+            by_route,
             registry=registry,
         )
         self._tokens = Counter(

@@ -19,6 +19,7 @@ from fathom.library.model import Model
 from fathom.library.text import TextModel
 from fathom.planning.predict import Forecast
 from fathom.serving.alone import Alone
+from fathom.serving.calling import Calling
 from fathom.serving.expecting import Expectation
 from fathom.serving.following import Emit, Follower
 from fathom.serving.gathering import Gatherer
@@ -142,7 +143,9 @@ class Runner:
         self._require("chat")
         if self.engine is None:
             return self._one(ask, emit, partial(self.model.chat, ask.messages, **ask.options))
-        return self._batched(self._conversation(ask), ask, ask.options, emit)
+        calling = Calling.of(self.tokenizer, ask)
+        options = {**ask.options, **calling.options}
+        return self._batched(self._conversation(ask), ask, options, emit, calling)
 
     def _write(self, ask: TextAsk, emit: Emit) -> Begun:
         self._require("generate" if ask.suffix is None else "infill")
@@ -172,7 +175,8 @@ class Runner:
         self._require("chat")
         texts = [message.get("content") for message in ask.messages]
         self._require_short(*(text for text in texts if isinstance(text, str)))
-        return encode_conversation(self.tokenizer, ask.messages)
+        tools = Calling.of(self.tokenizer, ask).shown
+        return encode_conversation(self.tokenizer, ask.messages, tools)
 
     def _require_short(self, *texts: str) -> None:
         """Refuse a text of which it is plain, without reading it, that it is too long."""
@@ -185,7 +189,12 @@ class Runner:
             )
 
     def _batched(
-        self, ids: Sequence[int], ask: Ask, options: Mapping[str, object], emit: Emit
+        self,
+        ids: Sequence[int],
+        ask: Ask,
+        options: Mapping[str, object],
+        emit: Emit,
+        calling: Calling | None = None,
     ) -> Begun:
         """Queue an ask for as many answers as it wants."""
         if self.engine is None or not isinstance(self.model, TextModel):
@@ -193,7 +202,8 @@ class Runner:
         request, notes = self.model.request(ids, options)
         handles = self.engine.submit_several(request, ask.count, deadline=self._seconds)
         for index, handle in enumerate(handles):
-            follower = Follower(index, handle, emit, self._expected(handle))
+            reader = None if calling is None else calling.reader()
+            follower = Follower(index, handle, emit, self._expected(handle), reader)
             handle.add_listener(partial(_heard, follower, handle))
 
         def cancel() -> None:
