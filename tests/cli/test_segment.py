@@ -71,3 +71,25 @@ def test_everything_is_shown(door, folder, photo) -> None:
 def test_what_makes_no_sense_is_one_line(words, said, door, folder, photo) -> None:
     code, out, err = door("segment", folder, photo, *words)
     assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make("grounding-dino", tmp_path_factory.mktemp("detector")))
+
+
+def test_words_become_boxes_and_those_become_masks(door, folder, detector, photo) -> None:
+    words = ["--text", "a red car. cat.", "--detector", detector]
+    told = json.loads(door("segment", folder, photo, *words, "--json")[1])
+    boxes = json.loads(door("look", detector, photo, "--text", "a red car. cat.", "--json")[1])
+    named = [(box["phrase"], box["score"]) for box in boxes["boxes"]]
+    assert named and [(mask["phrase"], mask["score"]) for mask in told["masks"]] == named
+    code, said, _ = door("segment", folder, photo, *words)
+    assert code == 0 and "phrase" in said.splitlines()[0] and len(said.splitlines()) > len(named)
+
+
+def test_nothing_of_a_name_is_no_error(door, detector, photo) -> None:
+    words = ["--text", "cat", "--threshold", "1"]
+    code, said, _ = door("look", detector, photo, *words, "--json")
+    assert code == 0 and json.loads(said)["boxes"] == []
+    assert door("look", detector, photo, "--threshold", "1")[0] == 2

@@ -9,6 +9,7 @@ import pytest
 from fathom.checkpoint.published import published_spec
 from fathom.errors import ConfigError
 from fathom.spec.classes import model_class
+from fathom.spec.detector import Detector
 from fathom.spec.parts import count
 from fathom.spec.tasks import TASKS
 from fathom.spec.vision import PictureEncoder, PictureText, Sight
@@ -226,3 +227,71 @@ def test_a_segmenter_that_contradicts_itself_is_refused(
     assert published_spec({"model_type": "sam"})
     with pytest.raises(ConfigError, match=said):
         published_spec({"model_type": "sam", **changed})
+
+
+# The configurations of IDEA-Research/grounding-dino-*, whose authors say 172 and 233 million; the
+# numbers are the reference's, less the last norm of its tower, which nothing reads.
+DINO = {
+    "architectures": ["GroundingDinoForObjectDetection"],
+    "model_type": "grounding-dino",
+    "num_queries": 900,
+    "d_model": 256,
+    "max_text_len": 256,
+    "text_config": {"model_type": "bert"},
+}
+DETECTORS: Mapping[str, tuple[Mapping[str, object], int]] = {
+    "IDEA-Research/grounding-dino-tiny": (
+        {"model_type": "swin", "out_indices": [2, 3, 4]},
+        172_250_626 - 2 * 768,
+    ),
+    "IDEA-Research/grounding-dino-base": (
+        {
+            "model_type": "swin",
+            "depths": [2, 2, 18, 2],
+            "embed_dim": 128,
+            "num_heads": [4, 8, 16, 32],
+            "image_size": 384,
+            "window_size": 12,
+            "out_features": ["stage2", "stage3", "stage4"],
+        },
+        232_315_264 - 2 * 1024,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_published_detector_is_recognised(name: str) -> None:
+    tower, parameters = DETECTORS[name]
+    spec = published_spec({**DINO, "backbone_config": tower})
+    assert isinstance(spec, Detector)
+    assert count(spec) == parameters
+    assert model_class(spec)[0] == "detection" and spec.about.tasks == ("detect",)
+    assert spec.grids(800, 1066) == ((100, 134), (50, 67), (25, 34), (13, 17))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"d_model": 250}, "multiple of 32"),
+        ({"num_feature_levels": 2}, "3 maps"),
+        ({"two_stage": False}, "two_stage"),
+        ({"embedding_init_target": False}, "embedding_init_target"),
+        ({"query_dim": 2}, "query_dim"),
+        ({"encoder_attention_heads": 1}, "0 heads"),
+        ({"decoder_attention_heads": 7}, "7 heads"),
+        ({"position_embedding_type": "rotary"}, "sine, learned"),
+        ({"backbone_config": {"model_type": "resnet"}}, "swin"),
+        ({"backbone_config": {"depths": [2, 2]}}, "equal length"),
+        ({"backbone_config": {"out_indices": [5]}}, "stages from 1 to 4"),
+        ({"backbone_config": {"out_features": ["stage9"]}}, "out_features"),
+        ({"text_config": {"model_type": "roberta"}}, "bert"),
+        ({"architectures": ["GroundingDinoForPose"]}, "GroundingDinoForObjectDetection"),
+    ],
+    ids=str,
+)
+def test_a_detector_that_contradicts_itself_is_refused(
+    changed: Mapping[str, object], said: str
+) -> None:
+    assert published_spec(DINO)
+    with pytest.raises(ConfigError, match=said):
+        published_spec({**DINO, **changed})

@@ -11,11 +11,12 @@ import sentencepiece
 import tokenizers
 import torch
 import transformers
-from tokenizers import models, pre_tokenizers, processors
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from fathom.inputs.pieces import byte_alphabet
 from parity.case import randomise
 from parity.cases_vision.towers import FIVE, READING, SCALED, SIGLIP, SMALL
+from parity.detector_case import DetectorCase
 from parity.segmenter_case import SegmenterCase
 
 ENDS = {"bos_token_id": 256, "eos_token_id": 257}
@@ -35,6 +36,11 @@ TOWERS: Mapping[str, tuple[str, Mapping[str, object], str]] = {
         "CLIP",
     ),
     "sam": ("SamModel", SegmenterCase("sam", "small").config, "Sam"),
+    "grounding-dino": (
+        "GroundingDinoForObjectDetection",
+        DetectorCase("grounding-dino", "small").whole,
+        "GroundingDino",
+    ),
     "siglip": (
         "SiglipModel",
         {
@@ -49,6 +55,7 @@ PROCESSING: Mapping[str, Mapping[str, object]] = {
     "Bit": {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 40}},
     "CLIP": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
     "Sam": {"size": {"longest_edge": 64}, "pad_size": {"height": 64, "width": 64}},
+    "GroundingDino": {"size": {"shortest_edge": 64, "longest_edge": 100}},
     "Siglip": {"size": {"height": 32, "width": 32}},
 }
 SENTENCES = ["a dog", "a cat", "this is a photo of a truck", "the sky", "photo of the dog"] * 4
@@ -68,6 +75,8 @@ def make(kind: str, folder: Path) -> Path:
         _bytes_alone(folder)
     if kind == "siglip":
         _sentence_pieces(folder)
+    if kind == "grounding-dino":
+        _whole_words(folder)
     return folder
 
 
@@ -79,6 +88,27 @@ def _bytes_alone(folder: Path) -> None:
         single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)]
     )
     backend.save(str(folder / "tokenizer.json"))
+
+
+# Where the vocabulary of BERT has them; the model was trained to tell phrases apart by these.
+ENDING = {101: "[CLS]", 102: "[SEP]", 1012: ".", 1029: "?"}
+NOUNS = {7: "cat", 8: "dog", 9: "red", 10: "car"}
+
+
+def _whole_words(folder: Path) -> None:
+    words = {0: "[PAD]", 100: "[UNK]", **NOUNS, **ENDING}
+    vocabulary = {words.get(number, f"[unused{number}]"): number for number in range(1032)}
+    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 101), ("[SEP]", 102)]
+    )
+    backend.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    backend.save(str(folder / "tokenizer.json"))
+    stated = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
 
 
 def _sentence_pieces(folder: Path) -> None:

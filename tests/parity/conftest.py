@@ -28,6 +28,7 @@ TABLES = {
     "listening_case": "cases_listening",
     "vision_case": "cases_vision",
     "segmenter_case": "cases_segmenters",
+    "detector_case": "cases_detectors",
 }
 
 

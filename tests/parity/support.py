@@ -43,6 +43,7 @@ TITLES = {
     "cases_listening": "Listening and answering",
     "cases_vision": "Towers that see",
     "cases_segmenters": "Segmenters",
+    "cases_detectors": "Detectors",
     "vision_language": "Seeing and answering",
     "recursive": "Recursive solvers",
     "autoencoders": "Autoencoders of pictures",

@@ -75,7 +75,7 @@ def joined(cut: Tensor, extent: tuple[int, int], grid: tuple[int, int]) -> Tenso
 class GridLayer(Block):
     """Attention among places, then a feed-forward on each; (batch, rows, columns, width)."""
 
-    mixer: GridAttention
+    mixer: nn.Module
     mixer_residual: Residual
     feed_forward: Mlp
     feed_forward_residual: Residual

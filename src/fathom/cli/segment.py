@@ -1,4 +1,4 @@
-"""`fathom segment`: what belongs together in a picture, by points, boxes, or all of it."""
+"""`fathom segment`: what belongs together in a picture, by points, boxes, words, or all of it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from fathom.errors import RequestError
 if TYPE_CHECKING:
     from fathom.inputs.pictures import Picture
     from fathom.library import Model
+    from fathom.tasks.detecting import Detection
     from fathom.tasks.segmenting import Mask, Prompt
 
 SEGMENTER = "facebook/sam-vit-base"
+DETECTOR = "IDEA-Research/grounding-dino-tiny"
 
 EXAMPLES = """\
   fathom segment photo.jpg --point 320,200
   fathom segment photo.jpg --point 320,200 --not 40,40 --out masks
   fathom segment photo.jpg --box 75,275,1725,850 --box 10,20,90,80 --out masks
+  fathom segment photo.jpg --text "a cat. a remote control." --out masks
   fathom segment facebook/sam-vit-base photo.jpg --everything --json
 """
 
@@ -50,6 +53,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X0,Y0,X1,Y1",
         help="around it; several mean several things",
     )
+    prompts.add_argument(
+        "--text",
+        metavar="TEXT",
+        help="what it is called; several names with a full stop after each",
+    )
     prompts.add_argument("--everything", action="store_true", help="all that the picture shows")
     parser.add_argument(
         "--several",
@@ -60,6 +68,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", type=int, default=32, help="points on a side, of --everything")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write masks and an overlay there")
     loading = parser.add_argument_group("loading")
+    loading.add_argument(
+        "--detector",
+        metavar="NAME",
+        default=DETECTOR,
+        help=f"finds boxes for --text ({DETECTOR})",
+    )
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
     loading.add_argument(
@@ -74,24 +88,32 @@ def run(args: argparse.Namespace) -> int:
     from fathom.inputs.pictures import read_picture
 
     picture = read_picture(args.picture)
-    model = library.open(
-        args.name,
-        dtype=args.dtype,
-        device=args.device,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.json),
-    )
+    where = {"dtype": args.dtype, "device": args.device, "allow_pickle": args.allow_pickle}
+    where["progress"] = shown_progress(args.json)
+    model = library.open(args.name, **where)
     for note in picture.notes:
         print(f"fathom: note: {args.picture}: {note}", file=sys.stderr)
+    found: list[Detection] = []
+    if args.text is not None:
+        found = library.open(args.detector, **where).detect(picture, args.text)
+        prompts = _boxes(found)
     masks = _masks(model, picture, prompts, args)
     files = [] if args.out is None else _write(args.out, picture, masks)
     if args.json:
         told: dict[str, Json] = {"model": args.name, "picture": args.picture}
         told |= {"width": picture.width, "height": picture.height}
-        print_json(told | {"masks": [_told(mask) for mask in masks], "files": [*map(str, files)]})
+        listed: list[Json] = [_told(mask, found) for mask in masks]
+        print_json(told | {"masks": listed, "files": [*map(str, files)]})
     else:
-        _print(masks, files)
+        _print(masks, files, found)
     return 0
+
+
+def _boxes(found: list[Detection]) -> list[Prompt]:
+    """Return a prompt for each thing that was found by its name."""
+    from fathom.tasks.segmenting import Prompt
+
+    return [Prompt(box=one.box) for one in found]
 
 
 def _prompts(args: argparse.Namespace) -> list[Prompt]:
@@ -104,8 +126,8 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
             x, y = _numbers(text, 2, option)
             points.append(Point(x, y, inside=option == "--point"))
     boxes = [Box(*_numbers(text, 4, "--box")) for text in args.box]
-    if args.everything == bool(points or boxes):
-        raise RequestError("say what is meant: --point, --box or --everything, and not all of it")
+    if [args.everything, args.text is not None, bool(points or boxes)].count(True) != 1:
+        raise RequestError("say what is meant: --point and --box, --text, or --everything")
     if len(boxes) > 1 and points:
         raise RequestError("points belong to one box; give a single --box with them")
     if not boxes:
@@ -128,6 +150,8 @@ def _masks(
     model: Model, picture: Picture, prompts: list[Prompt], args: argparse.Namespace
 ) -> list[Mask]:
     if not args.everything:
+        if not prompts:
+            return []  # nothing of that name
         found: list[list[Mask]] = model.segment(picture, prompts, several=args.several)
         return [mask for masks in found for mask in masks]
     from fathom.tasks.segmenting import Everything
@@ -153,15 +177,22 @@ def _write(folder: Path, picture: Picture, masks: list[Mask]) -> list[Path]:
     return files
 
 
-def _told(mask: Mask) -> Json:
-    """Return a mask as COCO's annotations hold it: its box as left, top, width, height."""
+def _told(mask: Mask, found: list[Detection]) -> Json:
+    """Return a mask as COCO's annotations hold it: its box as left, top, width, height.
+
+    One of something that was `found` says by which phrase, and how well that fits.
+    """
     from fathom.inputs.masks import packed, run_lengths
 
     left, top, right, bottom = mask.box
     height, width = mask.inside.shape
     box: list[Json] = [left, top, right - left + 1, bottom - top + 1] if mask.area else [0] * 4
     counts = packed(run_lengths(mask.inside))
+    named: dict[str, Json] = {}
+    if found:
+        named = {"phrase": found[mask.prompt].phrase, "score": found[mask.prompt].score}
     return {
+        **named,
         "prompt": mask.prompt,
         "quality": mask.quality,
         "stability": mask.stability,
@@ -171,8 +202,8 @@ def _told(mask: Mask) -> Json:
     }
 
 
-def _print(masks: list[Mask], files: list[Path]) -> None:
-    titles = ("mask", "quality", "stability", "area", "left,top,right,bottom", "file")
+def _print(masks: list[Mask], files: list[Path], found: list[Detection]) -> None:
+    titles = ("mask", "quality", "stability", "area", "left,top,right,bottom", "phrase", "file")
     rows = [
         (
             str(number),
@@ -180,6 +211,7 @@ def _print(masks: list[Mask], files: list[Path]) -> None:
             f"{mask.stability:.3f}",
             f"{mask.area:,}",
             ",".join(map(str, mask.box)),
+            found[mask.prompt].phrase if found else "",
             str(files[number]) if files else "",
         )
         for number, mask in enumerate(masks)

@@ -100,6 +100,7 @@ FAMILIES: Mapping[str, str] = {
     "siglip": "siglip",
     "siglip_vision_model": "siglip",
     "sam": "sam",
+    "grounding-dino": "grounding_dino",
     "bert": "bert",
     "roberta": "roberta",
     "xlm-roberta": "roberta",

@@ -11,6 +11,7 @@ from torch import nn
 from fathom.spec import (
     autoencoder,
     decoder,
+    detector,
     encoder,
     encoder_decoder,
     recursive,
@@ -30,6 +31,7 @@ from fathom.spec.unet import ControlNet, Unet
 ARCHITECTURES: Mapping[type, str] = {
     autoencoder.Autoencoder: "fathom.models.autoencoder:Autoencoder",
     decoder.Decoder: "fathom.models.decoder:Decoder",
+    detector.Detector: "fathom.models.detector:Detector",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
     PictureMaker: "fathom.models.diffusion:PictureMaker",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,3 +20,13 @@ def waves(positions: Tensor, width: int) -> Tensor:
     angles = positions[..., None].to(torch.float64) / LONGEST**exponents
     cosines = angles[..., : width // 2].cos()
     return torch.cat((angles.sin(), cosines), dim=-1).float()
+
+
+def paired_waves(turns: Tensor, width: int, longest: float) -> Tensor:
+    """Return each wave's sine and cosine side by side: (…) → (…, width) in float32.
+
+    Wave i makes ``turns / longest ** (2 i / width)`` whole turns.
+    """
+    exponents = torch.arange(0, width, 2, dtype=torch.float32, device=turns.device) / width
+    angles = turns.float()[..., None] * (2 * math.pi) / longest**exponents
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[..., :width]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from fathom.spec.decoder import Residual
 from fathom.spec.feed_forward import Mlp
-from fathom.spec.parts import Bare, Convolution, Linear, Norm, Part
+from fathom.spec.parts import Bare, Compound, Convolution, Linear, Norm, Part
 from fathom.spec.roles import Role
 from fathom.spec.work import passing
 
@@ -65,12 +66,39 @@ class GridAttention:
         scores = 2 * places * self.width * (2 * seen + distances)
         return passing(self, places) + scores
 
+    def held(self, grid: tuple[int, int]) -> int:
+        """Numbers held at the largest moment, what enters not counted."""
+        copies = 5 if self.windows else 4  # what enters cut up, three maps, what is found
+        return copies * self.places(grid) * self.width + self._added(grid)
+
+    def _added(self, grid: tuple[int, int]) -> int:
+        """Return the numbers held of what distances add to scores, a few heads of it at once."""
+        if not self.relative:
+            return 0
+        (rows, columns), places = self.extent, self.places(grid)
+        one_head = (places if self.windows else rows * columns) * rows * columns
+        several = min(self.heads * one_head, max(one_head, ADDED_AT_ONCE))
+        return self.heads * places * (rows + columns) + several
+
+
+class PlaceMixer(Compound, Protocol):
+    """What lets the places of a grid see one another."""
+
+    @property
+    def width(self) -> int: ...
+
+    def operations(self, grid: tuple[int, int]) -> int:
+        """Floating-point operations of a grid's attention, all maps included."""
+
+    def held(self, grid: tuple[int, int]) -> int:
+        """Numbers held at the largest moment, what enters not counted."""
+
 
 @dataclass(frozen=True)
 class GridLayer:
     """Attention among places and a feed-forward on each, both with a norm before."""
 
-    mixer: GridAttention
+    mixer: PlaceMixer
     mixer_residual: Residual
     feed_forward: Mlp
     feed_forward_residual: Residual
@@ -90,20 +118,8 @@ class GridLayer:
     def live(self, grid: tuple[int, int]) -> int:
         """Numbers held at the largest moment beside what came in."""
         places, width = grid[0] * grid[1], self.mixer.width
-        padded = self.mixer.places(grid) * width
-        copies = 5 if self.mixer.windows else 4  # what enters cut up, three maps, what is found
-        attending = places * width + copies * padded + _scored(self.mixer, grid)
+        attending = places * width + self.mixer.held(grid)
         return max(attending, 4 * places * width + 2 * places * self.feed_forward.inner)
-
-
-def _scored(mixer: GridAttention, grid: tuple[int, int]) -> int:
-    """Return the numbers held of what distances add to scores, a few heads of it at once."""
-    if not mixer.relative:
-        return 0
-    (rows, columns), places = mixer.extent, mixer.places(grid)
-    one_head = (places if mixer.windows else rows * columns) * rows * columns
-    several = min(mixer.heads * one_head, max(one_head, ADDED_AT_ONCE))
-    return mixer.heads * places * (rows + columns) + several
 
 
 @dataclass(frozen=True)

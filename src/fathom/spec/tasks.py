@@ -28,6 +28,7 @@ TASKS: Mapping[str, str] = {
     "detect_language": "says which language is spoken in a sound",
     "features": "turns a picture into vectors, of the whole and of each part",
     "compare": "says how alike pictures are, or how well texts fit them",
+    "detect": "finds what words name in a picture, as boxes",
     "segment": "marks what belongs together in a picture",
     "solve": "finds the solution of a puzzle",
 }
