@@ -56,6 +56,7 @@ SIZES: Mapping[str, Size] = {
     "arguments": Size(0, 1 << 20, "a call's, as text"),
     "picture": Size(1, 28 << 20, "20 MB in base64"),
     "messages": Size(1, 4096, "turns of one conversation"),
+    "turns": Size(0, 4096, "of one conversation; none is an ask to load a model"),
     "parts": Size(0, 1024, "of one message"),
     "pictures": Size(0, 8, "each takes hundreds of positions"),
     "tools": Size(0, 128, "as the OpenAI API"),

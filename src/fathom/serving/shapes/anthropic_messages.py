@@ -119,9 +119,9 @@ class _Blocks:
                 yield self._delta({"type": "text_delta", "text": one.text})
         elif isinstance(one, Called):
             yield from self._stopped()
-            call = {"id": one.call.id, "name": one.call.name, "input": {}}
-            yield from self._opened("tool_use", call)
-            yield self._delta({"type": "input_json_delta", "partial_json": one.call.arguments})
+            call = one.call
+            yield from self._opened("tool_use", {"id": call.id, "name": call.name, "input": {}})
+            yield self._delta({"type": "input_json_delta", "partial_json": call.arguments})
         elif isinstance(one, Ended):
             yield from self._stopped()
 

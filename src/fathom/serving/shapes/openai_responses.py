@@ -92,13 +92,15 @@ class _Telling:
         if isinstance(one, Written):
             if one.reasoning and (self._open == "reasoning" or one.reasoning.strip()):
                 yield from self._more("reasoning", one.reasoning, [])
-            if one.text or one.logprobs:
+            if one.text or (one.logprobs and self._open == "message"):
                 entries = [logprob_entry(each) for each in one.logprobs]
                 yield from self._more("message", one.text, entries)
         elif isinstance(one, Called):
             yield from self._closed()
             yield from self._call(one.call)
         elif isinstance(one, Ended):
+            if not self._items:  # an answer without a word is one all the same
+                yield from self._opened("message")
             yield from self._closed("incomplete" if one.reason == "length" else "completed")
             yield self._end(one)
 
@@ -117,8 +119,8 @@ class _Telling:
     def _opened(self, kind: str) -> Said:
         self._open, self._text, self._logprobs = kind, "", []
         item: dict[str, object] = {"id": new_id(_IDS[kind]), "type": kind, "status": "in_progress"}
-        item |= {"role": "assistant"} if kind == "message" else {"summary": []}
-        self._items.append({**item, "content": []})
+        own: dict[str, object] = {"role": "assistant"} if kind == "message" else {"summary": []}
+        self._items.append({**item, **own, "content": []})
         yield self._added()
         yield self._about("response.content_part.added", part=_part(kind, "", []))
 
@@ -135,7 +137,7 @@ class _Telling:
         yield self._done()
 
     def _call(self, call: ToolCall) -> Said:
-        item = {
+        item: dict[str, object] = {
             "id": new_id("fc_"),
             "type": "function_call",
             "status": "in_progress",

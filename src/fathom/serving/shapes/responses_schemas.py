@@ -212,10 +212,11 @@ def _add(found: list[dict[str, object]], item: Item, names: dict[str, str]) -> N
     kind = item.type or "message"
     if kind == "message" and item.role is not None:
         role = "system" if item.role == "developer" else item.role
-        turn = _turn(found) if role == "assistant" else {"role": role}
-        turn["content"] = _said(item.content or "")
-        if role != "assistant":
-            found.append(turn)
+        said = _said(item.content or "")
+        if role == "assistant":
+            _turn(found)["content"] = said
+        else:
+            found.append({"role": role, "content": said})
     elif kind == "function_call":
         call_id, name = item.call_id or "", item.name or ""
         names[call_id] = name
@@ -224,10 +225,10 @@ def _add(found: list[dict[str, object]], item: Item, names: dict[str, str]) -> N
         calls.append({"id": call_id, "type": "function", "function": function})
     elif kind == "function_call_output":
         call_id = item.call_id or ""
-        said = _said(item.output or "")
-        if not isinstance(said, str):
+        output = _said(item.output or "")
+        if not isinstance(output, str):
             raise RequestError("a function's output holds a picture; send it in a message")
-        answer = {"tool_call_id": call_id, "name": names.get(call_id, ""), "content": said}
+        answer = {"tool_call_id": call_id, "name": names.get(call_id, ""), "content": output}
         found.append({"role": "tool", **answer})
     elif kind == "reasoning":
         thought = item.content or item.summary
