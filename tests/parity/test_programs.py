@@ -23,10 +23,7 @@ THREADS = 2
 
 # The type of part → why no program has it. A part that is lowered one day leaves this table.
 REFUSED = {
-    "DeltaRule": "DeltaRule has no native step yet",
     "LatentAttention": "LatentAttention has no native step yet",
-    "Mamba": "Mamba has no native step yet",
-    "Mamba2": "Mamba2 has no native step yet",
     "RoundedAlibi": "RoundedAlibi depends on rounding that native steps do not do",
 }
 
@@ -52,6 +49,9 @@ class Sequences:
         pools = program.plan.pools
         self.pages = [np.zeros(count * each * pool.page_bytes, dtype=np.uint8) for pool in pools]
         self.tables = [order.reshape(count, each) for _ in pools]
+        self.slots = np.random.default_rng(6).permutation(count + 1)
+        room = (count + 1) * program.plan.slot_bytes
+        self.memory = np.full(room, 255, dtype=np.uint8)  # not a number, which nobody reads
         alone = PagedState(
             program.plan, rotations(pair.ours.spec), capacity=capacity, most_tokens=1
         )
@@ -70,8 +70,9 @@ class Sequences:
             tables=[np.ascontiguousarray(table[owners]) for table in self.tables],
             frequencies=np.repeat(self.frequencies, len(owners), axis=0),
             outputs=np.arange(len(ids), dtype=np.int32),
+            slots=[int(self.slots[owner]) for owner in owners],
         )
-        found = self.program.run(batch, self.pages)
+        found = self.program.run(batch, self.pages, self.memory)
         for owner, count in zip(owners, counts, strict=True):
             self.used[owner] += count
         ends = np.cumsum(counts)[:-1]
@@ -81,6 +82,17 @@ class Sequences:
 def error(ours: np.ndarray, theirs: np.ndarray) -> float:
     assert ours.shape == theirs.shape
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def tolerance(pair: Pair, program: Program, whole: np.ndarray) -> float:
+    """Return how far a program may be from modules, whose numbers are `whole`.
+
+    Recurrences carry rounding on from token to token, in a few cases until the modules themselves
+    are further than this from the independent implementation, and that from exact numbers.
+    """
+    if not program.plan.slot_bytes:
+        return 1e-5
+    return max(1e-5, 3 * error(whole, pair.reference.logits(pair.tokens).numpy()))
 
 
 def program_of(pair: Pair) -> Program:
@@ -112,9 +124,10 @@ def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
     assert planned_bytes(pair) == sum(each.nbytes for each in program.matrices.values())
     length, tokens = pair.case.length, pair.tokens.tolist()
     whole = pair.ours.logits(pair.tokens).numpy()
+    allowed = tolerance(pair, program, whole)
     together = Sequences(program, pair, 2, length).scores({0: tokens[0], 1: tokens[1]})
     for row in (0, 1):
-        assert error(together[row], whole[row]) < 1e-5
+        assert error(together[row], whole[row]) < allowed
 
     side = Sequences(program, pair, 2, length)
     pieces: dict[int, list[np.ndarray]] = {0: [], 1: []}
@@ -124,4 +137,4 @@ def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
         for row, scores in side.scores(given).items():
             pieces[row].append(scores)
     for row in (0, 1):
-        assert error(np.concatenate(pieces[row]), whole[row]) < 1e-5
+        assert error(np.concatenate(pieces[row]), whole[row]) < allowed

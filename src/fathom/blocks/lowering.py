@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fathom.ops.program import NoProgramError, PoolShape, Step
+from fathom.ops.program import ALIGNMENT, NoProgramError, Plan, PoolShape, Step
 from fathom.ops.steps import (
     Activate,
     Add,
@@ -44,6 +44,7 @@ class Lowering:
     steps: list[Step] = field(default_factory=list)
     rotations: dict[Rotary, int] = field(default_factory=dict)  # with their frequencies' offset
     pools: list[PoolShape] = field(default_factory=list)
+    slot_bytes: int = 0  # of what recurrences remember of a sequence
 
     def take(self, name: str, width: int, repeats: int = 1) -> str:
         """Return the name of rows of this shape; layers of one shape share them."""
@@ -54,6 +55,17 @@ class Lowering:
 
     def add(self, step: Step) -> None:
         self.steps.append(step)
+
+    def remember(self, numbers: int) -> int:
+        """Make room in a sequence's slot for numbers in float32; return where it begins."""
+        offset = self.slot_bytes
+        self.slot_bytes += -(-4 * numbers // ALIGNMENT) * ALIGNMENT
+        return offset
+
+    def plan(self, vocabulary: int) -> Plan:
+        """Return all steps as a plan."""
+        pools, width = tuple(self.pools), self.frequency_width
+        return Plan(self.rows, tuple(self.steps), pools, width, vocabulary, self.slot_bytes)
 
     @property
     def frequency_width(self) -> int:

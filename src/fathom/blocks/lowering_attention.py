@@ -8,23 +8,21 @@ from fathom.blocks.lowering import Lowering, factor, join, norm_shape
 from fathom.ops.program import PAGE_TOKENS, WIDEST_HEAD, NoProgramError, PoolShape, head_bytes
 from fathom.ops.steps import Activate, Angles, Attend, Heads, Multiply, Place
 from fathom.spec.attention import Attention, Chunk, GatedAttention, Window
-from fathom.spec.decoder import Mixer, Residual
+from fathom.spec.decoder import Residual
 from fathom.spec.parts import Linear, children
 from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
 
 Reach = Literal["everything", "window", "chunk"]
 
 
-def lower_mixer(
-    to: Lowering, mixer: Mixer, residual: Residual, paths: tuple[str, str], source: str
+def lower_attention(
+    to: Lowering, mixer: Attention, residual: Residual, paths: tuple[str, str], source: str
 ) -> None:
     """Let tokens see one another; `paths` are those of the mixer and of its residual.
 
     Raises:
-        NoProgramError: for a mixer that no step expresses.
+        NoProgramError: for what no step expresses.
     """
-    if type(mixer) not in (Attention, GatedAttention) or not isinstance(mixer, Attention):
-        raise NoProgramError(f"{type(mixer).__name__} has no native step yet")
     if isinstance(mixer.positions, RoundedAlibi):
         raise NoProgramError("RoundedAlibi depends on rounding that native steps do not do")
     if mixer.head_width > WIDEST_HEAD:

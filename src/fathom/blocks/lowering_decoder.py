@@ -12,11 +12,14 @@ from fathom.blocks.lowering import (
     lower_output,
     normalise,
 )
-from fathom.blocks.lowering_attention import lower_mixer
+from fathom.blocks.lowering_attention import lower_attention
+from fathom.blocks.lowering_recurrences import lower_recurrence
 from fathom.ops.program import NoProgramError, Plan
 from fathom.ops.steps import Select
 from fathom.spec.attention import Attention
-from fathom.spec.decoder import Decoder, Layer
+from fathom.spec.decoder import Decoder, Layer, Mixer, Residual
+from fathom.spec.latent_attention import LatentAttention
+from fathom.spec.state_space import DeltaRule, Mamba, Mamba2
 
 if TYPE_CHECKING:
     from fathom.spec.model import Model
@@ -40,8 +43,7 @@ def lower(spec: Decoder, state: Literal["float32", "float16"] = "float16") -> Pl
     to.add(Select(STREAM, chosen))
     chosen = normalise(to, spec.norm, "norm", chosen, chosen)
     lower_output(to, spec.output, chosen)
-    pools = tuple(to.pools)
-    return Plan(to.rows, tuple(to.steps), pools, to.frequency_width, spec.vocabulary)
+    return to.plan(spec.vocabulary)
 
 
 def why_not(spec: Model) -> str | None:
@@ -78,10 +80,23 @@ def _lower_layer(to: Lowering, layer: Layer, path: str) -> None:
             raise NoProgramError("both parts of a parallel layer read a stream without a norm")
         fed = normalise(to, second.before, f"{around_feed}.before", STREAM, "normed apart")
         fed = entered if second.before is None else fed
-    lower_mixer(to, layer.mixer, first, (f"{path}.mixer", around_mixer), entered)
+    _lower_mixer(to, layer.mixer, first, (f"{path}.mixer", around_mixer), entered)
     if layer.feed_forward is None:
         return
     if not layer.parallel:
         fed = normalise(to, second.before, f"{around_feed}.before", STREAM, "normed")
     paths = f"{path}.feed_forward", around_feed
     lower_feed_forward(to, layer.feed_forward, second, paths, fed)
+
+
+def _lower_mixer(
+    to: Lowering, mixer: Mixer, residual: Residual, paths: tuple[str, str], source: str
+) -> None:
+    """Let tokens see one another; `paths` are those of the mixer and of its residual."""
+    match mixer:
+        case Attention():
+            lower_attention(to, mixer, residual, paths, source)
+        case Mamba() | Mamba2() | DeltaRule():
+            lower_recurrence(to, mixer, residual, paths, source)
+        case LatentAttention():
+            raise NoProgramError("LatentAttention has no native step yet")

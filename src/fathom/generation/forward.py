@@ -134,8 +134,9 @@ class NativeCourse:
                 tables=self._state.tables,
                 frequencies=self._state.frequencies,
                 outputs=np.asarray([len(chunk) - 1] if last else [], dtype=np.int32),
+                slots=(0,),
             )
-            found = self._program.run(batch, self._state.pages)
+            found = self._program.run(batch, self._state.pages, self._state.memory)
             self.ids += chunk
         return found[0]
 

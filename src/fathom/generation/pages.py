@@ -1,11 +1,12 @@
 """Paged state: what a sequence left behind lies in pages of a few tokens, found by a table.
 
 One page holds the keys and values of `PAGE_TOKENS` tokens, of all layers that reach equally far
-back. Layers with a window use their pages in turn.
+back. Layers with a window use their pages in turn. Recurrences have one slot for the sequence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from fathom.spec.positions import Rotary
 
 
+def turning(rotations: Sequence[Rotary], capacity: int) -> NDArray[np.float32]:
+    """Return what a program takes of every rotation, (frequency_width,): frequencies and factor."""
+    parts: list[NDArray[np.float32]] = []
+    for rotary in rotations:
+        turns, factor = frequencies(rotary, capacity)
+        parts += [turns, np.asarray([factor])]
+    joined = np.concatenate(parts) if parts else np.zeros(0)
+    return joined.astype(np.float32)
+
+
 class PagedState:
     """The state of one sequence of up to `capacity` tokens, `most_tokens` of them at a time.
 
@@ -27,6 +38,7 @@ class PagedState:
 
     Attributes:
         pages: of each pool (bytes,) uint8.
+        memory: (bytes,) uint8: the one slot, of what recurrences remember.
         tables: of each pool (1, pages) int32: where each `PAGE_TOKENS` positions lie.
         frequencies: (1, frequency_width) float32, for every rotation its frequencies and factor.
     """
@@ -41,14 +53,10 @@ class PagedState:
             np.empty(count * pool.page_bytes, dtype=np.uint8)
             for pool, count in zip(plan.pools, kept, strict=True)
         ]
+        self.memory: NDArray[np.uint8] = np.empty(plan.slot_bytes, dtype=np.uint8)
         every = np.arange(-(-capacity // PAGE_TOKENS), dtype=np.int32)
         self.tables: list[NDArray[np.int32]] = [(every % count)[None] for count in kept]
-        parts: list[NDArray[np.float32]] = []
-        for rotary in rotations:
-            turns, factor = frequencies(rotary, capacity)
-            parts += [turns, np.asarray([factor])]
-        joined = np.concatenate(parts) if parts else np.zeros(0)
-        self.frequencies = joined.astype(np.float32)[None]
+        self.frequencies = turning(rotations, capacity)[None]
 
     def advance(self, length: int) -> int:
         """Reserve places for the next tokens; return the position of the first.
@@ -70,5 +78,5 @@ class PagedState:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pages."""
-        return sum(pages.nbytes for pages in self.pages)
+        """Bytes of all pages and of the slot."""
+        return self.memory.nbytes + sum(pages.nbytes for pages in self.pages)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PAGE_TOKENS = 32  # keys of one head that lie in one piece of a page
 LANES = 16  # numbers of a vector; values are padded to whole ones
 WIDEST_HEAD = 512
+ALIGNMENT = 64  # bytes on which begins what a step keeps
 STATE_BYTES = {"float32": 4, "float16": 2}  # of a number of keys and values
 
 
@@ -81,15 +82,20 @@ class Plan:
     pools: tuple[PoolShape, ...]
     frequency_width: int
     vocabulary: int
+    slot_bytes: int = 0  # of what recurrences remember of a sequence
 
     def row_bytes(self) -> int:
         """Return the bytes of all rows for one token, about: float32 and what it becomes."""
         numbers = sum(rows.width * rows.repeats for rows in self.rows.values())
         return numbers * (4 + 2)
 
-    def state_bytes(self, capacity: int, most_tokens: int) -> int:
+    def page_bytes(self, capacity: int, most_tokens: int) -> int:
         """Return the bytes of one sequence's pages, of up to `capacity` tokens."""
         return sum(pool.pages(capacity, most_tokens) * pool.page_bytes for pool in self.pools)
+
+    def state_bytes(self, capacity: int, most_tokens: int) -> int:
+        """Return the bytes of one sequence of up to `capacity` tokens: its pages and its slot."""
+        return self.page_bytes(capacity, most_tokens) + self.slot_bytes
 
 
 @dataclass
@@ -112,6 +118,9 @@ class Assembly:
         if matrix not in self.matrices:
             self.matrices[matrix] = self.weights.matrix(matrix)
         return self.matrices[matrix]
+
+    def column(self, column: tuple[str, int]) -> tuple[int, int]:
+        return self.number(column[0]), column[1]
 
     def optional(self, name: str | None) -> Floats | None:
         return None if name is None else self.weights.vector(name)
@@ -154,6 +163,11 @@ class Assembly:
 class Batch:
     """Tokens of several sequences, one sequence after the other.
 
+    The caller owns pages and slots, and says whose is which. A slot is one piece of
+    `Plan.slot_bytes`: what recurrences remember of a sequence, whatever its length. It needs no
+    clearing, as a sequence whose start is 0 remembers nothing; and unlike pages it cannot be
+    shared or rewound, only copied as a whole, together with the number of tokens it has seen.
+
     Attributes:
         ids: (tokens) int32.
         counts: tokens of each sequence.
@@ -161,6 +175,7 @@ class Batch:
         tables: for each pool (sequences, pages) int32: where `PAGE_TOKENS` positions lie.
         frequencies: (sequences, frequency_width) float32.
         outputs: (outputs) int32: tokens whose scores are wanted.
+        slots: which slot of the memory is each sequence's own; none where a plan has no slots.
     """
 
     ids: Integers
@@ -169,6 +184,7 @@ class Batch:
     tables: Sequence[Integers]
     frequencies: Floats
     outputs: Integers
+    slots: Sequence[int] = ()
 
 
 class Program:
@@ -197,8 +213,16 @@ class Program:
         """Bytes of packed weights and rows."""
         return self._program.bytes + sum(each.nbytes for each in self.matrices.values())
 
-    def run(self, batch: Batch, pages: Sequence[NDArray[np.uint8]]) -> Floats:
-        """Take tokens in; return scores (outputs, vocabulary). `pages` are those of each pool."""
+    def run(
+        self,
+        batch: Batch,
+        pages: Sequence[NDArray[np.uint8]],
+        memory: NDArray[np.uint8] | None = None,
+    ) -> Floats:
+        """Take tokens in; return scores (outputs, vocabulary).
+
+        `pages` are those of each pool, and `memory` (slots · `Plan.slot_bytes`,) all slots.
+        """
         import numpy as np
 
         counts = np.asarray(batch.counts, dtype=np.int32)
@@ -214,6 +238,8 @@ class Program:
             begins,
             batch.frequencies,
             list(zip(pages, batch.tables, strict=True)),
+            np.zeros(0, dtype=np.uint8) if memory is None else memory,
+            np.asarray(batch.slots, dtype=np.int32),
             batch.outputs,
             scores,
         )

@@ -13,6 +13,7 @@ from functools import cached_property
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.description import Description
 from fathom.ops.program import PAGE_TOKENS, Plan, Step
+from fathom.ops.recurrent_steps import Recurrent
 from fathom.ops.steps import (
     Activate,
     Add,
@@ -120,7 +121,7 @@ class Native:
         """Return what of `terms` is taken only as tokens come."""
         return Growth(
             capacity=context,
-            token_bytes=batch * self.plan.state_bytes(context, self.most_tokens) // context,
+            token_bytes=batch * self.plan.page_bytes(context, self.most_tokens) // context,
             row_bytes=batch * self.plan.row_bytes(),
             most_rows=max(1, self.most_tokens // batch),
             least=MAKING_BYTES * self.plan.vocabulary,
@@ -133,7 +134,8 @@ class Native:
             return None
         return {
             WEIGHTS: self._product_seconds(rates, batch, scored=batch),
-            STATE: batch * self._score_operations(context) / rates.attention_step,
+            STATE: batch * self._score_operations(context) / rates.attention_step
+            + batch * self._recurrent_operations() / rates.attention,
             STEPS: len(self.plan.steps) * rates.step_seconds,
         }
 
@@ -147,7 +149,7 @@ class Native:
         seen = max(1, prompt // 2)
         return {
             MAPS: self._product_seconds(rates, tokens, scored=0) / tokens,
-            SCORES: self._score_operations(seen) / rates.attention,
+            SCORES: (self._score_operations(seen) + self._recurrent_operations()) / rates.attention,
             NUMBERS: sum(map(self._moved, self.plan.steps)) / rates.moved,
             STEPS: len(self.plan.steps) * rates.step_seconds / tokens,
         }
@@ -188,6 +190,10 @@ class Native:
             for step in self.plan.steps
             if isinstance(step, Attend)
         )
+
+    def _recurrent_operations(self) -> int:
+        """Return the operations of one token in recurrences, whose arithmetic is of numbers too."""
+        return sum(step.operations for step in self.plan.steps if isinstance(step, Recurrent))
 
     def _moved(self, step: Step) -> int:
         """Return the bytes of rows that a step beside products reads and writes for a token."""

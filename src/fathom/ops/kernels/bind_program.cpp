@@ -8,8 +8,8 @@ namespace fathom {
 
 void Builder::run(const Integers& ids, const Integers& positions, const Integers& owners,
                   const Integers& begins, const Floats& frequencies,
-                  const std::vector<std::tuple<Pages, Tables>>& pools, const Integers& chosen,
-                  Scores& scores) {
+                  const std::vector<std::tuple<Pages, Tables>>& pools, const Pages& slots,
+                  const Integers& slot_numbers, const Integers& chosen, Scores& scores) {
     const auto tokens = static_cast<std::int64_t>(ids.size());
     const auto sequences = static_cast<std::int64_t>(begins.size()) - 1;
     const auto outputs = static_cast<std::int64_t>(chosen.size());
@@ -24,7 +24,7 @@ void Builder::run(const Integers& ids, const Integers& positions, const Integers
     require(frequency_width >= frequency_width_, "frequencies for every rotation");
     Batch batch{tokens, ids.data(), positions.data(), owners.data(), sequences, begins.data(),
                 frequencies.data(), frequency_width, {}, outputs, chosen.data(),
-                scores.data()};
+                scores.data(), {slots.data(), slot_bytes_, slot_numbers.data()}};
     require(pools.size() == page_bytes_.size(), "a pool for every reach");
     check_tokens(batch);
     for (std::size_t i = 0; i < pools.size(); ++i) {
@@ -35,6 +35,11 @@ void Builder::run(const Integers& ids, const Integers& positions, const Integers
                 "a page table for every sequence");
         check_pages(batch, pool);
         batch.pools.push_back(pool);
+    }
+    if (slot_bytes_ > 0) {
+        require(static_cast<std::int64_t>(slot_numbers.size()) == sequences,
+                "a slot for every sequence");
+        check_slots(batch, static_cast<std::int64_t>(slots.size()) / slot_bytes_);
     }
     const nb::gil_scoped_release released;
     program_.run(batch);
@@ -70,6 +75,17 @@ void Builder::check_pages(const Batch& batch, const Pool& pool) {
     }
 }
 
+// Two sequences with one slot would write over each other.
+void Builder::check_slots(const Batch& batch, std::int64_t count) {
+    std::vector<bool> taken(static_cast<std::size_t>(count));
+    for (std::int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
+        const std::int32_t slot = batch.slots.numbers[sequence];
+        require(slot >= 0 && slot < count, "slots of the pool");
+        require(!taken[static_cast<std::size_t>(slot)], "a slot for every sequence");
+        taken[static_cast<std::size_t>(slot)] = true;
+    }
+}
+
 void bind_program(nb::module_& module) {
     module.attr("page_tokens") = page_tokens;
     module.attr("widest_head") = widest_head;
@@ -99,13 +115,22 @@ void bind_program(nb::module_& module) {
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,
              "weighs_input"_a, "fresh"_a)
         .def("select", &Builder::select, "source"_a, "target"_a)
+        .def("convolve", &Builder::convolve, "source"_a, "target"_a, "channels"_a, "kernel"_a,
+             "weight"_a, "bias"_a.none(), "activation"_a, "slot_offset"_a)
+        .def("scan", &Builder::scan, "columns"_a, "target"_a, "inner"_a, "state_width"_a,
+             "vectors"_a, "slot_offset"_a)
+        .def("dual", &Builder::dual, "columns"_a, "target"_a, "shape"_a, "limits"_a, "vectors"_a,
+             "slot_offset"_a)
+        .def("delta", &Builder::delta, "columns"_a, "target"_a, "shape"_a, "vectors"_a, "norm"_a,
+             "slot_offset"_a)
         .def("finish", &Builder::finish)
         .def("run", &Builder::run, "ids"_a, "positions"_a, "owners"_a, "begins"_a,
-             "frequencies"_a, "pools"_a, "chosen"_a, "scores"_a)
+             "frequencies"_a, "pools"_a, "slots"_a, "slot_numbers"_a, "chosen"_a, "scores"_a)
         .def_prop_ro("bytes", &Builder::bytes)
         .def_prop_ro("steps", &Builder::steps)
         .def_prop_ro("most_tokens", &Builder::most_tokens)
-        .def_prop_ro("page_bytes", &Builder::page_bytes);
+        .def_prop_ro("page_bytes", &Builder::page_bytes)
+        .def_prop_ro("slot_bytes", &Builder::slot_bytes);
 }
 
 }  // namespace fathom

@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -13,6 +14,7 @@
 #include <stdexcept>
 
 #include "experts_step.hpp"
+#include "recurrence_steps.hpp"
 #include "steps.hpp"
 
 namespace fathom {
@@ -26,6 +28,7 @@ using Integers = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::
 using Tables = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Vector = std::optional<Floats>;
 using Weights = std::pair<nb::object, Vector>;  // (matrix, bias)
+using Columns = std::vector<std::pair<int, std::int64_t>>;  // (buffer, offset) each
 
 inline void require(bool holds, const char* otherwise) {
     if (!holds) throw std::invalid_argument(otherwise);
@@ -73,17 +76,31 @@ public:
                  bool weighs_input, bool fresh);
     void select(int source, int target);
 
+    // Those of recurrences. Vectors hold decay, bias of the time step and skip, in this order.
+    void convolve(const std::pair<int, std::int64_t>& source, int target, std::int64_t channels,
+                  std::int64_t kernel, const Floats& weight, const Vector& bias,
+                  const std::string& activation, std::int64_t slot_offset);
+    void scan(const Columns& columns, int target, std::int64_t inner, std::int64_t state_width,
+              const std::array<Floats, 3>& vectors, std::int64_t slot_offset);
+    void dual(const Columns& columns, int target, const std::array<std::int64_t, 4>& shape,
+              const std::pair<float, float>& limits, const std::array<Floats, 3>& vectors,
+              std::int64_t slot_offset);
+    void delta(const Columns& columns, int target, const std::array<std::int64_t, 4>& shape,
+               const std::array<Floats, 2>& vectors, const nb::tuple& norm,
+               std::int64_t slot_offset);
+
     void finish() { program_.finish(); }
 
     void run(const Integers& ids, const Integers& positions, const Integers& owners,
              const Integers& begins, const Floats& frequencies,
-             const std::vector<std::tuple<Pages, Tables>>& pools, const Integers& chosen,
-             Scores& scores);
+             const std::vector<std::tuple<Pages, Tables>>& pools, const Pages& slots,
+             const Integers& slot_numbers, const Integers& chosen, Scores& scores);
 
     std::int64_t bytes() const { return program_.bytes(); }
     std::int64_t steps() const { return program_.steps(); }
     std::int64_t most_tokens() const { return program_.most_tokens(); }
     std::vector<std::int64_t> page_bytes() const { return page_bytes_; }
+    std::int64_t slot_bytes() const { return slot_bytes_; }
 
 private:
     template <typename S> void append(S step, int writes) {
@@ -103,15 +120,22 @@ private:
     //  active_groups, best)
     Routing routing_of(const nb::tuple& described);
     Expert expert(const std::vector<Weights>& maps, const ExpertsStep& step);
+    Column column(const std::pair<int, std::int64_t>& described, std::int64_t width);
+    // Notes what a step remembers of a sequence, and returns its offset.
+    std::int64_t remember(std::int64_t offset, std::int64_t numbers);
+    void per_head(HeadsStep& step, int target, std::int64_t heads, std::int64_t width,
+                  const Floats& decay, const Floats& bias);
     void check_tokens(const Batch& batch) const;
     // Pages out of a window's reach may be anything that lies in the pool.
     static void check_pages(const Batch& batch, const Pool& pool);
+    static void check_slots(const Batch& batch, std::int64_t count);
 
     Program program_;
     std::vector<nb::object> kept_;  // arrays that steps look into
     std::int64_t vocabulary_ = 0, scores_width_ = 0, frequency_width_ = 0;
     std::int64_t most_positions_ = INT32_MAX;
     std::vector<std::int64_t> page_bytes_;
+    std::int64_t slot_bytes_ = 0;
 };
 
 }  // namespace fathom

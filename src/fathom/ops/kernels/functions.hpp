@@ -25,6 +25,34 @@ inline float exponential(float x) {
     return p * from_bits((to_bits(shifted) << 23) + 0x3f800000U);
 }
 
+// ln x of a positive number, to about one unit in the last place. Cephes' polynomial on
+// [√½, √2].
+inline float logarithm(float x) {
+    const std::uint32_t bits = to_bits(x);
+    const std::int32_t exponent = static_cast<std::int32_t>(bits - 0x3f3504f3U) >> 23;
+    const float r = from_bits(bits - (static_cast<std::uint32_t>(exponent) << 23)) - 1.0F;
+    const auto n = static_cast<float>(exponent);
+    float p = 7.0376836292e-2F;
+    p = p * r - 1.1514610310e-1F;
+    p = p * r + 1.1676998740e-1F;
+    p = p * r - 1.2420140846e-1F;
+    p = p * r + 1.4249322787e-1F;
+    p = p * r - 1.6668057665e-1F;
+    p = p * r + 2.0000714765e-1F;
+    p = p * r - 2.4999993993e-1F;
+    p = p * r + 3.3333331174e-1F;
+    const float square = r * r;
+    return (r + (p * r * square - n * 2.12194440e-4F - 0.5F * square)) + n * 0.693359375F;
+}
+
+// ln(1 + e^x); the quotient puts back what 1 + e^x lost (Kahan).
+inline float soft_plus(float x) {
+    const float grown = exponential(x), above = 1.0F + grown;
+    const float found = logarithm(above) * (grown / (above - 1.0F));
+    const float small = grown * (1.0F - grown * (0.5F - grown * (1.0F / 3)));
+    return x > 20.0F ? x : grown < 1e-2F ? small : found;
+}
+
 inline float logistic(float x) { return 1.0F / (1.0F + exponential(-x)); }
 inline float hyperbolic_tangent(float x) {
     const float tangent = 1.0F - 2.0F / (exponential(2.0F * x) + 1.0F);

@@ -38,6 +38,13 @@ struct Pool {
     std::int64_t table_width;
 };
 
+// What recurrences remember: a slot for each sequence, whatever its length.
+struct Slots {
+    std::uint8_t* memory;
+    std::int64_t bytes;           // of one slot
+    const std::int32_t* numbers;  // (sequences): which slot is whose
+};
+
 // One call: `tokens` tokens of `sequences` sequences.
 struct Batch {
     std::int64_t tokens;
@@ -52,6 +59,13 @@ struct Batch {
     std::int64_t outputs;           // rows that scores are wanted of
     const std::int32_t* chosen;     // (outputs): their tokens
     float* scores;                  // (outputs, vocabulary)
+    Slots slots;
+
+    // Numbers that a sequence remembers, from an offset of its slot on.
+    float* remembered(std::int64_t sequence, std::int64_t offset) const {
+        return reinterpret_cast<float*>(slots.memory + slots.numbers[sequence] * slots.bytes +
+                                        offset);
+    }
 };
 
 // What a step needs while it runs.
