@@ -24,6 +24,33 @@ ROUNDING = 64  # the capacity of a small state is a multiple of this, within the
 DOUBLING = 1024  # beyond it, a power of two: the next turns of a chat fit in the same state
 
 
+def capacity(needed: int, context: int) -> int:
+    """Return the positions of the state of a sequence that needs so many.
+
+    A function of the request alone, because scaling laws of positions may depend on it and
+    answers must not depend on what else was asked.
+    """
+    small = -(-needed // ROUNDING) * ROUNDING
+    rounded = small if needed <= DOUBLING else 1 << (needed - 1).bit_length()
+    return min(rounded, context)
+
+
+def room(request: Request, context: int) -> int:
+    """Return how many tokens the answer to a request may have.
+
+    Raises:
+        ContextLengthError: when prompt and answer do not fit in the context.
+    """
+    prompt, asked = len(request.prompt), request.max_tokens
+    if prompt + (asked or 1) <= context:
+        return asked or context - prompt
+    excess = "leaves no room" if asked is None else f"and an answer of {asked:,} do not fit"
+    raise ContextLengthError(
+        f"a prompt of {prompt:,} tokens {excess} in the context of {context:,}; "
+        "shorten the prompt, ask for fewer tokens or open the model with a larger context"
+    )
+
+
 class Engine:
     """Runs requests on a decoder.
 
@@ -68,7 +95,7 @@ class Engine:
         sequence = TokenSequence(
             request,
             self.coder,
-            max_tokens=self._room(request),
+            max_tokens=room(request, self.context),
             vocabulary=vocabulary,
             device=self.forward.device,
         )
@@ -77,26 +104,12 @@ class Engine:
 
     def capacity(self, prompt_tokens: int, max_tokens: int) -> int:
         """Return the positions of the state that a request gets."""
-        needed = prompt_tokens + max_tokens
-        small = -(-needed // ROUNDING) * ROUNDING
-        rounded = small if needed <= DOUBLING else 1 << (needed - 1).bit_length()
-        return min(rounded, self.context)
+        return capacity(prompt_tokens + max_tokens, self.context)
 
     def forget(self) -> None:
         """Free the state that is kept for a next turn."""
         with self._lock:
             self._kept = None
-
-    def _room(self, request: Request) -> int:
-        """Return how many tokens the answer may have."""
-        prompt, asked = len(request.prompt), request.max_tokens
-        if prompt + (asked or 1) <= self.context:
-            return asked or self.context - prompt
-        excess = "leaves no room" if asked is None else f"and an answer of {asked:,} do not fit"
-        raise ContextLengthError(
-            f"a prompt of {prompt:,} tokens {excess} in the context of {self.context:,}; "
-            "shorten the prompt, ask for fewer tokens or open the model with a larger context"
-        )
 
     def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[Piece, None, None]:
         """Yield the text of an answer, then keep its state, also when it is closed early.
@@ -131,11 +144,7 @@ class Engine:
                 yield piece
 
     def _take(self, sequence: TokenSequence) -> Course:
-        """Return a state for a sequence: the kept one where it can be used, else a new one.
-
-        Its capacity is a function of the request alone, because scaling laws of positions may
-        depend on it and answers must not depend on what was asked before.
-        """
+        """Return a state for a sequence: the kept one where it can be used, else a new one."""
         prompt = sequence.request.prompt
         capacity = self.capacity(len(prompt), sequence.max_tokens)
         with self._lock:

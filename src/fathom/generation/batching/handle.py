@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from threading import Condition
 from time import monotonic
@@ -13,6 +14,8 @@ from fathom.planning.predict import Forecast
 
 if TYPE_CHECKING:
     from fathom.generation.sequence import FinishReason, TokenSequence
+
+logger = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[Piece | None], None]
 
@@ -80,17 +83,16 @@ class Handle:
         self,
         sequence: TokenSequence,
         clock: Clock,
-        *,
-        cancel: Callable[[Handle], None],
+        wake: Callable[[], None],
         forecast: Callable[[], Forecast] = Forecast,
     ) -> None:
-        """Take the sequence that the engine fills; `cancel` tells it to stop."""
+        """Take the sequence that the engine fills; `wake` has it look whether anybody reads on."""
         self.error: Exception | None = None
         self.notes: tuple[str, ...] = ()
         self.kernels = ""
         self.sequence = sequence
         self.clock = clock
-        self._cancel = cancel
+        self._wake = wake
         self._forecast = forecast
         self._predicted: Forecast | None = None
         self._changed = Condition()
@@ -119,7 +121,8 @@ class Handle:
 
     def cancel(self) -> None:
         """End the answer here: no piece comes after, and its memory is free within a step."""
-        self._cancel(self)
+        self.end()
+        self._wake()
 
     close = cancel  # as a `Generation` spells it
 
@@ -145,6 +148,8 @@ class Handle:
     def deliver(self, piece: Piece) -> None:
         """Hand out a piece. For the engine."""
         with self._changed:
+            if self._ended:
+                return
             self._pieces.append(piece)
             self._tell(piece)
 
@@ -162,7 +167,8 @@ class Handle:
         for listener in tuple(self._listeners):
             try:
                 listener(piece)
-            except Exception:  # noqa: BLE001  # one reader's fault is not the others'
+            except Exception:  # one reader's fault is not the others'
+                logger.exception("a listener of an answer failed, and is not called again")
                 self._listeners.remove(listener)
 
     @property

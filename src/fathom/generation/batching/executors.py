@@ -1,0 +1,218 @@
+"""What computes a step of many sequences: a native program over pages, or anything in its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import numpy as np
+
+from fathom.errors import DoesNotFitError, UnsupportedTaskError
+from fathom.generation.batching import prefixes
+from fathom.generation.batching.memory import Memory
+from fathom.generation.batching.paged_memory import PagedMemory, counts
+from fathom.generation.batching.track import Track, Work
+from fathom.generation.batching.whole_memory import WholeMemory
+from fathom.generation.forward import CHUNK, Forward, NativeForward
+from fathom.generation.generate import capacity
+from fathom.generation.pages import turning
+from fathom.generation.request import Request
+from fathom.ops.program import Batch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fathom.generation.forward import Scores
+
+    Outcome: TypeAlias = Scores | Exception | None
+
+
+class Executor(Protocol):
+    """A model that takes a step of many sequences.
+
+    Attributes:
+        memory: where their states lie.
+        most_tokens: the most that it takes in one step.
+        piece: prompts are cut at multiples of this.
+        mixed_tokens: tokens of prompts that a step takes beside sequences that write.
+    """
+
+    memory: Memory
+    most_tokens: int
+    piece: int
+    mixed_tokens: int
+
+    @property
+    def forward(self) -> Forward:
+        """The model."""
+        ...
+
+    def forget(self) -> Memory:
+        """Let go of all states, and return the memory of now."""
+        ...
+
+    def prepare(self, track: Track, request: Request) -> None:
+        """Set what a sequence's state depends on, beside its tokens.
+
+        Raises:
+            UnsupportedTaskError: for a request that the model cannot take.
+        """
+        ...
+
+    def run(self, works: Sequence[Work]) -> list[Outcome]:
+        """Take a step: for each work its scores (vocabulary,) where it is the last of its
+        sequence, or what went wrong with it alone."""
+        ...
+
+
+class NativeExecutor:
+    """A native program, all sequences in one call."""
+
+    piece = 1  # a token's result has the same bits wherever its prompt is cut
+    mixed_tokens = 64
+    memory: Memory
+
+    def __init__(
+        self, forward: NativeForward, memory: int, *, sequences: int, context: int
+    ) -> None:
+        """Lay out pages in `memory` bytes, for so many sequences.
+
+        Raises:
+            DoesNotFitError: for less memory than a single page of every pool.
+        """
+        self.forward = forward
+        self.context = context
+        self.most_tokens = forward.program.most_tokens
+        shapes = forward.program.plan.pools
+        least = sum(shape.page_bytes for shape in shapes)
+        if memory < least:
+            raise DoesNotFitError(
+                f"{memory:,} bytes are less than the state of a few tokens takes; give at least"
+                f" {least:,}"
+            )
+        pages = counts(
+            shapes, memory, sequences=sequences, context=context, most_tokens=self.most_tokens
+        )
+        self._counts = pages
+        self.forget()
+        # Memory that no page was written in is not taken from the system.
+        self._pages: list[NDArray[np.uint8]] = [
+            np.empty(count * shape.page_bytes, dtype=np.uint8)
+            for count, shape in zip(pages, shapes, strict=True)
+        ]
+
+    def forget(self) -> Memory:
+        """Begin with blank pages, which are returned as the memory of now."""
+        shapes = self.forward.program.plan.pools
+        self.memory = PagedMemory(shapes, self._counts, most_tokens=self.most_tokens)
+        return self.memory
+
+    def prepare(self, track: Track, request: Request) -> None:
+        """Set the frequencies of a sequence's positions, and what its blocks depend on."""
+        if request.inserts:
+            raise UnsupportedTaskError(
+                "native programs take tokens alone; set FATHOM_VARIANT=reference to put vectors"
+                " in a prompt"
+            )
+        turns = turning(self.forward.rotations, capacity(track.total, self.context))
+        track.turns = turns
+        track.root = prefixes.root(track.root, turns.tobytes())
+
+    def run(self, works: Sequence[Work]) -> list[Outcome]:
+        """Take a step in one call of the program."""
+        ids = [token for work in works for token in work.tokens]
+        ends = np.cumsum([work.count for work in works], dtype=np.int32)
+        wanted = [index for index, work in enumerate(works) if work.last]
+        batch = Batch(
+            ids=np.asarray(ids, dtype=np.int32),
+            counts=[work.count for work in works],
+            starts=[work.start for work in works],
+            tables=[self._tables(works, index) for index in range(len(self._pages))],
+            frequencies=np.stack([_turns(work.track) for work in works]),
+            outputs=ends[wanted] - 1,
+        )
+        scores = iter(self.forward.program.run(batch, self._pages))
+        return [next(scores) if work.last else None for work in works]
+
+    def _tables(self, works: Sequence[Work], pool: int) -> NDArray[np.int32]:
+        """(sequences, pages) int32; what lies past a sequence's end is any page."""
+        tables = [work.track.tables[pool] for work in works]
+        found = np.zeros((len(works), max(map(len, tables))), dtype=np.int32)
+        for row, table in zip(found, tables, strict=True):
+            row[: len(table)] = table
+        return found
+
+
+class CourseExecutor:
+    """Any model that sends sequences through one after the other, each with a state of its own."""
+
+    piece = CHUNK
+    most_tokens = CHUNK
+    mixed_tokens = CHUNK
+    memory: Memory
+
+    def __init__(
+        self, forward: Forward, memory: int, *, context: int, cost: Callable[[int], int]
+    ) -> None:
+        """Take a model, and the bytes that a state of a capacity `cost`s."""
+        self.forward = forward
+        self.context = context
+        self._room = memory
+        self._cost = cost
+        self.forget()
+
+    def forget(self) -> Memory:
+        """Begin with no state, and return the memory of now."""
+        self.memory = WholeMemory(
+            self._room, lambda total: capacity(total, self.context), self._cost
+        )
+        return self.memory
+
+    def prepare(self, track: Track, request: Request) -> None:
+        """Note the vectors that stand in a prompt."""
+        track.inserts = request.inserts
+
+    def run(self, works: Sequence[Work]) -> list[Outcome]:
+        """Take a step, one sequence after the other; a fault of one is not the others'."""
+        found: list[Outcome] = []
+        for work in works:
+            try:
+                found.append(self._scores(work))
+            except Exception as error:  # noqa: BLE001  # told as this one's outcome
+                found.append(error)
+        return found
+
+    def _scores(self, work: Work) -> Scores | None:
+        track = work.track
+        course = track.course
+        if course is None:
+            course = track.course = self.forward.begin(capacity(track.total, self.context))
+        course.inserts = track.inserts
+        scores = course.scores(work.tokens)
+        return scores if work.last else None
+
+
+def _turns(track: Track) -> NDArray[np.float32]:
+    if track.turns is None:
+        raise ValueError("a sequence was not prepared")
+    return track.turns
+
+
+def executor_for(
+    forward: Forward,
+    *,
+    memory: int,
+    sequences: int,
+    context: int,
+    cost: Callable[[int], int],
+) -> Executor:
+    """Return what computes many sequences on a model: natively where it is a native program.
+
+    `cost` is the bytes that a state of a capacity takes where it is in one piece.
+
+    Raises:
+        DoesNotFitError: for less memory than the state of a few tokens takes.
+    """
+    if isinstance(forward, NativeForward):
+        return NativeExecutor(forward, memory, sequences=sequences, context=context)
+    return CourseExecutor(forward, memory, context=context, cost=cost)

@@ -1,0 +1,217 @@
+"""States in pages: taken as a sequence grows, shared where sequences begin alike. No tensors.
+
+tokens      0 … 31      32 … 63     64 … 95     96 …
+name        sha(root·t) sha(↑·t)    sha(↑·t)    none before it is complete
+pool 0      page 7      page 2      page 9      page 4      layers that see everything
+pool 1      –           –           page 1      page 0      layers with a window
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fathom.generation.batching import prefixes
+from fathom.generation.batching.memory import Entry
+from fathom.generation.batching.page_pool import PagePool
+from fathom.generation.batching.track import Track
+from fathom.ops.program import PAGE_TOKENS, PoolShape
+
+MOST_PAGES = 2**30  # of a pool: tables are int32
+
+
+def counts(
+    shapes: Sequence[PoolShape], memory: int, *, sequences: int, context: int, most_tokens: int
+) -> list[int]:
+    """Return the pages of each pool that `memory` bytes make.
+
+    Pools with a window get what `sequences` sequences need that fill the memory together; the
+    rest is for those that see everything.
+    """
+
+    def needed(capacity: int) -> list[int]:
+        return [shape.pages(capacity, most_tokens) for shape in shapes]
+
+    def size(pages: Sequence[int]) -> int:
+        return sum(count * shape.page_bytes for count, shape in zip(pages, shapes, strict=True))
+
+    sequences = max(1, min(sequences, memory // max(1, size(needed(1)))))
+    low, high = 1, context  # tokens of each of them
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = sequences * size(needed(middle)) <= memory
+        low, high = (middle, high) if fits else (low, middle - 1)
+    found = [sequences * pages for pages in needed(low)]
+    whole = [index for index, shape in enumerate(shapes) if shape.window is None]
+    growing = whole or range(len(shapes))
+    left = memory - size(found)
+    together = sum(shapes[index].page_bytes for index in growing)
+    for index in growing:
+        found[index] = min(MOST_PAGES, found[index] + max(0, left // together))
+    return found
+
+
+class PagedMemory:
+    """Pages of a plan's pools, dealt out to sequences."""
+
+    def __init__(
+        self, shapes: Sequence[PoolShape], pages: Sequence[int], *, most_tokens: int
+    ) -> None:
+        """Take the pools' shapes and how many `pages` each has.
+
+        `most_tokens` of a sequence go through the model together.
+        """
+        self.shapes = tuple(shapes)
+        self.pools = [PagePool(count) for count in pages]
+        self.most_tokens = most_tokens
+        self._promised: dict[bytes, Track] = {}  # blocks that a running sequence will have
+
+    @property
+    def free(self) -> int:
+        """Pages that nobody holds."""
+        return sum(pool.free for pool in self.pools)
+
+    @property
+    def total(self) -> int:
+        """All pages."""
+        return sum(pool.count for pool in self.pools)
+
+    def fits(self, total: int) -> bool:
+        """Tell whether a sequence of so many tokens fits when it is alone."""
+        return all(
+            shape.pages(total, self.most_tokens) <= pool.count
+            for shape, pool in zip(self.shapes, self.pools, strict=True)
+        )
+
+    def enter(self, track: Track, others: int) -> Entry:
+        """Make room for all tokens of a sequence, and set how many are known already."""
+        prefixes.extend(track.names, track.tokens, track.root, PAGE_TOKENS)
+        usable = track.names[: (len(track.tokens) - 1) // PAGE_TOKENS]  # the last is computed
+        known = self._known(usable)
+        if known < len(usable) and self._promised.get(usable[known], track) is not track:
+            return Entry.LATER
+        self._share(track, known)
+        if not self._room(track, others):
+            self._give_back(track)
+            return Entry.FULL
+        for index, shape in enumerate(self.shapes):
+            if shape.window is None:
+                self._grow(track, index, len(track.tokens))
+        track.computed, track.noted = known * PAGE_TOKENS, known
+        for name in track.names[known:]:
+            self._promised.setdefault(name, track)
+        return Entry.DONE
+
+    def reach(self, track: Track, tokens: int) -> bool:
+        """Make room for the next tokens, up to so many in total; tell whether there was some."""
+        self._drop(track)
+        blocks = _blocks(tokens)
+        for pool, table in zip(self.pools, track.tables, strict=True):
+            if blocks - len(table) > pool.free:
+                return False
+        for index in range(len(self.pools)):
+            self._grow(track, index, tokens)
+        return True
+
+    def note(self, track: Track) -> None:
+        """Let the blocks that became complete be found by those that begin alike."""
+        complete = track.computed // PAGE_TOKENS
+        prefixes.extend(track.names, track.tokens[: track.computed], track.root, PAGE_TOKENS)
+        for block in range(track.noted, complete):
+            name = track.names[block]
+            for pool, table, begun in zip(self.pools, track.tables, track.begun, strict=True):
+                if block >= begun:
+                    pool.name(table[block], name)
+            if self._promised.get(name) is track:
+                del self._promised[name]
+        track.noted = complete
+
+    def leave(self, track: Track, *, sound: bool) -> None:
+        """Free the pages of a sequence; what nobody shares is forgotten unless it is sound."""
+        if not sound:
+            for pool, table, begun in zip(self.pools, track.tables, track.begun, strict=True):
+                for page in table[begun:]:
+                    if pool.holders(page) == 1:
+                        pool.forget(page)
+        self._give_back(track)
+        for name in track.names:
+            if self._promised.get(name) is track:
+                del self._promised[name]
+
+    def _known(self, names: Sequence[bytes]) -> int:
+        """Return how many blocks are there, as far as what comes after them sees, in every pool."""
+        best, runs = 0, [0] * len(self.pools)
+        for block, name in enumerate(names):
+            for index, (shape, pool) in enumerate(zip(self.shapes, self.pools, strict=True)):
+                found = pool.find(name) is not None
+                if not found and shape.window is None:
+                    return best
+                runs[index] = runs[index] + 1 if found else 0
+            after = block + 1
+            if all(
+                run >= after - _first(shape, after)
+                for run, shape in zip(runs, self.shapes, strict=True)
+            ):
+                best = after
+        return best
+
+    def _share(self, track: Track, known: int) -> None:
+        """Hold the pages of the first blocks."""
+        track.tables, track.begun = [], []
+        for shape, pool in zip(self.shapes, self.pools, strict=True):
+            begun = _first(shape, known)
+            table = [0] * begun
+            for name in track.names[begun:known]:
+                page = pool.find(name)
+                if page is None:
+                    raise LookupError("a block that was there is gone")
+                pool.hold(page)
+                table.append(page)
+            track.tables.append(table)
+            track.begun.append(begun)
+
+    def _room(self, track: Track, others: int) -> bool:
+        """Tell whether a sequence can come in while every other one takes a page more."""
+        most = min(len(track.tokens) + 1, track.total)
+        return all(
+            shape.pages(most, self.most_tokens) - (len(table) - begun) + others <= pool.free
+            for shape, pool, table, begun in zip(
+                self.shapes, self.pools, track.tables, track.begun, strict=True
+            )
+        )
+
+    def _grow(self, track: Track, index: int, tokens: int) -> None:
+        table = track.tables[index]
+        while len(table) < _blocks(tokens):
+            table.append(self.pools[index].take())
+
+    def _drop(self, track: Track) -> None:
+        """Let go of what no later token reaches."""
+        for index, shape in enumerate(self.shapes):
+            reached = min(_first_reached(shape, track.computed), len(track.tables[index]))
+            for block in range(track.begun[index], reached):
+                self.pools[index].release(track.tables[index][block])
+                track.tables[index][block] = 0
+            track.begun[index] = max(track.begun[index], reached)
+
+    def _give_back(self, track: Track) -> None:
+        """Release every page, the last first: beginnings are of more use to others."""
+        for pool, table, begun in zip(self.pools, track.tables, track.begun, strict=True):
+            for page in reversed(table[begun:]):
+                pool.release(page)
+        track.tables, track.begun = [], []
+
+
+def _blocks(tokens: int) -> int:
+    return -(-tokens // PAGE_TOKENS)
+
+
+def _first(shape: PoolShape, blocks: int) -> int:
+    """Return the first block in reach of the token that comes after so many blocks."""
+    return _first_reached(shape, blocks * PAGE_TOKENS)
+
+
+def _first_reached(shape: PoolShape, position: int) -> int:
+    """Return the first block that a token at a position, or a later one, sees."""
+    if shape.window is None:
+        return 0
+    return max(0, position - shape.window + 1) // PAGE_TOKENS

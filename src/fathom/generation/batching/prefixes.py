@@ -1,0 +1,30 @@
+"""Names of blocks: equal ones after equal prefixes have the same, all others have different ones.
+
+    name of block i = sha256(name of block i - 1 · its token ids)      name of block -1 = the root
+
+The root holds whatever else the state depends on, and a salt where nothing may be shared. SHA-256,
+since a name that somebody can make collide is somebody else's conversation (CVE-2025-25183).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from hashlib import sha256
+
+
+def root(*parts: bytes) -> bytes:
+    """Return what names begin with, for all that a state depends on beside its tokens."""
+    whole = sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "little"))
+        whole.update(part)
+    return whole.digest()
+
+
+def extend(names: list[bytes], tokens: Sequence[int], begin: bytes, size: int) -> None:
+    """Append the names of the complete blocks of `size` tokens that `names` lacks."""
+    for block in range(len(names), len(tokens) // size):
+        before = names[-1] if names else begin
+        ids = array("q", tokens[block * size : (block + 1) * size])
+        names.append(sha256(before + ids.tobytes()).digest())
