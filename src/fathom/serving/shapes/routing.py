@@ -25,7 +25,12 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class _Read(Request):
     """A request whose body has been read."""
 
+    raw: bytes
     content: dict[str, object]
+
+    async def body(self) -> bytes:
+        """Return the body as it came."""
+        return self.raw
 
     async def json(self) -> dict[str, object]:
         """Return the body."""
@@ -62,7 +67,8 @@ async def _read(request: Request) -> Request:
     if stated.get_content_type() != "application/json" or not plain:
         raise HTTPException(415, "send the header Content-Type: application/json, and UTF-8")
     read = _Read(request.scope, request.receive)
-    read.content = parsed(await request.body())
+    read.raw = await request.body()
+    read.content = parsed(read.raw)
     return read
 
 
