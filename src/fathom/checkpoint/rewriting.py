@@ -1,9 +1,15 @@
-"""The arithmetic of naming rules: each step forwards, from a file, and backwards, to one."""
+"""The arithmetic of naming rules: each step forwards, from a file, and backwards, to one.
+
+The same for NumPy's arrays and PyTorch's tensors, by the words that both libraries have.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from typing import Any, TypeVar
+
+import numpy as np
 
 from fathom.dialects.rules import (
     Join,
@@ -17,102 +23,118 @@ from fathom.dialects.rules import (
     Transpose,
 )
 
-if TYPE_CHECKING:
-    from torch import Tensor
+Array = TypeVar("Array", bound=Any)  # numpy.ndarray or torch.Tensor
 
 
-def forwards(steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Tensor]:
+def forwards(steps: Sequence[Step], arrays: Sequence[Array]) -> list[Array]:
     """Turn the file's tensors into ours."""
-    found = list(tensors)
+    found = list(arrays)
     for step in steps:
         found = _forwards(step, found)
     return found
 
 
-def backwards(steps: Sequence[Step], tensors: Sequence[Tensor]) -> list[Tensor]:
+def backwards(steps: Sequence[Step], arrays: Sequence[Array]) -> list[Array]:
     """Turn our tensors into the file's: the inverse of `forwards`."""
-    found = list(tensors)
+    found = list(arrays)
     for step in reversed(steps):
         found = _backwards(step, found)
     return found
 
 
-def _forwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
+def _library(array: object) -> Any:
+    """Return the library that an array is of; torch is loaded for its own tensors alone."""
+    if isinstance(array, np.ndarray):
+        return np
     import torch
 
+    return torch
+
+
+def _forwards(step: Step, arrays: list[Any]) -> list[Any]:
+    library = _library(arrays[0])
     match step:
         case Stack():
-            return [torch.stack(tensors)]
+            return [library.stack(arrays)]
         case Split(sizes, axis, groups):
-            return _cut(tensors[0], sizes, axis, groups)
+            return _cut(arrays[0], sizes, axis, groups)
         case Join(_, axis):
-            return [torch.cat(tensors, dim=axis)]
+            return [library.concatenate(arrays, axis=axis)]
         case Transpose():
-            return [_transposed(tensor) for tensor in tensors]
+            return [_transposed(array) for array in arrays]
         case Regroup(view, order):
-            return [_regrouped(tensor, view, order) for tensor in tensors]
+            return [_regrouped(array, view, order) for array in arrays]
         case Reshape(_, ours):
-            return [tensor.reshape(ours) for tensor in tensors]
+            return [array.reshape(ours) for array in arrays]
         case Shift(by):
-            return [tensor.float() + by for tensor in tensors]
+            return [_exact(array) + by for array in arrays]
         case NegativeLogarithm():
-            return [torch.log(-tensor.float()) for tensor in tensors]
+            return [library.log(-_exact(array)) for array in arrays]
 
 
-def _backwards(step: Step, tensors: list[Tensor]) -> list[Tensor]:
-    import torch
-
+def _backwards(step: Step, arrays: list[Any]) -> list[Any]:
+    library = _library(arrays[0])
     match step:
         case Stack():
-            return list(torch.unbind(tensors[0]))
+            return list(arrays[0])
         case Split(_, axis, groups):
-            return [_mended(tensors, axis, groups)]
+            return [_mended(arrays, axis, groups)]
         case Join(sizes, axis):
-            return list(torch.split(tensors[0], list(sizes), dim=axis))
+            return _cut(arrays[0], sizes, axis, 1)
         case Transpose():
-            return [_transposed(tensor) for tensor in tensors]
+            return [_transposed(array) for array in arrays]
         case Regroup(view, order):
             there = tuple(view[axis] for axis in order)
             back = tuple(order.index(axis) for axis in range(len(order)))
-            return [_regrouped(tensor, there, back) for tensor in tensors]
+            return [_regrouped(array, there, back) for array in arrays]
         case Reshape(theirs, _):
-            return [tensor.reshape(theirs) for tensor in tensors]
+            return [array.reshape(theirs) for array in arrays]
         case Shift(by):
-            return [tensor.float() - by for tensor in tensors]
+            return [_exact(array) - by for array in arrays]
         case NegativeLogarithm():
-            return [-torch.exp(tensor.float()) for tensor in tensors]
+            return [-library.exp(_exact(array)) for array in arrays]
 
 
-def _cut(tensor: Tensor, sizes: Sequence[int], axis: int, groups: int) -> list[Tensor]:
+def _exact(array: Any) -> Any:
+    """Return the numbers as float32."""
+    library = _library(array)
+    return library.asarray(array, dtype=library.float32)
+
+
+def _cut(array: Any, sizes: Sequence[int], axis: int, groups: int) -> list[Any]:
     """Cut an axis into `sizes`; each of its `groups` blocks holds a part of every result."""
-    import torch
+    axis %= array.ndim
+    blocks = _in_blocks(array, axis, groups)
+    ends = accumulate((size // groups for size in sizes), initial=0)
+    before = (slice(None),) * (axis + 1)
+    parts = [blocks[(*before, slice(begin, end))] for begin, end in pairwise(ends)]
+    return [_out_of_blocks(part, axis) for part in parts]
 
-    axis %= tensor.ndim
-    blocks = _in_blocks(tensor, axis, groups)
-    parts = torch.split(blocks, [size // groups for size in sizes], dim=axis + 1)
-    return [part.flatten(axis, axis + 1) for part in parts]
 
-
-def _mended(tensors: Sequence[Tensor], axis: int, groups: int) -> Tensor:
+def _mended(arrays: Sequence[Any], axis: int, groups: int) -> Any:
     """Undo `_cut`."""
-    import torch
-
-    axis %= tensors[0].ndim
-    parts = [_in_blocks(tensor, axis, groups) for tensor in tensors]
-    return torch.cat(parts, dim=axis + 1).flatten(axis, axis + 1)
+    axis %= arrays[0].ndim
+    parts = [_in_blocks(array, axis, groups) for array in arrays]
+    return _out_of_blocks(_library(arrays[0]).concatenate(parts, axis=axis + 1), axis)
 
 
-def _in_blocks(tensor: Tensor, axis: int, groups: int) -> Tensor:
+def _in_blocks(array: Any, axis: int, groups: int) -> Any:
     """See an axis as `groups` blocks: (…, groups, size / groups, …)."""
-    shape = tensor.shape
-    return tensor.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+    shape = array.shape
+    return array.reshape((*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :]))
 
 
-def _transposed(tensor: Tensor) -> Tensor:
-    return tensor if tensor.ndim < 2 else tensor.transpose(-1, -2)
+def _out_of_blocks(array: Any, axis: int) -> Any:
+    """Undo `_in_blocks`."""
+    shape = array.shape
+    return array.reshape((*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
 
 
-def _regrouped(tensor: Tensor, view: Sequence[int], order: Sequence[int]) -> Tensor:
-    rest = tuple(range(len(view), len(view) + tensor.ndim - 1))
-    seen = tensor.reshape(*view, *tensor.shape[1:])
-    return seen.permute(*order, *rest).reshape(tensor.shape)
+def _transposed(array: Any) -> Any:
+    return array if array.ndim < 2 else array.swapaxes(-1, -2)
+
+
+def _regrouped(array: Any, view: Sequence[int], order: Sequence[int]) -> Any:
+    seen = array.reshape((*view, *array.shape[1:]))
+    moved = _library(array).moveaxis(seen, tuple(order), tuple(range(len(order))))
+    return moved.reshape(array.shape)

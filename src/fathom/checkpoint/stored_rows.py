@@ -1,4 +1,4 @@
-"""Tensors as their files store them, rearranged by naming rules without being decoded.
+"""Tensors as their files store them, forwards by naming rules without being decoded.
 
 Most rules move whole rows: they rename, cut, join, stack and regroup. Such a tensor goes from the
 file to where it is needed byte by byte, whatever its encoding. No torch is loaded for it.
@@ -7,7 +7,7 @@ file to where it is needed byte by byte, whatever its encoding. No torch is load
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,17 +18,8 @@ import numpy as np
 
 from fathom.checkpoint.contents import Contents, TensorInfo
 from fathom.checkpoint.naming import Assignment
-from fathom.dialects.rules import (
-    Join,
-    NegativeLogarithm,
-    Regroup,
-    Reshape,
-    Shift,
-    Split,
-    Stack,
-    Step,
-    Transpose,
-)
+from fathom.checkpoint.rewriting import forwards
+from fathom.dialects.rules import Join, Regroup, Reshape, Split, Stack, Step
 from fathom.errors import ModelFileError, NotFoundError
 
 if TYPE_CHECKING:
@@ -76,7 +67,7 @@ def stored_rows(contents: Contents, assignment: Assignment, name: str) -> Stored
     steps = [_of_rows(step, columns) for step in assignment.steps]
     if any(step is None for step in steps):
         return None
-    found = rearranged([step for step in steps if step is not None], numbered)
+    found = forwards([step for step in steps if step is not None], numbered)
     rows = found[assignment.ours.index(name)]
     return StoredRows(tensors, rows[..., 0], columns) if rows.shape[-1] == 1 else None
 
@@ -92,49 +83,6 @@ def _of_rows(step: Step, columns: int) -> Step | None:
             return Reshape((*theirs[:-1], 1), (*ours[:-1], 1))
         case _:
             return None
-
-
-def rearranged(steps: Sequence[Step], arrays: Sequence[Array]) -> list[Array]:
-    """Turn the file's arrays into ours, as `rewriting.forwards` does with tensors."""
-    found = list(arrays)
-    for step in steps:
-        found = _rearranged(step, found)
-    return found
-
-
-def _rearranged(step: Step, arrays: list[Array]) -> list[Array]:
-    match step:
-        case Stack():
-            return [np.stack(arrays)]
-        case Split(sizes, axis, groups):
-            return _cut(arrays[0], sizes, axis % arrays[0].ndim, groups)
-        case Join(_, axis):
-            return [np.concatenate(arrays, axis=axis)]
-        case Transpose():
-            return [each if each.ndim < 2 else each.swapaxes(-1, -2) for each in arrays]
-        case Regroup(view, order):
-            return [_regrouped(each, view, order) for each in arrays]
-        case Reshape(_, ours):
-            return [each.reshape(ours) for each in arrays]
-        case Shift(by):
-            return [each.astype(np.float32) + np.float32(by) for each in arrays]
-        case NegativeLogarithm():
-            return [np.log(-each.astype(np.float32)) for each in arrays]
-
-
-def _cut(array: Array, sizes: Sequence[int], axis: int, groups: int) -> list[Array]:
-    """Cut an axis into `sizes`; each of its `groups` blocks holds a part of every result."""
-    shape = array.shape
-    blocks = array.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
-    ends = np.cumsum([size // groups for size in sizes])[:-1]
-    parts = np.split(blocks, ends, axis=axis + 1)
-    return [part.reshape(*shape[:axis], -1, *shape[axis + 1 :]) for part in parts]
-
-
-def _regrouped(array: Array, view: Sequence[int], order: Sequence[int]) -> Array:
-    rest = tuple(range(len(view), len(view) + array.ndim - 1))
-    seen = array.reshape(*view, *array.shape[1:])
-    return seen.transpose(*order, *rest).reshape(array.shape)
 
 
 NUMBERS: Mapping[str, np.dtype[Any]] = {

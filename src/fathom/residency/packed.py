@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.naming import Assignment
 from fathom.checkpoint.progress import QUIET, Progress
-from fathom.checkpoint.stored_rows import StoredReader, StoredRows, rearranged, stored_rows
+from fathom.checkpoint.rewriting import forwards
+from fathom.checkpoint.stored_rows import StoredReader, StoredRows, stored_rows
 from fathom.errors import TensorMismatchError
 from fathom.ops.native import native
 from fathom.ops.steps import Matrix
@@ -102,7 +103,7 @@ class PackedWeights:
         plain = [each for each in read if each is not None]
         if len(plain) < len(read):
             return np.ascontiguousarray(self._decoded(name).float().numpy().reshape(-1))
-        found = rearranged(assignment.steps, plain)[assignment.ours.index(name)]
+        found = forwards(assignment.steps, plain)[assignment.ours.index(name)]
         _require_shape(self._wanted[name], found.shape)
         return np.ascontiguousarray(found.reshape(-1), dtype=np.float32)
 
@@ -142,7 +143,6 @@ class PackedWeights:
 
     def _decoded(self, name: str) -> Tensor:
         """Return a parameter as the module would hold it, before any rounding of ours."""
-        from fathom.checkpoint.rewriting import forwards
         from fathom.checkpoint.tensors import Reader
 
         assignment = self._assignments[name]

@@ -132,7 +132,8 @@ def locate_configuration(
     """Resolve `name` as `locate` does, but fetch no weights from the hub for it.
 
     What is on this machine is used, weights and all. Of a hub repository that is not, only its
-    ``config.json`` and what lies beside it, or those of a pipeline's parts, is fetched, which is enough to explain and to plan.
+    ``config.json`` and what lies beside it, or those of a pipeline's parts, is fetched, which is
+    enough to explain and to plan.
     """
     catalog = catalog or {}
     try:
