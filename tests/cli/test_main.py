@@ -39,15 +39,17 @@ WORDS = {
     "tree": [],
     "catalog": ["check"],
     "measurements": [],
+    "ps": [],
+    "stop": [],
 }
 # Verbs that ask the catalogue or the store of measurements: they open no checkpoint, and their own
 # tests say what they refuse.
 CATALOGUE = {
     *("classes", "choose", "guide", "models", "model", "prices", "timeline", "tree", "catalog"),
-    "measurements",
+    *("measurements", "ps", "stop"),
 }
 # These need a model that computes, or can be planned; their own tests say what is said here.
-MEASURING = {"autoencode", "bench", "fit", "imagine", "look", "segment", "solve", "train"}
+MEASURING = {"autoencode", "bench", "fit", "imagine", "look", "segment", "serve", "solve", "train"}
 HEAVY = {"torch", "transformers", "rich", "numpy"}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fathom.cli.amounts import amount
 from fathom.cli.output import (
     byte_text,
     on_terminal,
@@ -35,8 +35,6 @@ EXAMPLES = """\
   fathom choose --input image --input text --json
 """
 SHOWN = 8  # candidates of a list; --all shows the rest
-_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "b": 10**9}
-_AMOUNT = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<order>[kmgtb]?)(?P<binary>i?)b?", re.I)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +89,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         outputs=tuple(args.output),
         constraints=tuple(args.constraint),
         machine=args.machine,
-        memory=None if args.memory is None else _amount("--memory", args.memory),
+        memory=None if args.memory is None else amount("--memory", args.memory),
         context=args.context,
         tokens_per_second=args.speed,
         first_token=args.first_token,
@@ -99,7 +97,7 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         languages=tuple(args.language),
         price=args.price,
         quality=dict(map(_least, args.quality)),
-        parameters=None if args.max_params is None else _amount("--max-params", args.max_params),
+        parameters=None if args.max_params is None else amount("--max-params", args.max_params),
         stored=args.weights,
     )
 
@@ -110,23 +108,6 @@ def _require_positive(args: argparse.Namespace) -> None:
         if value is not None and not 0 < value < float("inf"):
             name = option.replace("_", "-")
             raise RequestError(f"--{name} {value:g} must be a number above zero")
-
-
-def _amount(option: str, text: str) -> int:
-    """Read '8GB', '512MiB' or '8B' (of parameters)."""
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None:
-        raise RequestError(f"{option} {text!r} is no amount; write 8GB, 512MiB, or 8B parameters")
-    order = found["order"].casefold()
-    size = _SIZES[order]
-    if option == "--memory":
-        size = 1 if order == "b" else size
-        if found["binary"]:
-            size = 1024 ** "bkmgt".index(order or "b")
-    amount = round(float(found["number"]) * size)
-    if amount <= 0:
-        raise RequestError(f"{option} {text!r} must be above zero")
-    return amount
 
 
 def _least(text: str) -> tuple[str, float]:

@@ -25,7 +25,11 @@ from fathom.serving.house import House
 from fathom.serving.recording import Recorder
 
 # Modules with a `router(service)`, in the order of the document.
-SHAPES: Sequence[str] = ("openai_chat",)
+SHAPES: Sequence[str] = (
+    *("openai_models", "openai_chat", "openai_completions", "openai_responses"),
+    *("openai_embeddings", "anthropic_messages", "ollama_writing", "ollama_models"),
+    *("rerank", "tokens"),
+)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,19 @@ from pydantic_core import to_jsonable_python
 
 from fathom.planning.fit import Fit
 from fathom.serving.metrics import CONTENT_TYPE
+from fathom.serving.schemas import Body, Name
 from fathom.serving.shapes.routing import ShapeRoute
 
 if TYPE_CHECKING:
     from fathom.serving.house import House
 
 Positive = Annotated[int | None, Query(ge=1, le=2**31)]
+
+
+class Named(Body):
+    """A model by its name."""
+
+    model: Name
 
 
 def router(house: House) -> APIRouter:
@@ -33,6 +40,28 @@ def router(house: House) -> APIRouter:
     def metrics() -> Response:
         """Return requests, tokens, seconds, pages and memory in Prometheus' format."""
         return Response(house.metrics.text(), media_type=CONTENT_TYPE)
+
+    @routes.get("/v1/status")
+    def status() -> JSONResponse:
+        """Return the models in memory and what the server may use."""
+        models = [
+            {
+                "name": one.name,
+                "memory_bytes": one.memory_bytes,
+                "context": one.context,
+                "expires": one.expires,
+                "running": one.running,
+                "waiting": one.waiting,
+            }
+            for one in house.resident()
+        ]
+        budget, inside = house.residents.budget, house.admission.inside
+        return JSONResponse({"models": models, "budget_bytes": budget, "requests": inside})
+
+    @routes.post("/v1/unload")
+    async def unload(named: Named) -> JSONResponse:
+        """Take a model out of memory when its answers are done."""
+        return JSONResponse({"unloaded": await house.unload(named.model)})
 
     @routes.get("/v1/fit")
     async def fit(

@@ -227,7 +227,7 @@ class Residents:
         self.losses.setdefault(tenant.offered.name, Losses()).note()
 
     def _described(self, tenant: Tenant) -> Resident:
-        figures = tenant.worker.figures or {}
+        figures = {} if tenant.idle else tenant.worker.figures or {}
         expires = tenant.expires
         return Resident(
             tenant.offered.name,

@@ -8,7 +8,6 @@ import signal
 import socket
 from time import monotonic
 from types import FrameType
-from typing import Any
 
 import h11
 import uvicorn
@@ -105,15 +104,9 @@ class Running(uvicorn.Server):
         self.should_exit = True
 
 
-def run(application: Application, host: str, port: int, **started: Any) -> None:
-    """Serve an application until a signal ends it; returns when everything is let go.
-
-    Raises:
-        RequestError: when the address is taken or cannot be bound.
-    """
-    listening = listen(host, port)
-    house = application.house
-    server = Running(configuration(application), house)
+def run(application: Application, listening: socket.socket) -> None:
+    """Serve an application until a signal ends it; returns when everything is let go."""
+    server = Running(configuration(application), application.house)
     signals = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         asyncio.run(server.serve([listening]))
