@@ -118,14 +118,14 @@ def test_what_makes_no_sense_is_refused(door, words: tuple[str, ...], complaint:
     [("8GB", 8 * 10**9), ("512MiB", 2**29), ("1.5 GB", 1.5e9), ("16gib", 2**34), ("900", 900)],
 )
 def test_amounts_of_memory(text: str, amount: float) -> None:
-    from fathom.cli.amounts import amount
+    from fathom.cli.amounts import amount as read
 
     assert read("--memory", text) == amount
 
 
 @pytest.mark.parametrize(("text", "amount"), [("8B", 8 * 10**9), ("500M", 5 * 10**8)])
 def test_amounts_of_parameters(text: str, amount: float) -> None:
-    from fathom.cli.amounts import amount
+    from fathom.cli.amounts import amount as read
 
     assert read("--max-params", text) == amount
 
