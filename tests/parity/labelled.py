@@ -10,7 +10,9 @@ from parity import (
     cases_autoencoders,
     cases_cross_vision,
     cases_denoisers,
+    cases_views,
     cases_vision_language,
+    stylegan2_reference,
     trm_reference,
 )
 
@@ -57,8 +59,13 @@ def labelled(table: Mapping[str, Iterable[str]], notes: str = "") -> list[Labell
 
 # The name of a table on the page → its cases.
 LABELLED: Mapping[str, Sequence[Labelled]] = {
-    "vision_language": labelled(
-        {"llava": cases_vision_language.CASES, "mllama": cases_cross_vision.CASES}
+    "vision_language": [
+        *labelled({"llava": cases_vision_language.CASES, "mllama": cases_cross_vision.CASES}),
+        *(Labelled(case.model_type, label) for label, case in cases_views.CASES.items()),
+    ],
+    "generators": labelled(
+        {"stylegan2": stylegan2_reference.CASES},
+        "reference written in the tests from the papers",
     ),
     "recursive": labelled(
         {"trm": trm_reference.CASES}, "reference written in the tests from the paper"

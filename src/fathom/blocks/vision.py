@@ -14,8 +14,11 @@ from fathom.blocks.cross import CrossAttention, Source
 from fathom.blocks.embedding import Embedding
 from fathom.blocks.feed_forward import Mlp
 from fathom.blocks.heads import Transform
-from fathom.blocks.state import Passing, Step
+from fathom.blocks.panes import Panes, standing
+from fathom.blocks.state import MixerState, Passing, Step
 from fathom.spec import vision as spec
+from fathom.spec.attention import Attention, Pane
+from fathom.spec.positions import Rotary
 
 _PASSING = Passing()
 
@@ -26,7 +29,7 @@ class PatchEmbedding(Block):
     patches: Convolution
     summary: Tensor | None
     registers: Tensor | None
-    positions: Table
+    positions: Table | None
     norm: Norm | None
 
     def __init__(self, described: spec.PatchEmbedding) -> None:
@@ -35,12 +38,14 @@ class PatchEmbedding(Block):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return tokens: the summary, registers, then the patches row by row."""
-        cut = self.patches(pixels)
-        rows, columns = cut.shape[2:]
-        patches = cut.flatten(2).transpose(1, 2) + self._positions(rows, columns, cut.dtype)
+        rows, columns = self.spec.cut(*pixels.shape[-2:])
+        patches = self._cut(pixels, rows, columns)
+        if self.positions is not None:
+            patches = patches + self._positions(rows, columns, patches.dtype)
         leading = []
         if self.summary is not None:
-            leading.append((self.summary + self.positions.weight[0])[None, :])
+            first = 0 if self.positions is None else self.positions.weight[0]
+            leading.append((self.summary + first)[None, :])
         if self.registers is not None:
             leading.append(self.registers)
         if leading:
@@ -48,16 +53,41 @@ class PatchEmbedding(Block):
             patches = torch.cat((before, patches), dim=1)
         return patches if self.norm is None else self.norm(patches)
 
+    def _cut(self, pixels: Tensor, rows: int, columns: int) -> Tensor:
+        """Return what the kernel makes of each patch, (batch, patches, width).
+
+        Patches do not overlap. Through several frames they are laid out as rows of one product,
+        which is quicker than sliding a kernel over three axes.
+        """
+        if self.spec.frames == 1:
+            return self.patches(pixels).flatten(2).transpose(1, 2)
+        batch, (height, width), kernel = len(pixels), self.spec.patch, self.patches
+        cut = pixels.reshape(batch, -1, rows, height, columns, width)
+        laid = cut.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
+        weight = kernel.weight.flatten(1)
+        return functional.linear(laid.to(weight.dtype), weight, kernel.bias)
+
     def _positions(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
         """Return what is added to the patches, (rows · columns, width)."""
+        if self.positions is None:
+            raise TypeError("an embedding without positions has none to add")
         learned = self.positions.weight[int(self.spec.summary) :]
         if (rows, columns) == self.spec.grid:
             return learned
+        if self.spec.between == "nearest":
+            return self._nearest(learned, rows, columns)
         grid = learned.float().unflatten(0, self.spec.grid).permute(2, 0, 1)[None]
         stretched = functional.interpolate(
             grid, size=(rows, columns), mode="bicubic", antialias=self.spec.smoothed
         )
         return stretched[0].flatten(1).T.to(dtype)
+
+    def _nearest(self, learned: Tensor, rows: int, columns: int) -> Tensor:
+        """Return for each patch the position in whose share of the picture it begins."""
+        own_rows, own_columns = self.spec.grid
+        row = torch.arange(rows, device=learned.device) * own_rows // rows
+        column = torch.arange(columns, device=learned.device) * own_columns // columns
+        return learned[(row[:, None] * own_columns + column).flatten()]
 
 
 class VisionEncoder(Block):
@@ -66,6 +96,12 @@ class VisionEncoder(Block):
     embedding: PatchEmbedding
     layers: nn.ModuleList
     norm: Norm | None
+
+    def __init__(self, described: spec.VisionEncoder) -> None:
+        super().__init__(described)
+        self.spec = described
+        mixers = [layer.mixer for layer in described.layers]
+        self.turned = any(isinstance(getattr(one, "positions", None), Rotary) for one in mixers)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the states after all layers, and the norm where there is one."""
@@ -81,14 +117,24 @@ class VisionEncoder(Block):
 
         Models that read a tower from a layer before its last run no more than they read.
         """
+        rows, columns = self.spec.embedding.cut(*pixels.shape[-2:])
         x = self.embedding(pixels)
         step = Step.dense(x.shape[0], 0, x.shape[1], x.device)
+        if self.turned:
+            step = step.at(standing(rows, columns, x.device))
         reached = {0: x}
         for depth, layer in enumerate(self.layers[: max(depths)], start=1):
-            x = layer(x, step, _PASSING)
+            x = layer(x, step, self._state(depth - 1, rows, columns))
             if depth in depths:
                 reached[depth] = x
         return [reached[depth] for depth in depths]
+
+    def _state(self, layer: int, rows: int, columns: int) -> MixerState:
+        """Return what a layer attends with: everything, or each pane of the picture by itself."""
+        mixer = self.spec.layers[layer].mixer
+        if isinstance(mixer, Attention) and isinstance(mixer.reach, Pane):
+            return Panes(mixer.reach, rows, columns)
+        return _PASSING
 
 
 class Reading(Block):

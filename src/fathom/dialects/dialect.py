@@ -90,6 +90,10 @@ FAMILIES: Mapping[str, str] = {
     "hunyuan_v1_dense": "hunyuan",
     "hunyuan_v1_moe": "hunyuan",
     "llava": "llava",
+    "idefics3": "idefics3",
+    "smolvlm": "idefics3",
+    "qwen2_vl": "qwen_vl",
+    "qwen2_5_vl": "qwen_vl",
     "mllama": "mllama",
     "trm": "trm",
     "vit": "vit",
@@ -101,6 +105,7 @@ FAMILIES: Mapping[str, str] = {
     "siglip_vision_model": "siglip",
     "sam": "sam",
     "grounding-dino": "grounding_dino",
+    "stylegan2": "stylegan2",
     "bert": "bert",
     "roberta": "roberta",
     "xlm-roberta": "roberta",
@@ -156,7 +161,7 @@ def find(model_type: str) -> Dialect[Model]:
     """Return the dialect of a ``model_type``; its file is imported now, not before.
 
     Raises:
-        UnknownArchitectureError: naming the nearest ones.
+        UnknownArchitectureError: naming what it is, or else the nearest ones.
     """
     file = FAMILIES.get(model_type) or COMPONENTS.get(model_type)
     if file is not None:
@@ -164,11 +169,23 @@ def find(model_type: str) -> Dialect[Model]:
     elif model_type in _extensions():
         module, _, attribute = _extensions()[model_type].partition(":")
     else:
-        raise UnknownArchitectureError(
-            f"There is no dialect for the architecture '{model_type}'."
-            f"{nearest(model_type, known())} Known are: {', '.join(known())}."
-        )
+        raise _unknown(model_type)
     found = getattr(import_module(module), attribute)
     if not isinstance(found, Dialect):
         raise UnknownArchitectureError(f"'{module}:{attribute}' is not a fathom Dialect")
     return found
+
+
+def _unknown(model_type: str) -> UnknownArchitectureError:
+    """Return what there is to say of an architecture without a dialect."""
+    told = recognised(model_type)
+    if told is not None:
+        return UnknownArchitectureError(
+            f"'{model_type}' is {told[1]}, which Fathom recognises and does not run yet;"
+            f" `fathom classes {told[0]}` tells about its class"
+        )
+    return UnknownArchitectureError(
+        f"There is no dialect for the architecture '{model_type}'."
+        f"{nearest(model_type, known())} docs/support.md lists the {len(known())} there are;"
+        " docs/adding-a-dialect.md says how to add one."
+    )

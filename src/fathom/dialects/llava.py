@@ -14,6 +14,7 @@ from fathom.dialects.dialect import Dialect, find
 from fathom.dialects.rules import Rule, below, rename
 from fathom.dialects.towers import nested, read_norm, tower_rules
 from fathom.dialects.trunk import trunk_rules, with_defaults
+from fathom.errors import ConfigError
 from fathom.spec.decoder import Decoder
 from fathom.spec.vision import VisionEncoder
 from fathom.spec.vision_language import Connector, Seeing, VisionLanguage
@@ -51,13 +52,23 @@ def read(config: Config) -> VisionLanguage:
     )
 
 
-def read_decoder(config: Config) -> Decoder:
+def read_decoder(config: Config, defaults: Mapping[str, object] = LLAMA) -> Decoder:
     """Return the decoder of a model that sees, by its own dialect."""
-    text = with_defaults(config.section("text_config"), LLAMA)
+    text = with_defaults(config.section("text_config"), defaults)
     found = find(text.text("model_type")).read(text)
-    config.require(isinstance(found, Decoder), "'text_config' is of no decoder")
-    assert isinstance(found, Decoder)
+    if not isinstance(found, Decoder):
+        raise ConfigError(f"{config.where}: 'text_config' is of no decoder")
     return found
+
+
+def with_output_tied(config: Config, decoder: Decoder) -> Decoder:
+    """Return a decoder whose output is tied where the file lacks one, or the whole model says so.
+
+    The whole model's word counts before that of its text, and the file's before both.
+    """
+    stated = config.flag("tie_word_embeddings", decoder.output.tied)
+    tied = not config.holds("lm_head.weight", unknown=not stated)
+    return replace(decoder, output=replace(decoder.output, tied=tied))
 
 
 def _read_tower(config: Config) -> VisionEncoder:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from fathom.dialects.config import Config
 from fathom.spec.positions import (
+    Axes,
     DynamicScaling,
     GivenScaling,
     LinearScaling,
@@ -50,7 +51,21 @@ def read_rotary(
     config.require(width % 2 == 0, f"a rotary width of {width} is odd; pairs need an even one")
     law = _read_scaling(scaling, config, context)
     _require_factors(law, width, scaling)
-    return Rotary(base, width, interleaved, law)
+    return Rotary(base, width, interleaved, law, _read_axes(scaling, width))
+
+
+def _read_axes(scaling: Config, width: int) -> Axes | None:
+    """Return how many pairs each axis of a place turns, where places have several."""
+    if "mrope_section" not in scaling:
+        return None
+    listed = scaling.items("mrope_section")
+    named = Config({f"mrope_section[{n}]": count for n, count in enumerate(listed)}, scaling.where)
+    sections = tuple(named.integer(key) for key in named.values)
+    scaling.require(
+        len(sections) == 3 and sum(sections) == width // 2,
+        f"'mrope_section' must share {width // 2} pairs among 3 axes, not {list(sections)}",
+    )
+    return Axes(sections, woven=scaling.flag("mrope_interleaved", False))
 
 
 def _require_factors(law: RotaryScaling | None, width: int, scaling: Config) -> None:

@@ -101,6 +101,18 @@ def below(rules: Sequence[Rule], theirs: str, ours: str) -> tuple[Rule, ...]:
     )
 
 
+def renamed(rule: Rule, before: str, now: str) -> Rule:
+    """Return a rule for files in which names that begin with `before` begin with `now`."""
+    return Rule(
+        tuple(
+            now + name.removeprefix(before) if name.startswith(before) else name
+            for name in rule.theirs
+        ),
+        rule.ours,
+        rule.steps,
+    )
+
+
 def drop(theirs: str) -> Rule:
     """A tensor of the file that is not needed, because it can be computed or is never read.
 

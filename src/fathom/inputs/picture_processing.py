@@ -8,7 +8,7 @@ colour, which is exactly what arithmetic pixel by pixel gives, and quicker.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite
 from typing import Literal, TypeAlias
 
@@ -172,8 +172,8 @@ def pad(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.floa
 
 
 # What publishers leave out, by the name of the processor that their file states.
-_HALF = (0.5, 0.5, 0.5)
-_CLIP = {
+HALF = (0.5, 0.5, 0.5)
+CLIP = {
     "mean": (0.48145466, 0.4578275, 0.40821073),
     "std": (0.26862954, 0.26130258, 0.27577711),
 }
@@ -193,14 +193,14 @@ class Usual:
     pad: int | None = None
 
 
-_USUAL_CLIP = Usual({"shortest_edge": 224}, "bicubic", _CLIP["mean"], _CLIP["std"], crop=224)
+_USUAL_CLIP = Usual({"shortest_edge": 224}, "bicubic", CLIP["mean"], CLIP["std"], crop=224)
 USUAL: Mapping[str, Usual] = {
-    "vit": Usual({"height": 224, "width": 224}, "bilinear", _HALF, _HALF, square=True),
-    "deit": Usual({"height": 256, "width": 256}, "bicubic", _HALF, _HALF, crop=224, square=True),
+    "vit": Usual({"height": 224, "width": 224}, "bilinear", HALF, HALF, square=True),
+    "deit": Usual({"height": 256, "width": 256}, "bicubic", HALF, HALF, crop=224, square=True),
     "clip": _USUAL_CLIP,
     "bit": _USUAL_CLIP,
-    "mllama": Usual({"height": 224, "width": 224}, "bilinear", _HALF, _HALF),
-    "siglip": Usual({"height": 224, "width": 224}, "bicubic", _HALF, _HALF),
+    "mllama": Usual({"height": 224, "width": 224}, "bilinear", HALF, HALF),
+    "siglip": Usual({"height": 224, "width": 224}, "bicubic", HALF, HALF),
     "sam": Usual({"longest_edge": 1024}, "bilinear", _IMAGENET["mean"], _IMAGENET["std"], pad=1024),
     "groundingdino": Usual(
         {"shortest_edge": 800, "longest_edge": 1333},
@@ -218,43 +218,59 @@ def read_processor(config: Mapping[str, object]) -> PictureProcessor:
     Raises:
         ConfigError: for a processor that is not known, or a value that makes no sense.
     """
-    nested = config.get("image_processor")  # of a ``processor_config.json``
-    stated = _Stated(nested if isinstance(nested, Mapping) else config)
-    usual = stated.usual()
-    scale = stated.number("rescale_factor", 1 / 255)
-    normalised = stated.flag("do_normalize", True)
+    stated = Stated(own_section(config))
+    usual = stated.usual(USUAL)
     cropped = stated.flag("do_center_crop", usual.crop is not None)
     padded = stated.flag("do_pad", usual.pad is not None) and usual.pad is not None
-    return PictureProcessor(
+    return replace(
+        stated.numbers(usual),
         resize=stated.resize(usual) if stated.flag("do_resize", True) else None,
-        resample=stated.filter(usual.resample),
         crop=stated.sides("crop_size", usual.crop) if cropped else None,
-        scale=scale if stated.flag("do_rescale", True) else None,
-        mean=stated.colours("image_mean", usual.mean) if normalised else None,
-        deviation=stated.colours("image_std", usual.deviation) if normalised else None,
         pad=stated.sides("pad_size", usual.pad) if padded else None,
     )
 
 
-class _Stated:
+def own_section(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what a file says of pictures: a ``processor_config.json`` says it in a section."""
+    nested = config.get("image_processor")
+    return nested if isinstance(nested, Mapping) else config
+
+
+class Stated:
     """A configuration that answers typed questions; every answer is bounded."""
 
     def __init__(self, values: Mapping[str, object]) -> None:
         self.values = values
 
-    def usual(self) -> Usual:
+    def usual(self, known: Mapping[str, Usual]) -> Usual:
         """Return what the named kind of processor usually does."""
+        kind = self.kind()
+        if kind not in known:
+            raise ConfigError(
+                f"{WHERE}: the processor '{kind or 'of no name'}' is not known; known are"
+                f" {', '.join(known)}"
+            )
+        return known[kind]
+
+    def numbers(self, usual: Usual) -> PictureProcessor:
+        """Return the filter, and how bytes become numbers; nothing of sizes."""
+        scale = self.number("rescale_factor", 1 / 255)
+        normalised = self.flag("do_normalize", True)
+        return PictureProcessor(
+            resize=None,
+            resample=self.filter(usual.resample),
+            scale=scale if self.flag("do_rescale", True) else None,
+            mean=self.colours("image_mean", usual.mean) if normalised else None,
+            deviation=self.colours("image_std", usual.deviation) if normalised else None,
+        )
+
+    def kind(self) -> str:
+        """Return the name of the processor, less what all of them end in."""
         keys = ("image_processor_type", "feature_extractor_type")
-        named = next((str(self.values[key]) for key in keys if self.values.get(key)), "")
-        kind = named
+        kind = next((str(self.values[key]) for key in keys if self.values.get(key)), "")
         for ending in _ENDINGS:
             kind = kind.removesuffix(ending)
-        if kind.lower() not in USUAL:
-            raise ConfigError(
-                f"{WHERE}: the processor '{named or 'of no name'}' is not known; known are"
-                f" {', '.join(USUAL)}"
-            )
-        return USUAL[kind.lower()]
+        return kind.lower()
 
     def flag(self, key: str, default: bool) -> bool:
         value = self.values.get(key)
@@ -307,6 +323,12 @@ class _Stated:
                 return LongestEdge(edge)
         raise self._refuse("size", "height and width, shortest_edge, or longest_edge")
 
+    def edge(self, key: str, name: str, default: int, most: int = LARGEST_SIDE) -> int:
+        """Return one number of an object of sides."""
+        held = self.values.get(key)
+        value = held.get(name) if isinstance(held, Mapping) else None
+        return default if value is None else self._side(key, value, most)
+
     def sides(self, key: str, default: int | None) -> tuple[int, int]:
         value = self.values.get(key)
         if value is None:
@@ -315,12 +337,16 @@ class _Stated:
             return self._side(key, value.get("height")), self._side(key, value.get("width"))
         return self._side(key, value), self._side(key, value)
 
-    def _side(self, key: str, value: object) -> int:
+    def _side(self, key: str, value: object, most: int = LARGEST_SIDE) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise self._refuse(key, "whole numbers")
-        if not 1 <= value <= LARGEST_SIDE:
-            raise self._refuse(key, f"sides from 1 to {LARGEST_SIDE:,}")
+        if not 1 <= value <= most:
+            raise self._refuse(key, f"sides from 1 to {most:,}")
         return value
+
+    def whole(self, key: str, default: int, most: int = LARGEST_SIDE) -> int:
+        """Return a whole number above zero."""
+        return default if self.values.get(key) is None else self._side(key, self.values[key], most)
 
     def _refuse(self, key: str, wanted: str) -> ConfigError:
         shown = repr(self.values.get(key))[:60]

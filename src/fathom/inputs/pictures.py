@@ -30,6 +30,7 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (height, width, 3)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MOST_BYTES = 256 << 20  # of a file
 MOST_PIXELS = 89_478_485  # where Pillow begins to warn: 268 MB of bytes
+MOST_ANIMATED = 1 << 29  # pixels of all frames together: 1.6 GB of bytes
 _REMEDY = "export it again as PNG or JPEG"
 _BLACK_AND_UP = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -74,6 +75,31 @@ def read_picture(source: Source) -> Picture:
         _require_bounds(opened.size, name)
         opened.load()
         return _decoded(opened, name)
+
+
+def read_frames(source: str | Path | bytes, most: int) -> tuple[tuple[Picture, ...], float]:
+    """Return the frames of an animated file, upright and opaque, and how many seconds they last.
+
+    Raises:
+        PictureError: as `read_picture`, and for more than `most` frames or too many pixels in all.
+    """
+    require_pillow()
+    from PIL import ImageSequence
+
+    name = "the video" if isinstance(source, bytes) else str(source)
+    with _complaining(name):
+        opened = _opened(source, name)
+        count = int(getattr(opened, "n_frames", 1))
+        if count > most or count * opened.width * opened.height > MOST_ANIMATED:
+            raise PictureError(
+                f"{name} has {count:,} frames of {opened.width} × {opened.height}, too many to"
+                f" hold; give up to {most:,} smaller ones, or some of them as pictures"
+            )
+        frames, milliseconds = [], 0.0
+        for frame in ImageSequence.Iterator(opened):
+            milliseconds += float(frame.info.get("duration", 0) or 0)
+            frames.append(Picture(_decoded(frame.copy(), name).pixels))
+    return tuple(frames), milliseconds / 1000
 
 
 def require_pillow() -> None:

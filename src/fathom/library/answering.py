@@ -13,7 +13,7 @@ from fathom.library.staged import StagedModel
 
 if TYPE_CHECKING:
     from fathom.generation.generate import Engine
-    from fathom.generation.inserts import Placed
+    from fathom.generation.inserts import Insert, Placed
     from fathom.generation.results import Generation
     from fathom.inputs.content import Kind, Medium
     from fathom.inputs.tokenizer import Tokenizer
@@ -86,17 +86,9 @@ class AnsweringModel(StagedModel):
         self, ids: Sequence[int], media: Sequence[Medium], options: Mapping[str, object]
     ) -> Generation:
         """Begin to write after a prompt with a mark for each picture, video or sound."""
-        import torch
-
-        from fathom.generation.inserts import placed
         from fathom.generation.published import Published
 
-        with torch.inference_mode():
-            found = self._placed(media) if media else []
-        waiting: dict[int, list[Placed]] = {mark: [] for mark in self.marks.values()}
-        for one, place in zip(media, found, strict=True):
-            waiting[self.marks[one.kind]].append(place)
-        prompt, inserts = placed(ids, waiting)
+        prompt, inserts = self._composed(ids, media)
         spec: Any = self.spec  # which has a context, whatever its kind
         room = max(1, min(spec.context - len(prompt), ANSWER_TOKENS))
         asked = {**options, "inserts": inserts}
@@ -104,6 +96,21 @@ class AnsweringModel(StagedModel):
         generation = self._engine.generate(request)
         generation.notes = notes
         return generation
+
+    def _composed(
+        self, ids: Sequence[int], media: Sequence[Medium]
+    ) -> tuple[list[int], tuple[Insert, ...]]:
+        """Return a prompt with everything in the places of its marks, and the vectors in it."""
+        import torch
+
+        from fathom.generation.inserts import placed
+
+        with torch.inference_mode():
+            found = self._placed(media) if media else []
+        waiting: dict[int, list[Placed]] = {mark: [] for mark in self.marks.values()}
+        for one, place in zip(media, found, strict=True):
+            waiting[self.marks[one.kind]].append(place)
+        return placed(ids, waiting)
 
     @cached_property
     def _stated(self) -> Mapping[str, object]:

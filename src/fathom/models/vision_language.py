@@ -27,21 +27,28 @@ class VisionLanguage(nn.Module):
         self.spec = described
 
     def look(self, pixels: Tensor) -> Tensor:
-        """Return what is put into a prompt for pictures (batch, channels, height, width).
+        """Return what is put into a prompt for pictures of one size.
 
-        The result is (batch, places, width of the stream).
+        `pixels` is (batch, channels, height, width), or for a tower that goes through frames
+        (batch, channels, frames, height, width); the result is (batch, places, width of the
+        stream). No more than `TOGETHER` are in the tower at once.
         """
-        seeing = self.spec.seeing
+        return torch.cat([self._looked(some) for some in pixels.split(spec.TOGETHER)])
+
+    def _looked(self, pixels: Tensor) -> Tensor:
+        seeing, embedding = self.spec.seeing, self.spec.vision.embedding
         reached = self.vision.depths(pixels, seeing.depths)
+        if seeing.normed and self.vision.norm is not None:
+            reached = [self.vision.norm(x) for x in reached]
         x = reached[0] if len(reached) == 1 else torch.cat(reached, dim=-1)
-        return self.connector(
-            x if seeing.keeps_summary else x[:, self.spec.vision.embedding.before :]
-        )
+        kept = x if seeing.keeps_summary else x[:, embedding.before :]
+        return self.connector(kept, embedding.cut(*pixels.shape[-2:]))
 
     def forward(self, tokens: Tensor, pixels: Tensor | None = None) -> Tensor:
         """Return scores (batch, length, vocabulary) for whole prompts.
 
-        What is seen in pictures stands in the places of the placeholder, in the order of reading.
+        What is seen in pictures stands in the places of the placeholder, in the order of reading,
+        and is not spread over rows and columns.
         """
         if pixels is None:
             return self.decoder(tokens)

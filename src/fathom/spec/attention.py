@@ -31,7 +31,33 @@ class Chunk:
     width: int
 
 
-Reach: TypeAlias = Everything | Window | Chunk
+@dataclass(frozen=True)
+class Pane:
+    """A patch of a picture sees those in its own pane of `rows` × `columns` patches.
+
+    Panes are cut from the top left; those at the right and below may be smaller.
+    """
+
+    rows: int
+    columns: int
+
+    @property
+    def width(self) -> int:
+        """Patches of a whole pane."""
+        return self.rows * self.columns
+
+    def seen(self, rows: int, columns: int) -> float:
+        """Return how many patches one sees on average, in a picture of so many."""
+        return _mean_cut(rows, self.rows) * _mean_cut(columns, self.columns)
+
+
+def _mean_cut(length: int, cut: int) -> float:
+    """Return how long the piece is on average in which a point of a cut length lies."""
+    whole, rest = divmod(length, cut)
+    return (whole * cut * cut + rest * rest) / length
+
+
+Reach: TypeAlias = Everything | Window | Chunk | Pane
 
 
 @dataclass(frozen=True)

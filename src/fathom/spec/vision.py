@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from fathom.spec.attention import Attention
+from fathom.spec.attention import Attention, Pane
 from fathom.spec.decoder import Embedding, Layer
 from fathom.spec.encoder_decoder import CrossAttention
 from fathom.spec.feed_forward import GatedMlp, Mlp
@@ -25,10 +25,12 @@ from fathom.spec.work import About, Stage, Work, passing
 class PatchEmbedding:
     """A picture, (batch, channels, height, width), becomes `width` numbers per patch.
 
-    The learned positions are of a `grid` of patches, (rows, columns), and interpolated for any
-    other, by bicubic curves, `smoothed` against aliasing or not. A `summary` token stands before
-    the patches and has a position of its own; `registers` stand after it and have none (Darcet
-    et al., 2023, arXiv 2309.16588).
+    The learned positions are of a `grid` of patches, (rows, columns), and for any other taken
+    `between` those: by bicubic curves, `smoothed` against aliasing or not, or of the nearest.
+    Where that is None there are none, and layers turn what they compare. A patch goes through
+    several `frames` of a video, (batch, channels, frames, height, width). A `summary` token
+    stands before the patches and has a position of its own; `registers` stand after it and have
+    none (Darcet et al., 2023, arXiv 2309.16588).
     """
 
     width: int
@@ -40,6 +42,8 @@ class PatchEmbedding:
     registers: int = 0
     smoothed: bool = False
     norm: Norm | None = None
+    between: Literal["bicubic", "nearest"] | None = "bicubic"
+    frames: int = 1
 
     def parts(self) -> Mapping[str, Part | None]:
         rows, columns = self.grid
@@ -48,16 +52,16 @@ class PatchEmbedding:
             "patches": self.patches,
             "summary": Bare((self.width,), Role.EMBEDDING) if self.summary else None,
             "registers": registers if self.registers else None,
-            "positions": Table(self.summary + rows * columns, self.width),
+            "positions": Table(self.summary + rows * columns, self.width) if self.between else None,
             "norm": self.norm,
         }
 
     @property
     def patches(self) -> Convolution:
         """The kernel that each patch is multiplied with."""
-        return Convolution(
-            self.channels, self.width, self.patch, self.patch, (0, 0), (1, 1), bias=self.bias
-        )
+        cut = (self.frames, *self.patch) if self.frames > 1 else self.patch
+        none, close = (0,) * len(cut), (1,) * len(cut)
+        return Convolution(self.channels, self.width, cut, cut, none, close, bias=self.bias)
 
     @property
     def before(self) -> int:
@@ -101,10 +105,10 @@ class VisionEncoder:
 
     def operations(self, batch: int, height: int, width: int) -> int:
         """Floating-point operations for so many pictures, a multiplication and addition two."""
-        length = self.length(height, width)
+        length, grid = self.length(height, width), self.embedding.cut(height, width)
         patches = batch * (length - self.embedding.before)
         cutting = passing(self.embedding.patches, patches)
-        return cutting + layers_operations(self.layers, batch, length)
+        return cutting + layers_operations(self.layers, batch, length, grid)
 
     def live(self, batch: int, height: int, width: int) -> int:
         """Numbers held at the largest moment of a pass, the picture itself not counted."""
@@ -113,10 +117,21 @@ class VisionEncoder:
         return max(cutting, layers_live(self.layers, batch * length))
 
 
-def layers_operations(layers: Sequence[Layer], batch: int, length: int) -> int:
-    """Return the operations of layers on `batch` rows of `length` tokens, each seeing all."""
-    rows = batch * length
-    return sum(passing(layer, rows) + rows * layer.operations(length) for layer in layers)
+def layers_operations(
+    layers: Sequence[Layer], batch: int, length: int, grid: tuple[int, int] | None = None
+) -> int:
+    """Return the operations of layers on `batch` rows of `length` tokens, each seeing all.
+
+    In panes of a picture, of a `grid` of (rows, columns), it sees what is in its own.
+    """
+    rows, total = batch * length, 0
+    for layer in layers:
+        reach = layer.mixer.reach if isinstance(layer.mixer, Attention) else None
+        seen = length
+        if grid is not None and isinstance(reach, Pane):
+            seen = round(reach.seen(*grid))
+        total += passing(layer, rows) + rows * layer.operations(seen)
+    return total
 
 
 def layers_live(layers: Sequence[Layer], rows: int) -> int:

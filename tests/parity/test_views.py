@@ -1,0 +1,215 @@
+"""Models that see in tiles or at a picture's own size against the reference, from files on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tokenizers
+import torch
+import transformers
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
+
+from fathom import library
+from fathom.blocks.state import Step
+from fathom.generation.inserts import given_to, places_of
+from fathom.inputs.content import Medium
+from fathom.library.seeing import SeeingModel
+from parity.cases_views import CASES, CONTROL, IDS, Case
+from parity.conftest import Measured
+from parity.labelled import case_id
+from parity.speech_case import byte_alphabet_ids
+from parity.test_decoders import relative_error
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def pictures() -> list[Image.Image]:
+    """Return two pictures of different sizes and proportions."""
+    return [Image.fromarray(COLOURS[:24, :60]), Image.fromarray(COLOURS[20:, :41])]
+
+
+def film() -> list[Image.Image]:
+    """Return five frames, an odd number."""
+    return [Image.fromarray(np.roll(COLOURS, shift, axis=0)[:28, :36]) for shift in range(5)]
+
+
+@pytest.fixture(scope="module", params=CASES)
+def label(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pair(label: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Any, Path]:
+    case = CASES[label]
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(case.model_type, **case.config)
+    theirs = transformers.AutoModelForImageTextToText.from_config(config).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    folder = tmp_path_factory.mktemp("model") / "saved"
+    theirs.generation_config.eos_token_id = IDS["</s>"]
+    theirs.generation_config.pad_token_id = IDS["<pad>"]
+    theirs.save_pretrained(folder)
+    save_beside(case, folder)
+    return case, theirs, folder
+
+
+def save_beside(case: Case, folder: Path) -> None:
+    """Save a tokenizer of single bytes, a template, and how pictures are prepared."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(byte_alphabet_ids(), []))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(list(CONTROL))
+    backend.save(str(folder / "tokenizer.json"))
+    stated = {"eos_token": "</s>", "chat_template": case.template}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    (folder / "preprocessor_config.json").write_text(json.dumps(case.preparing))
+    if case.videos:
+        sizes = {name: case.preparing[name] for name in ("min_pixels", "max_pixels")}
+        (folder / "video_preprocessor_config.json").write_text(json.dumps(sizes))
+
+
+class Theirs:
+    """The reference's own processors, and the prompt that it makes of a conversation."""
+
+    def __init__(self, case: Case, folder: Path) -> None:
+        self.case = case
+        kind = str(case.preparing["image_processor_type"])
+        options = {key: value for key, value in case.preparing.items() if key[:5] != "image"}
+        self.seeing = getattr(transformers, kind + "Pil")(**options)
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_file=str(folder / "tokenizer.json"), pad_token="<pad>"
+        )
+        self.tokenizer = tokenizer
+
+    def prompt(self, said: str, shown: Sequence[Image.Image], moving: bool) -> dict[str, Tensor]:
+        """Return what the model is given for pictures, then a video, then what is said."""
+        given: dict[str, Tensor] = {}
+        text = "<turn>user: "
+        if self.case.videos:
+            for one in shown:
+                seen = self.seeing([one], return_tensors="pt")
+                join(given, "pixel_values", seen["pixel_values"])
+                join(given, "image_grid_thw", seen["image_grid_thw"])
+                text += "<image>" * (int(seen["image_grid_thw"].prod()) // 4) + self.case.after
+            if moving:
+                text += "<video>" * self._moving(given) + self.case.after
+        else:
+            seen = self.seeing([list(shown)], return_tensors="pt", return_row_col_info=True)
+            places = seen_places(self.case)
+            given = {name: seen[name] for name in ("pixel_values", "pixel_attention_mask")}
+            text += "".join(
+                get_image_prompt_string(
+                    rows,
+                    columns,
+                    places,
+                    fake_token_around_image="<fake_token_around_image>",
+                    image_token="<image>",
+                    global_image_token="<global-img>",
+                )
+                for rows, columns in zip(seen["rows"][0], seen["cols"][0], strict=True)
+            )
+        closing = [IDS["</s>"], IDS["<turn>"], *b"assistant: "]
+        ids = [*self.tokenizer(text)["input_ids"], *said.encode(), *closing]  # said is text alone
+        given["input_ids"] = torch.tensor([ids])
+        given["attention_mask"] = torch.ones_like(given["input_ids"])
+        if self.case.videos:
+            types = {IDS["<image>"]: 1, IDS["<video>"]: 2}
+            kinds = [types.get(token, 0) for token in ids]
+            given["mm_token_type_ids"] = torch.tensor([kinds])
+        return given
+
+    def _moving(self, given: dict[str, Tensor]) -> int:
+        """Add a video: frames as pictures, of which every two are one in time."""
+        frames = film()
+        frames.append(frames[-1])
+        seen = [self.seeing([frame], return_tensors="pt") for frame in frames]
+        grid = seen[0]["image_grid_thw"][0]
+        each = [one["pixel_values"].unflatten(1, (3, 2, 4, 4))[:, :, 0] for one in seen]
+        groups = [
+            torch.stack(two, dim=2).flatten(1) for two in zip(each[::2], each[1::2], strict=True)
+        ]
+        given["pixel_values_videos"] = torch.cat(groups)
+        given["video_grid_thw"] = torch.tensor([[len(groups), int(grid[1]), int(grid[2])]])
+        if self.case.model_type == "qwen2_5_vl":
+            given["second_per_grid_ts"] = torch.tensor([1.0])
+        return int(given["video_grid_thw"].prod()) // 4
+
+
+def join(given: dict[str, Tensor], name: str, more: Tensor) -> None:
+    given[name] = torch.cat([given[name], more]) if name in given else more
+
+
+def seen_places(case: Case) -> int:
+    """Return the vectors of one tile of 32 × 32 pixels in patches of 8."""
+    return 16 // int(case.config.get("scale_factor", 2)) ** 2
+
+
+def conversation(moving: bool) -> list[dict[str, object]]:
+    parts: list[dict[str, object]] = [{"type": "image", "image": one} for one in pictures()]
+    if moving:
+        parts.append({"type": "video", "video": film()})
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": "What <image>?"}]}]
+
+
+def test_answers_are_the_references(pair) -> None:
+    """From pictures and a video to the tokens of the answer, with positions kept while writing."""
+    case, theirs, folder = pair
+    model = library.open(str(folder), dtype="float32", device="cpu")
+    answer = model.chat(conversation(case.videos), max_tokens=8)
+    list(answer)
+    given = Theirs(case, folder).prompt("What <image>?", pictures(), case.videos)
+    with torch.inference_mode():
+        found = theirs.generate(**given, max_new_tokens=8, do_sample=False)
+    length = given["input_ids"].shape[1]
+    assert answer.usage.prompt_tokens == length
+    assert list(answer.tokens) == found[0, length:].tolist()
+
+
+def scores(model: SeeingModel, ids: Sequence[int], media: Sequence[Medium]) -> Tensor:
+    """Return the scores at every place of a prompt."""
+    prompt, inserts = model._composed(ids, media)
+    row = torch.tensor([prompt])
+    step = Step.dense(1, 0, len(prompt), row.device).at(places_of(inserts, 0, len(prompt)))
+    with torch.inference_mode():
+        scored: Tensor = model.module.decoder(row, step=step, given=given_to(row, inserts, 0))
+    return scored
+
+
+def test_scores_equal_the_reference(pair, label: str, measured: Measured) -> None:
+    case, theirs, folder = pair
+    model = library.open(str(folder), dtype="float32", device="cpu")
+    media = [Medium("image", one) for one in pictures()]
+    marks = f"<image>{case.after}" * 2
+    if case.videos:
+        media, marks = [*media, Medium("video", film())], f"{marks}<video>{case.after}"
+    asked = f"<turn>user: {marks}What?</s><turn>assistant: "
+    ids = model.tokenizer.encode(asked, add_special=False)
+    found = scores(model, ids, media)
+    given = Theirs(case, folder).prompt("What?", pictures(), case.videos)
+    with torch.inference_mode():
+        expected = theirs(**given).logits
+        plain = torch.tensor([model.tokenizer.encode("no picture at all")])
+        reading = relative_error(model.module(plain), theirs(input_ids=plain).logits)
+    seeing = relative_error(found, expected)
+    assert measured(case_id(case.model_type, label), model.spec, max(seeing, reading)) < 1e-4
+
+
+def test_saved_it_has_the_references_names_again(pair, tmp_path: Path) -> None:
+    _, theirs, folder = pair
+    library.open(str(folder), device="cpu").save(tmp_path / "again")
+    ours, saved = (load_file(at / "model.safetensors") for at in (tmp_path / "again", folder))
+    assert ours.keys() == saved.keys()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in saved.items())
+    again = type(theirs).from_pretrained(tmp_path / "again").eval()
+    tokens = torch.tensor([[5, 9, 2]])
+    with torch.inference_mode():
+        assert torch.equal(again(input_ids=tokens).logits, theirs(input_ids=tokens).logits)
