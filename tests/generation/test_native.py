@@ -39,9 +39,10 @@ class ModuleWeights:
         return self.named[name].numpy().reshape(-1)
 
 
-def forward(tiny: Tiny, most_tokens: int) -> NativeForward:
+def forward(tiny: Tiny, most_tokens: int, threads: int = 2) -> NativeForward:
     plan = lower(tiny.ours.spec, "float32")
-    program = Program(plan, ModuleWeights(tiny.ours), most_tokens=most_tokens, threads=2)
+    weights = ModuleWeights(tiny.ours)
+    program = Program(plan, weights, most_tokens=most_tokens, threads=threads)
     return NativeForward(tiny.ours.spec, program)
 
 

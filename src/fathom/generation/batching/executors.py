@@ -83,28 +83,36 @@ class NativeExecutor:
         self.forward = forward
         self.context = context
         self.most_tokens = forward.program.most_tokens
-        shapes = forward.program.plan.pools
-        least = sum(shape.page_bytes for shape in shapes)
-        if memory < least:
+        plan = forward.program.plan
+        slots = sequences * plan.slot_bytes
+        least = plan.state_bytes(1, self.most_tokens)
+        if memory < max(least, slots):
             raise DoesNotFitError(
                 f"{memory:,} bytes are less than the state of a few tokens takes; give at least"
-                f" {least:,}"
+                f" {max(least, slots):,}"
             )
-        pages = counts(
-            shapes, memory, sequences=sequences, context=context, most_tokens=self.most_tokens
+        pages = self._counts = counts(
+            plan.pools,
+            memory - slots,
+            sequences=sequences,
+            context=context,
+            most_tokens=self.most_tokens,
         )
-        self._counts = pages
+        self._sequences = sequences if slots else None
         self.forget()
         # Memory that no page was written in is not taken from the system.
         self._pages: list[NDArray[np.uint8]] = [
             np.empty(count * shape.page_bytes, dtype=np.uint8)
-            for count, shape in zip(pages, shapes, strict=True)
+            for count, shape in zip(pages, plan.pools, strict=True)
         ]
+        self._slots: NDArray[np.uint8] = np.empty(slots, dtype=np.uint8)
 
     def forget(self) -> Memory:
         """Begin with blank pages, which are returned as the memory of now."""
         shapes = self.forward.program.plan.pools
-        self.memory = PagedMemory(shapes, self._counts, most_tokens=self.most_tokens)
+        self.memory = PagedMemory(
+            shapes, self._counts, most_tokens=self.most_tokens, slots=self._sequences
+        )
         return self.memory
 
     def prepare(self, track: Track, request: Request) -> None:
@@ -130,8 +138,9 @@ class NativeExecutor:
             tables=[self._tables(works, index) for index in range(len(self._pages))],
             frequencies=np.stack([_turns(work.track) for work in works]),
             outputs=ends[wanted] - 1,
+            slots=[work.track.slot for work in works] if self._sequences else (),
         )
-        scores = iter(self.forward.program.run(batch, self._pages))
+        scores = iter(self.forward.program.run(batch, self._pages, self._slots))
         return [next(scores) if work.last else None for work in works]
 
     def _tables(self, works: Sequence[Work], pool: int) -> NDArray[np.int32]:

@@ -54,15 +54,23 @@ class PagedMemory:
     """Pages of a plan's pools, dealt out to sequences."""
 
     def __init__(
-        self, shapes: Sequence[PoolShape], pages: Sequence[int], *, most_tokens: int
+        self,
+        shapes: Sequence[PoolShape],
+        pages: Sequence[int],
+        *,
+        most_tokens: int,
+        slots: int | None = None,
     ) -> None:
         """Take the pools' shapes and how many `pages` each has.
 
-        `most_tokens` of a sequence go through the model together.
+        `most_tokens` of a sequence go through the model together. Where recurrences remember
+        something, there is a slot for each of `slots` sequences, and nothing is shared: what a
+        recurrence knew at the end of a block is gone.
         """
         self.shapes = tuple(shapes)
         self.pools = [PagePool(count) for count in pages]
         self.most_tokens = most_tokens
+        self._slots = None if slots is None else list(range(slots))
         self._promised: dict[bytes, Track] = {}  # blocks that a running sequence will have
 
     @property
@@ -84,15 +92,18 @@ class PagedMemory:
 
     def enter(self, track: Track, others: int) -> Entry:
         """Make room for all tokens of a sequence, and set how many are known already."""
-        prefixes.extend(track.names, track.tokens, track.root, PAGE_TOKENS)
+        if self._slots is None:
+            prefixes.extend(track.names, track.tokens, track.root, PAGE_TOKENS)
         usable = track.names[: (len(track.tokens) - 1) // PAGE_TOKENS]  # the last is computed
         known = self._known(usable)
         if known < len(usable) and self._promised.get(usable[known], track) is not track:
             return Entry.LATER
         self._share(track, known)
-        if not self._room(track, others):
+        if self._slots == [] or not self._room(track, others):
             self._give_back(track)
             return Entry.FULL
+        if self._slots is not None:
+            track.slot = self._slots.pop()
         for index, shape in enumerate(self.shapes):
             if shape.window is None:
                 self._grow(track, index, len(track.tokens))
@@ -114,6 +125,8 @@ class PagedMemory:
 
     def note(self, track: Track) -> None:
         """Let the blocks that became complete be found by those that begin alike."""
+        if self._slots is not None:
+            return
         complete = track.computed // PAGE_TOKENS
         prefixes.extend(track.names, track.tokens[: track.computed], track.root, PAGE_TOKENS)
         for block in range(track.noted, complete):
@@ -133,6 +146,8 @@ class PagedMemory:
                     if pool.holders(page) == 1:
                         pool.forget(page)
         self._give_back(track)
+        if self._slots is not None:
+            self._slots.append(track.slot)
         for name in track.names:
             if self._promised.get(name) is track:
                 del self._promised[name]

@@ -30,6 +30,7 @@ class Track:
         tables: for each pool, the page of every block of tokens.
         begun: for each pool, the first block that is still held.
         noted: blocks that others can find, or could not because they had the same.
+        slot: where what recurrences remember of it lies.
         turns: the frequencies of its positions, (frequency_width,), where its model takes them so.
         course: its state, where that is in one piece.
         preempted: whether it was running before and has to be computed again.
@@ -46,6 +47,7 @@ class Track:
     tables: list[list[int]] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     noted: int = 0
+    slot: int = 0
     turns: NDArray[np.float32] | None = None
     course: Course | None = None
     preempted: bool = False

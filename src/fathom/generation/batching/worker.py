@@ -184,6 +184,7 @@ class Worker:
             if seat.handle.ended:
                 self._tally.cancelled += 1
                 self._leave(seat, sound=True)
+        self._count_waiting()
         return bool(self._seats) or not self._closing
 
     def _step(self) -> None:
@@ -217,8 +218,12 @@ class Worker:
                 tally.reused += work.start
         tally.preemptions += scheduler.preemptions
         scheduler.preemptions = 0
+        self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        """Count the tokens that wait, for those who ask whether there is a place."""
         with self._changed:
-            waiting = [*scheduler.waiting, *(seat.track for seat in self._arrived)]
+            waiting = [*self._scheduler.waiting, *(seat.track for seat in self._arrived)]
             self._queued_tokens = sum(track.total for track in waiting)
 
     def _outcomes(self, works: Sequence[Work]) -> Sequence[Outcome]:
@@ -275,6 +280,7 @@ class Worker:
             seat.handle.end(_told(error))
         self._seats = {}
         self._scheduler = self._new_scheduler()
+        self._count_waiting()
 
 
 def _told(error: Exception) -> FathomError:
