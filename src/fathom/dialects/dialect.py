@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Generic, TypeVar
 
 from fathom.dialects.config import Config
+from fathom.dialects.not_yet import recognised
 from fathom.dialects.rules import Rule
 from fathom.errors import UnknownArchitectureError, nearest
 from fathom.spec.model import Model
