@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fathom.cli import bench
-from fathom.planning.records import DECODE, FIRST, MEMORY, TEXTS, Figure
+from fathom.planning.records import DECODE, FIRST, MEMORY, PASS_SECONDS, TEXTS, TOTAL, Figure
 from fathom.planning.store import records
 
 
@@ -131,3 +131,48 @@ def test_a_table_has_units_and_says_what_is_unknown() -> None:
         ("texts", "–", "41.3 texts/s", ""),
         ("  state", "1.00 kB", "2.00 MB", ""),
     ]
+
+
+@pytest.fixture(scope="module")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import transformers
+
+    torch.manual_seed(1)
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+    )
+    place = tmp_path_factory.mktemp("vit")
+    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(place)
+    return place
+
+
+def test_a_model_in_stages_is_measured_stage_by_stage(door, tower: Path) -> None:
+    words = ["--batches", "1,2", "--size", "32", "16", "--rounds", "2"]
+    code, out, err = door("bench", str(tower), *words)
+    assert code == 0, err
+    assert "16 × 32 (height × width): one pass of each stage, median of 2 rounds" in out
+    for label in ("vision", "weights", "kept and at work", "process peak"):
+        assert out.count(label) >= 2
+    kept = records(kind="bench")
+    assert [one.settings.batch for one in kept] == [1, 2]
+    assert all(one.figures["vision" + PASS_SECONDS].measured for one in kept)
+    code, out, err = door("bench", str(tower), "--rounds", "1", "--no-record", "--json")
+    assert (code, err, len(records())) == (0, "", 2)
+    (row,) = json.loads(out)["rows"]
+    assert row["work"]["height"] == 16 and row["figures"][TOTAL]["predicted"] > 0
+
+
+def test_each_kind_is_asked_for_its_own(door, tower: Path, folder: Path) -> None:
+    for words, said in (
+        ([str(tower), "--contexts", "16"], "for text models"),
+        ([str(tower), "--written", "3"], "not asked for written"),
+        ([str(tower), "--batches", str(10**9)], "are free; ask for less"),
+        ([str(folder), "--size", "8", "8"], "not asked for height"),
+    ):
+        code, out, err = door("bench", *words)
+        assert (code, out) == (2, "") and said in err, err

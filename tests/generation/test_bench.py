@@ -194,7 +194,7 @@ def test_an_accelerators_memory_is_its_allocators() -> None:
 
 def test_opening_is_measured_around_the_call(models: dict[str, TextModel]) -> None:
     folder = models["LlamaForCausalLM"].card.path
-    model, loaded = opened(lambda: library.open(folder))
+    model, loaded = opened(lambda: library.open(folder), bench.use_once)
     held = sum(one.numel() * 4 for one in model.module.parameters())
     assert held <= loaded.weights < 2 * held + 100_000
     assert loaded.peak >= loaded.base > 10**7
@@ -206,7 +206,7 @@ def test_tensors_that_share_memory_count_once() -> None:
     module.a = torch.nn.Parameter(torch.zeros(10, 10))
     module.b = torch.nn.Parameter(module.a.data.view(100))
     module.register_buffer("c", torch.zeros(5))
-    assert bench._tensor_bytes(module) == 420
+    assert bench.tensor_bytes(module) == 420
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from fathom.cli.output import (
     Json,
@@ -19,6 +20,7 @@ from fathom.cli.output import (
     seconds_text,
 )
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import work_arguments, work_of
 from fathom.errors import DoesNotFitError, RequestError
 from fathom.planning.contention import BUSY
 from fathom.planning.records import (
@@ -39,12 +41,15 @@ from fathom.planning.store import keep, recording
 
 if TYPE_CHECKING:
     from fathom.generation.bench import Loaded, Row
-    from fathom.library import TextModel
+    from fathom.library import Model, TextModel
+    from fathom.spec.work import Staged, Work
 
 EXAMPLES = """\
   fathom bench smollm2:135m
   fathom bench smollm2:135m --contexts 512,2048 --batches 1,4 --dtype float32
   fathom bench minilm:l6 --contexts 128 --batches 1,32 --json
+  fathom bench google/vit-base-patch16-224 --batches 1,8
+  fathom bench ./llava --frames 2 --written 32
 """
 USUAL = (512, 2048)  # contexts, as far as the model has them
 
@@ -58,6 +63,7 @@ LABELS: Mapping[str, str] = {
     MEMORY + "rest": "  tokenizer, libraries",
     MEMORY + "state": "  state",
     MEMORY + "workspace": "  workspace",
+    MEMORY + "working": "  kept and at work",
     GROWTH: "memory over idle",
     MEMORY + "runtime": "  idle process",
     TOTAL: "process peak",
@@ -76,6 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="INT", help="repetitions; 5")
     parser.add_argument("--no-record", action="store_true", help="keep no record of this")
+    work_arguments(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
@@ -94,31 +101,58 @@ def numbers(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Open the model, measure each rung of the ladder, print and record it."""
-    from fathom import library
-    from fathom.generation.bench import check, figures, measure, opened
-
     if min(args.rounds, *args.batches) < 1:
         raise RequestError("rounds and batches begin at 1")
+    from fathom import library
+    from fathom.checkpoint.description import describe
+    from fathom.planning.asking import refuse_work
+    from fathom.spec.work import Staged
+
     # First, so that a wrong name is told at once and fetching is no part of loading.
     progress = shown_progress(args.json)
-    library.locate(args.name, allow_pickle=args.allow_pickle, progress=progress)
-    model, loaded = opened(
-        lambda: library.text_of(
-            library.open(
-                args.name,
-                dtype=args.dtype,
-                device=args.device,
-                allow_pickle=args.allow_pickle,
-                progress=progress,
-            )
-        )
+    found = library.locate(args.name, allow_pickle=args.allow_pickle, progress=progress)
+    spec, work = describe(found.path, allow_pickle=args.allow_pickle).spec, work_of(args)
+    open_model = partial(
+        library.open,
+        args.name,
+        dtype=args.dtype,
+        device=args.device,
+        allow_pickle=args.allow_pickle,
+        progress=progress,
     )
+    if isinstance(spec, Staged):
+        return _staged(open_model, spec, work, args)
+    refuse_work(spec, work)
+    return _text_model(open_model, args)
+
+
+def _staged(
+    open_model: Callable[[], Model], spec: Staged, work: Work, args: argparse.Namespace
+) -> int:
+    """Measure a model that works in stages."""
+    from fathom.cli import bench_stages
+    from fathom.generation.bench import opened
+    from fathom.library.staged import StagedModel
+
+    works = bench_stages.ladder(spec, work, args)
+    model, loaded = opened(
+        lambda: cast(StagedModel, open_model()), lambda one: bench_stages.use_once(one, works)
+    )
+    return bench_stages.measured(model, loaded, works, args)
+
+
+def _text_model(open_model: Callable[[], Model], args: argparse.Namespace) -> int:
+    """Measure a model of text."""
+    from fathom import library
+    from fathom.generation.bench import check, figures, measure, opened, use_once
+
+    model, loaded = opened(lambda: library.text_of(open_model()), use_once)
     ladder = list(product(contexts(args.contexts, model.spec.context), args.batches))
     for context, batch in ladder:
         check(model.spec, context, batch, args.rounds)
         _require_room(model, context, batch)
     found: list[tuple[Row, dict[str, Figure]]] = []
-    with _counted(len(ladder) * (args.rounds + 1), f"measuring {args.name}") as advance:
+    with counted(len(ladder) * (args.rounds + 1), f"measuring {args.name}") as advance:
         for context, batch in ladder:
             row = measure(model, context, batch, args.rounds, advance)
             predicted = model.fit(context=context, batch=batch, modules=True)
@@ -158,7 +192,7 @@ def _keep(model: TextModel, row: Row, measured: Mapping[str, Figure]) -> None:
 
 
 @contextmanager
-def _counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
+def counted(total: int, what: str) -> Iterator[Callable[[int], None]]:
     """Show a bar of steps on a terminal; yield what moves it."""
     if not on_terminal(sys.stderr):
         yield lambda done: None
@@ -248,7 +282,17 @@ def _text(name: str, value: float | None) -> str:
     return rate_text(value, "texts" if name == TEXTS else "tokens")
 
 
-def notes(rows: Sequence[Row]) -> Iterator[str]:
+class Watched(Protocol):
+    """How far a measurement can be trusted."""
+
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def waited(self) -> float | None: ...
+
+
+def notes(rows: Sequence[Watched]) -> Iterator[str]:
     """Yield what a reader should know before trusting the figures."""
     if not all(row.exact for row in rows):
         yield "memory was looked at every 2 ms, as this system keeps no peak: it may be more"

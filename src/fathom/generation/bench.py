@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -40,7 +40,15 @@ from fathom.planning.records import (
 )
 from fathom.spec.model import TextModel as Spec
 
-M = TypeVar("M", bound=Opened)
+
+class Moduled(Protocol):
+    """What is needed of anything opened."""
+
+    @property
+    def module(self) -> torch.nn.Module: ...
+
+
+M = TypeVar("M", bound=Moduled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +108,10 @@ def measure(
         RequestError: for a context beyond the model's own, or numbers that measure nothing.
     """
     check(model.spec, context, batch, rounds)
-    before, began = _held(model.device), turns()
+    before, began = held(model.device), turns()
     with torch.inference_mode():
         load = load_for(model, context, batch)
-        state = _held(model.device, settle=False) - before
+        state = held(model.device, settle=False) - before
         peak, process_peak, exact = _filled(load, model.device)
         progress(1)
         taken = []
@@ -148,7 +156,7 @@ def _filled(load: Load, device: torch.device) -> tuple[int, int, bool]:
         torch.cuda.reset_peak_memory_stats(device)
     with Watch() as watch:
         load.fill()
-        _wait(device)
+        wait_for(device)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), watch.peak, True
     return watch.peak, watch.peak, watch.exact
@@ -158,22 +166,25 @@ def _round(load: Load, device: torch.device) -> tuple[float, float]:
     """Return seconds to the first token, and per token after it."""
     began = perf_counter()
     load.read()
-    _wait(device)
+    wait_for(device)
     read = perf_counter()
     for _ in range(load.written):
         load.write()
-    _wait(device)
+    wait_for(device)
     return read - began, (perf_counter() - read) / max(load.written, 1)
 
 
-def _held(device: torch.device, settle: bool = True) -> int:
-    """Return the bytes in use: of the accelerator's allocator, else of the process."""
+def held(device: torch.device, settle: bool = True) -> int:
+    """Return the bytes in use: of the accelerator's allocator, else of the process.
+
+    Those of a process are looked at after what nobody uses was given back, or as they are.
+    """
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return settled() if settle else resident()
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
     """Wait until the accelerator has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -195,25 +206,33 @@ class Loaded:
     exact: bool
 
 
-def opened(open_model: Callable[[], M]) -> tuple[M, Loaded]:
-    """Open a model and return it with what that took. The process should be idle otherwise."""
-    _warm_up()
+def opened(open_model: Callable[[], M], use: Callable[[M], object]) -> tuple[M, Loaded]:
+    """Open a model and return it with what that took. The process should be idle otherwise.
+
+    It is put to `use` once, so that its kernels are loaded when rows begin.
+    """
+    warm_up()
     base = settled()
     with Watch() as watch:
         model = open_model()
-    with torch.inference_mode():  # once, so that its kernels are loaded when rows begin
-        load_for(model, min(16, model.spec.context), 1).fill()
-    return model, Loaded(base, _tensor_bytes(model.module), watch.peak, watch.exact)
+    with torch.inference_mode():
+        use(model)
+    return model, Loaded(base, tensor_bytes(model.module), watch.peak, watch.exact)
 
 
-def _tensor_bytes(module: torch.nn.Module) -> int:
+def use_once(model: Opened) -> None:
+    """Fill a short context."""
+    load_for(model, min(16, model.spec.context), 1).fill()
+
+
+def tensor_bytes(module: torch.nn.Module) -> int:
     """Return the bytes of all parameters and buffers; what several share counts once."""
     tensors = [*module.parameters(), *module.buffers()]
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage() for one in tensors}
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Let torch start its threads and load its kernels, which belong to the idle process."""
     measured_rates()
     torch.set_num_threads(usable_threads(this_machine()))

@@ -34,6 +34,7 @@ PREFILL = "prefill_tokens_per_second"
 FIRST = "seconds_to_first_token"
 LOAD = "load_seconds"
 TEXTS = "texts_per_second"
+PASS_SECONDS = "_pass_seconds"  # after the name of a stage: of one pass of it
 MEMORY = "memory_"
 TOTAL = "memory_total"
 GROWTH = "memory_growth"

@@ -1,0 +1,188 @@
+"""Made-up work for models that write about what they heard or saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from fathom.blocks.cross import Source
+from fathom.errors import ContextLengthError
+from fathom.generation.forward import CHUNK
+from fathom.generation.looking import LookingState
+from fathom.generation.source import PairState
+from fathom.generation.state import ContiguousState
+from fathom.models.cross_vision_language import CrossVisionLanguage, looked_at, sights
+from fathom.models.decoder import Decoder
+from fathom.models.speech import Speech
+from fathom.models.speech_language import SpeechLanguage
+from fathom.models.vision_language import VisionLanguage
+from fathom.spec.cross_vision_language import spans
+from fathom.spec.work import Work
+from fathom.tasks.loads import Made, Passes
+
+
+def speech(module: Speech, work: Work, made: Made) -> Passes:
+    """A window heard, the begin of its text, and one more token."""
+    spec, encoder = module.spec, module.spec.encoder
+    spectrogram = made.numbers(work.batch, encoder.bands, encoder.frames)
+    opening = made.tokens(spec.vocabulary, work.batch, work.tokens or 1)
+    heard = encoder.length(encoder.frames)
+    state = PairState(
+        spec,
+        batch=work.batch,
+        capacity=spec.context,
+        source=heard,
+        dtype=made.dtype,
+        device=made.device,
+    )
+    source = [Source(made.numbers(work.batch, heard, encoder.width))]
+
+    def hear() -> None:
+        source[0] = module.hear(spectrogram)
+
+    def write(tokens: Tensor) -> Tensor:
+        step = state.advance(tokens.shape[1])
+        hidden = module.hidden(tokens, source[0], step=step, state=state)
+        return module.scores(hidden[:, -1]).float()
+
+    def begin() -> Tensor:
+        state.reset()
+        return write(opening)
+
+    begin()
+    return {"encoder": hear, "opening": begin, "decoder": _again(write, opening[:, :1], begin)}
+
+
+def _again(
+    write: Callable[[Tensor], object], token: Tensor, begin: Callable[[], object]
+) -> Callable[[], object]:
+    """Return what writes one more token, and begins afresh where there is no room for it."""
+
+    def step() -> object:
+        try:
+            return write(token)
+        except ContextLengthError:
+            begin()
+            return write(token)
+
+    return step
+
+
+def speech_language(module: SpeechLanguage, work: Work, made: Made) -> Passes:
+    """Sounds heard, a prompt with what was heard, and one more token."""
+    spec, encoder = module.spec, module.spec.encoder
+    sounds = work.batch * (work.frames or 0)
+    spectrogram = made.numbers(sounds, encoder.bands, encoder.frames)
+    frames = [encoder.frames] * sounds
+    read = (work.tokens or 0) + (work.frames or 0) * spec.places(work.seconds or 0.0)
+    text = _Text(module.decoder, work, read, made)
+    return {"encoder": text.keeping(lambda: module.hear(spectrogram, frames)), **text.passes}
+
+
+def vision_language(module: VisionLanguage, work: Work, made: Made) -> Passes:
+    """Pictures seen one after the other, a prompt with them, and one more token."""
+    spec = module.spec
+    height, width = work.height or 1, work.width or 1
+    shown = spec.sizing.shown(height, width)
+    channels = spec.vision.embedding.channels
+    time = () if spec.moving is None else (spec.moving.frames,)
+    pixels = made.numbers(work.batch * shown.count, channels, *time, shown.height, shown.width)
+    read = (work.tokens or 0) + (work.frames or 0) * spec.places(height, width)
+    text = _Text(module.decoder, work, read, made)
+    return {"vision": text.keeping(lambda: module.look(pixels)), **text.passes}
+
+
+class _Text:
+    """A decoder's part: a prompt of so many tokens, and more of them one by one."""
+
+    def __init__(self, decoder: Decoder, work: Work, read: int, made: Made) -> None:
+        self._decoder = decoder
+        self._tokens = made.tokens(decoder.spec.vocabulary, work.batch, max(1, read))
+        self._state = ContiguousState(
+            decoder.spec,
+            batch=work.batch,
+            capacity=max(1, read) + max(1, work.written or 1),
+            dtype=made.dtype,
+            device=made.device,
+        )
+        self.kept: object = None
+
+    def keeping(self, look: Callable[[], object]) -> Callable[[], None]:
+        """Return what looks, or hears, and keeps what came of it, as a prompt does."""
+
+        def keep() -> None:
+            self.kept = look()
+
+        return keep
+
+    @property
+    def passes(self) -> Passes:
+        return {
+            "reading": self._read,
+            "writing": _again(self._write, self._tokens[:, :1], self._read),
+        }
+
+    def _read(self) -> None:
+        self._state.reset()
+        for chunk in self._tokens.split(CHUNK, dim=1):
+            hidden = self._hidden(chunk)
+        self._decoder.scores(hidden[:, -1])
+
+    def _write(self, token: Tensor) -> None:
+        self._decoder.scores(self._hidden(token)[:, -1])
+
+    def _hidden(self, tokens: Tensor) -> Tensor:
+        step = self._state.advance(tokens.shape[1])
+        return self._decoder.hidden(tokens, step=step, state=self._state)
+
+
+def cross_vision_language(module: CrossVisionLanguage, work: Work, made: Made) -> Passes:
+    """Pictures seen one by one, a prompt that looks at them, and one more token."""
+    return _Looked(module, work, made).passes
+
+
+class _Looked:
+    """What one text does that looks at pictures beside it."""
+
+    def __init__(self, module: CrossVisionLanguage, work: Work, made: Made) -> None:
+        spec, tower = module.spec, module.spec.vision
+        self.module = module
+        self.arranged = tower.arranged(work.height or 1, work.width or 1)
+        tiles = self.arranged[0] * self.arranged[1]
+        self.pixels = made.numbers(tiles, tower.patches.inputs, tower.side, tower.side)
+        self.real = tiles * tower.places
+        self.pictures = [
+            made.numbers(tower.length, module.connector.weight.shape[0])
+            for _ in range(work.frames or 0)
+        ]
+        read = (work.tokens or 0) + len(self.pictures)
+        self.tokens = made.tokens(spec.vocabulary, 1, max(1, read))
+        capacity = max(1, read) + max(1, work.written or 1)
+        self.state = LookingState(spec.decoder, capacity, made.dtype, str(made.device))
+
+    @property
+    def passes(self) -> Passes:
+        return {
+            "vision": self._look,
+            "reading": self._read,
+            "writing": _again(self._write, self.tokens[:, :1], self._read),
+        }
+
+    def _look(self) -> None:
+        self.pictures[:1] = [self.module.look(self.pixels, self.arranged)]
+
+    def _read(self) -> None:
+        self.state.reset()
+        for chunk in self.tokens.split(CHUNK, dim=1):
+            self._write(chunk)
+
+    def _write(self, tokens: Tensor) -> None:
+        used, source = self.state.own.used, None
+        if self.pictures:
+            ranges = spans(range(len(self.pictures)))
+            seen = sights(ranges, used, used + tokens.shape[1])
+            source = looked_at(self.pictures, [self.real] * len(self.pictures), seen)
+        step = self.state.own.advance(tokens.shape[1])
+        hidden = self.module.decoder.hidden(tokens, source, step=step, state=self.state)
+        self.module.decoder.scores(hidden[:, -1])
