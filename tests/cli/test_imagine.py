@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fathom.cli.main import main
+from parity import stylegan2_reference
 from parity.cases_pipelines import CONTEXT, autoencoder, save, stable_diffusion
 
 PROMPT = "a cat, sat."
@@ -97,3 +98,58 @@ def test_a_model_of_text_makes_no_picture(photo: Path, tmp_path: Path, capsys) -
     autoencoder().save_pretrained(tmp_path / "vae")
     assert main(["imagine", str(tmp_path / "vae"), PROMPT]) == 2
     assert "cannot imagine" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> str:
+    stated = stylegan2_reference.config("skip")
+    folder = tmp_path_factory.mktemp("generator") / "model"
+    stylegan2_reference.save(stated, stylegan2_reference.weights(stated), folder)
+    return str(folder)
+
+
+def test_a_seed_alone_is_a_picture(generator: str, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "face.png"
+    words = ["imagine", generator, "--seed", "7", "--truncation", "0.5", "--out", str(out)]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["files"], told["size"], told["seed"]) == ([str(out)], [16, 16], 7)
+    assert told["truncation"] == 0.5 and size(out) == (16, 16)
+    assert main(words) == 0
+    assert "truncation" in capsys.readouterr().out
+
+
+def test_pictures_on_the_way_to_another_seed_are_numbered(
+    generator: str, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "way.png"
+    words = ["imagine", generator, "--seed", "7", "--out", str(out)]
+    assert main([*words, "--to", "8", "--frames", "11", "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert files == [str(tmp_path / f"way-{number:02}.png") for number in range(11)]
+    assert main(words) == 0
+    assert out.read_bytes() == Path(files[0]).read_bytes() != Path(files[-1]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a face"], "no prompt"),
+        (["--steps", "4"], "no steps"),
+        (["--frames", "3"], "--to"),
+        (["--kind", "1"], "leave the kind out"),
+    ],
+)
+def test_what_a_generator_does_not_take_is_refused(
+    words: list[str], said: str, generator: str, capsys
+) -> None:
+    assert main(["imagine", generator, *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "shall show"), ([PROMPT, "--to", "1"], "--to")])
+def test_what_only_a_generator_takes_is_refused(
+    words: list[str], said: str, folder: Path, capsys
+) -> None:
+    assert main(["imagine", str(folder), *words]) == 2
+    assert said in capsys.readouterr().err

@@ -45,6 +45,7 @@ TITLES = {
     "cases_segmenters": "Segmenters",
     "cases_detectors": "Detectors",
     "vision_language": "Seeing and answering",
+    "generators": "Generators of pictures",
     "recursive": "Recursive solvers",
     "autoencoders": "Autoencoders of pictures",
     "denoisers": "Denoisers and nets that steer them",

@@ -1,4 +1,4 @@
-"""`fathom imagine`: a text, or a text and a picture, to a picture in a file."""
+"""`fathom imagine`: a text, a text and a picture, or a seed alone, to a picture in a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli import seeds
 from fathom.cli.output import on_terminal, print_facts, print_json, seconds_text
 from fathom.cli.progress import shown_progress
 from fathom.errors import RequestError
@@ -21,6 +22,8 @@ EXAMPLES = """\
   fathom imagine ./model "the same, in winter" --picture photo.jpg --strength 0.6
   fathom imagine ./model "a red door" --picture photo.jpg --mask door.png
   fathom imagine ./sdxl "a harbour" --resting
+  fathom imagine ./stylegan2-faces --seed 85 --truncation 0.7 --out face.png
+  fathom imagine ./stylegan2-faces --seed 85 --to 100 --frames 24 --out way.png
   fathom imagine ./model "a house" --steer-by ./controlnet-canny --hint edges.png
 """
 # Option → its type, its name for a value, and its help; passed to the library when given.
@@ -40,7 +43,7 @@ WISHES: dict[str, tuple[type, str, str]] = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `imagine`."""
     parser.add_argument("name", metavar="NAME", help="a pipeline: folder or hub id")
-    parser.add_argument("prompt", metavar="PROMPT", help="what the picture shall show")
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="what the picture shall show")
     for name, (kind, metavar, text) in WISHES.items():
         parser.add_argument(f"--{name}", type=kind, metavar=metavar, help=text)
     parser.add_argument(
@@ -53,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--preview", type=Path, metavar="FILE", help="write what is expected after each step"
     )
     parser.add_argument("--steer-by", metavar="NAME", help="a ControlNet: folder or hub id")
+    seeds.arguments(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument(
         "--adapter", metavar="FILE", help="a LoRA of diffusers or kohya: a .safetensors file"
@@ -70,11 +74,15 @@ def run(args: argparse.Namespace) -> int:
         if file is not None and file.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
             raise RequestError(f"{file}: the name of a picture ends with .png, .jpg or .webp")
     from fathom import library
+    from fathom.library.generating import GeneratorModel
     from fathom.library.imagining import PictureMakerModel
 
     shown = shown_progress(args.json)
     where = {"dtype": args.dtype, "device": args.device, "progress": shown}
     model = library.open(args.name, resting=args.resting, **where)
+    if isinstance(model, GeneratorModel):
+        return seeds.draw(model, args, wishes(args))
+    _require_text(args)
     if isinstance(model, PictureMakerModel):
         if args.steer_by is not None:
             model.steer_by(library.open(args.steer_by, **where))
@@ -88,6 +96,18 @@ def run(args: argparse.Namespace) -> int:
     made.save(args.out)
     _tell(made, args)
     return 0
+
+
+def _require_text(args: argparse.Namespace) -> None:
+    """Refuse what only a generator takes.
+
+    Raises:
+        RequestError: saying what is missing, or too much.
+    """
+    if args.prompt is None:
+        raise RequestError("say what the picture shall show; only a generator takes a seed alone")
+    for name in seeds.chosen(args):
+        raise RequestError(f"--{name} is for a generator, which takes no text; leave it out")
 
 
 def wishes(args: argparse.Namespace) -> dict[str, object]:

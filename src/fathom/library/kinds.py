@@ -7,7 +7,15 @@ from importlib import import_module
 
 from fathom.library.model import Model
 from fathom.library.text import TextModel
-from fathom.spec import autoencoder, detector, recursive, segmenter, vision, vision_language
+from fathom.spec import (
+    autoencoder,
+    detector,
+    generator,
+    recursive,
+    segmenter,
+    vision,
+    vision_language,
+)
 from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
@@ -29,6 +37,7 @@ STAGED: Mapping[type, str] = {
     CrossVisionLanguage: "fathom.library.cross_seeing:CrossSeeingModel",
     vision_language.VisionLanguage: "fathom.library.seeing:SeeingModel",
     recursive.Recursive: "fathom.library.puzzles:PuzzleModel",
+    generator.Generator: "fathom.library.generating:GeneratorModel",
     detector.Detector: "fathom.library.detecting:DetectorModel",
     segmenter.Segmenter: "fathom.library.segmenting:SegmenterModel",
     vision.PictureEncoder: "fathom.library.looking:PictureModel",

@@ -14,6 +14,7 @@ from fathom.spec import (
     detector,
     encoder,
     encoder_decoder,
+    generator,
     recursive,
     segmenter,
     vision,
@@ -31,6 +32,7 @@ from fathom.spec.unet import ControlNet, Unet
 ARCHITECTURES: Mapping[type, str] = {
     autoencoder.Autoencoder: "fathom.models.autoencoder:Autoencoder",
     decoder.Decoder: "fathom.models.decoder:Decoder",
+    generator.Generator: "fathom.models.generator:Generator",
     detector.Detector: "fathom.models.detector:Detector",
     encoder.Encoder: "fathom.models.encoder:Encoder",
     encoder_decoder.EncoderDecoder: "fathom.models.encoder_decoder:EncoderDecoder",
