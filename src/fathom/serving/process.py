@@ -117,6 +117,7 @@ class Worker:
         try:
             worker._send(Frame(0, "open", content))
             facts = cast("Mapping[str, object]", await worker._ready)
+            del worker._calls[0]
         except BaseException:
             await worker.kill()
             raise
