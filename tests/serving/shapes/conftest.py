@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 
 import anthropic
 import httpx
@@ -16,14 +18,33 @@ from serving.shapes.scripted import Scripted, application, listening
 
 @dataclass
 class Served:
-    """A server, what it says, and those who talk to it."""
+    """A server, what it says, and those who talk to it, who are closed with the `stack`."""
 
     service: Scripted
     url: str
-    http: httpx.Client
-    openai: openai.OpenAI
-    anthropic: anthropic.Anthropic
-    ollama: ollama.Client
+    stack: ExitStack
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        """A plain client."""
+        return self.stack.enter_context(httpx.Client(base_url=self.url, timeout=30, verify=False))
+
+    @cached_property
+    def openai(self) -> openai.OpenAI:
+        """OpenAI's client."""
+        client = openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+        return self.stack.enter_context(client)
+
+    @cached_property
+    def anthropic(self) -> anthropic.Anthropic:
+        """Anthropic's client."""
+        client = anthropic.Anthropic(base_url=self.url, api_key="none", max_retries=0)
+        return self.stack.enter_context(client)
+
+    @cached_property
+    def ollama(self) -> ollama.Client:
+        """Ollama's client."""
+        return self.stack.enter_context(ollama.Client(host=self.url))
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +59,5 @@ def served(_listening: tuple[Scripted, str]) -> Iterator[Served]:
     """Return a server whose service says hello unless told otherwise."""
     service, url = _listening
     vars(service).update(vars(Scripted()))
-    with (
-        httpx.Client(base_url=url, timeout=30) as http,
-        openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as theirs,
-        anthropic.Anthropic(base_url=url, api_key="none", max_retries=0) as others,
-        ollama.Client(host=url) as third,
-    ):
-        yield Served(service, url, http, theirs, others, third)
+    with ExitStack() as stack:
+        yield Served(service, url, stack)

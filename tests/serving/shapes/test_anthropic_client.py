@@ -180,7 +180,7 @@ def test_a_form_is_asked_for(served: Served) -> None:
     served.anthropic.messages.create(
         model="tiny", max_tokens=9, messages=HELLO, extra_body={"output_config": {"format": form}}
     )
-    assert served.service.ask.options["grammar"] == {"json_schema": SCHEMA}
+    assert served.service.ask.options["schema"] == SCHEMA
 
 
 @pytest.mark.parametrize(

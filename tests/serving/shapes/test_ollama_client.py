@@ -58,7 +58,7 @@ def test_options_reach_the_engine_by_its_names(served: Served) -> None:
     assert ask.options == {
         **{"max_tokens": 7, "temperature": 0.5, "top_k": 5, "top_p": 0.9, "min_p": 0.1},
         **{"seed": 3, "stop": ["END"], "repetition_penalty": 1.1, "logprobs": 2},
-        **{"grammar": {"json_schema": SCHEMA}, "reasoning_budget": 0},
+        **{"schema": SCHEMA, "reasoning_budget": 0},
     }
 
 

@@ -212,12 +212,12 @@ def test_a_schema_constrains_the_answer(served: Served) -> None:
     client = served.openai
     found = client.chat.completions.parse(model="tiny", messages=HELLO, response_format=City)
     assert found.choices[0].message.parsed == City(city="Köln")
-    given = served.service.ask.options["grammar"]
-    assert given["json_schema"]["properties"]["city"]["type"] == "string"
+    given = served.service.ask.options["schema"]
+    assert given["properties"]["city"]["type"] == "string"
     client.chat.completions.create(
         model="tiny", messages=HELLO, response_format={"type": "json_object"}
     )
-    assert served.service.ask.options["grammar"] == {"json_schema": {"type": "object"}}
+    assert served.service.ask.options["schema"] == {"type": "object"}
 
 
 def test_a_picture_goes_to_a_model_with_eyes_and_to_no_other(served: Served) -> None:
@@ -490,7 +490,7 @@ def test_a_response_of_a_schema(served: Served) -> None:
     served.service.events = [Written(0, '{"city": "Köln"}'), ended()]
     found = served.openai.responses.parse(model="tiny", input="Where?", text_format=City)
     assert found.output_parsed == City(city="Köln")
-    assert "json_schema" in served.service.ask.options["grammar"]
+    assert "schema" in served.service.ask.options
 
 
 def test_what_breaks_a_response_is_an_event_of_it(served: Served) -> None:
