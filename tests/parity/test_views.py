@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
 from fathom import library
 from fathom.blocks.state import Step
+from fathom.cli.main import main
+from fathom.errors import ContextLengthError, PictureError, UnsupportedTaskError
 from fathom.generation.inserts import given_to, places_of
 from fathom.inputs.content import Medium
 from fathom.library.seeing import SeeingModel
+from fathom.spec.work import Work
 from parity.cases_views import CASES, CONTROL, IDS, Case
 from parity.conftest import Measured
 from parity.labelled import case_id
@@ -213,3 +219,72 @@ def test_saved_it_has_the_references_names_again(pair, tmp_path: Path) -> None:
     tokens = torch.tensor([[5, 9, 2]])
     with torch.inference_mode():
         assert torch.equal(again(input_ids=tokens).logits, theirs(input_ids=tokens).logits)
+
+
+def test_its_stages_count_what_pytorch_counts(pair) -> None:
+    _, _, folder = pair
+    model = library.open(str(folder), dtype="float32", device="cpu")
+    height, width, module = 60, 41, model.module
+    work = Work(height=height, width=width, frames=1, tokens=30, written=0)
+    shown = model._views.rule.shown(height, width)  # as the file beside the weights says
+    spec = replace(model.spec, sizing=model._views.rule)
+    looking, reading, _ = spec.stages(work)
+    frames = spec.vision.embedding.frames
+    size = (shown.count, 3, *((frames,) if frames > 1 else ()), shown.height, shown.width)
+    prompt = torch.ones(1, 30 + spec.places(height, width), dtype=torch.long)
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+        with FlopCounterMode(display=False) as seen:
+            vectors = module.look(torch.rand(size))
+        with FlopCounterMode(display=False) as read:
+            module.decoder.scores(module.decoder.hidden(prompt)[:, -1])
+    assert vectors.shape[:2].numel() == spec.places(height, width)
+    assert looking.kept == vectors.numel()
+    assert looking.operations == pytest.approx(seen.get_total_flops(), rel=0.02)
+    # The reference path multiplies with keys that a mask hides; the statement leaves them out.
+    hidden = prompt.numel() * (prompt.numel() - (prompt.numel() + 1) // 2)
+    masked = sum(layer.operations(1) for layer in spec.decoder.layers) * hidden
+    assert reading.operations + masked == pytest.approx(read.get_total_flops(), rel=0.02)
+
+
+def test_what_is_taken_of_a_prompt_is_said(pair, tmp_path: Path, capsys) -> None:
+    _, _, folder = pair
+    for verb in ("explain", "fit"):
+        assert main([verb, str(folder), "--size", "60", "41", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        told = said["notes"] if verb == "explain" else said["assumptions"]
+        assert any("a picture takes" in note and "tokens of the prompt" in note for note in told)
+
+
+def test_what_it_does_not_take_is_refused(pair, tmp_path: Path) -> None:
+    case, _, folder = pair
+    model = library.open(str(folder), dtype="float32", device="cpu")
+    said = {"type": "text", "text": "What?"}
+    with pytest.raises(UnsupportedTaskError, match="no sound"):
+        model.chat([{"role": "user", "content": [{"type": "audio", "audio": "a.wav"}, said]}])
+    film_of_many = {"type": "video", "video": film() * 120}
+    kind = ContextLengthError if case.videos else UnsupportedTaskError
+    with pytest.raises(kind, match="600 frames" if case.videos else "no video"):
+        model.chat([{"role": "user", "content": [film_of_many, said]}])
+    if case.videos:
+        thin = np.zeros((1, 300, 3), dtype=np.uint8)
+        with pytest.raises(PictureError, match="too narrow"):
+            model.chat([{"role": "user", "content": [{"type": "image", "image": thin}, said]}])
+
+
+def test_it_runs_from_files(pair, tmp_path: Path, capsys) -> None:
+    """`fathom run MODEL photo.png "…"`; a picture that moves is a video where those are taken."""
+    case, _, folder = pair
+    pictures()[0].save(tmp_path / "photo.png")
+    first, *rest = film()
+    first.save(tmp_path / "film.gif", save_all=True, append_images=rest, duration=500)
+    model = library.open(str(folder), device="cpu")
+    for name, kind in (("photo.png", "image"), ("film.gif", "video" if case.videos else "image")):
+        file = str(tmp_path / name)
+        words = ["run", str(folder), file, "What?", "--max-tokens", "2", "--no-record", "--json"]
+        assert main(words) == 0
+        said = json.loads(capsys.readouterr().out)
+        part = {"type": kind, kind: file}
+        asked = [{"role": "user", "content": [part, {"type": "text", "text": "What?"}]}]
+        expected = model.chat(asked, max_tokens=2)
+        list(expected)
+        assert said["usage"]["prompt_tokens"] == expected.usage.prompt_tokens

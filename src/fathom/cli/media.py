@@ -94,12 +94,27 @@ def require_able(model: Model, media: Sequence[Medium]) -> None:
             )
 
 
-def content(media: Sequence[Medium], text: str) -> str | list[dict[str, str]]:
-    """Return the content of a message: pictures and sound first, then what is said."""
+def content(
+    media: Sequence[Medium], text: str, taken: Sequence[str] = ()
+) -> str | list[dict[str, str]]:
+    """Return the content of a message: pictures and sound first, then what is said.
+
+    A picture that moves is a video, where a model that takes videos is asked.
+    """
     if not media:
         return text
-    parts = [{"type": PART[one.kind], PART[one.kind]: str(one.path)} for one in media]
+    kinds = [_part(one, taken) for one in media]
+    parts = [{"type": kind, kind: str(one.path)} for kind, one in zip(kinds, media, strict=True)]
     return [*parts, {"type": "text", "text": text}]
+
+
+def _part(medium: Medium, taken: Sequence[str]) -> str:
+    """Return what a chat template calls a file."""
+    from fathom.inputs.videos import moves
+
+    if medium.kind == "picture" and "video" in taken and moves(medium.path):
+        return "video"
+    return PART[medium.kind]
 
 
 def require_question(media: Sequence[Medium], text: str | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fathom.cli.figures import figure_lines, report
+from fathom.cli.forming import form_arguments, form_options
 from fathom.cli.media import Medium, content, require_able, require_question, told_apart
 from fathom.cli.output import on_terminal, print_json
 from fathom.cli.progress import shown_progress
@@ -29,6 +30,7 @@ EXAMPLES = """\
   git diff | fathom run ./model.gguf - --system "Review this change."
   fathom run smollm2:135m "Once upon a time" --raw --temperature 0.8 --seed 7
   fathom run smollm2:135m "Name a colour." --json
+  fathom run smollm2:135m "Describe a cat." --schema cat.json
   fathom run ./bert "Paris is the [MASK] of France."
   fathom run ./qa "Who wrote it?" --about-file story.txt
   fathom run ./reranker "a query" "a document" "another one"
@@ -80,6 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument(
         "--stop", action="append", metavar="TEXT", help="end before this text; may be repeated"
     )
+    form_arguments(parser)
     parser.add_argument(
         "--no-record", action="store_true", help="keep no record of the speed measured"
     )
@@ -151,7 +154,7 @@ def _talk_about(
     """Answer a question about pictures and sound."""
     require_able(model, media)
     system = [] if args.system is None else [{"role": "system", "content": args.system}]
-    said = {"role": "user", "content": content(media, text)}
+    said = {"role": "user", "content": content(media, text, model.card.inputs)}
     given: dict[str, Any] = options(args)
     _write(model.chat([*system, said], **given), "chat", args)
     return 0
@@ -216,9 +219,10 @@ def _task(model: TextModel, args: argparse.Namespace) -> str:
 
 
 def options(args: argparse.Namespace) -> dict[str, object]:
-    """Return the options of generation that were given."""
+    """Return the options of generation that were given, and the form of the answer."""
     names = (*SAMPLING, "stop")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    return given | form_options(args)
 
 
 def _prompt(args: argparse.Namespace) -> str | None:

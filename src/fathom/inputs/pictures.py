@@ -97,9 +97,21 @@ def read_frames(source: str | Path | bytes, most: int) -> tuple[tuple[Picture, .
             )
         frames, milliseconds = [], 0.0
         for frame in ImageSequence.Iterator(opened):
+            frame.load()  # some formats tell only then how long it lasts
             milliseconds += float(frame.info.get("duration", 0) or 0)
             frames.append(Picture(_decoded(frame.copy(), name).pixels))
     return tuple(frames), milliseconds / 1000
+
+
+def count_frames(file: Path) -> int:
+    """Return how many frames a file has, of which only headers are read.
+
+    Raises:
+        PictureError: as `read_picture`.
+    """
+    require_pillow()
+    with _complaining(str(file)):
+        return int(getattr(_opened(file, str(file)), "n_frames", 1))
 
 
 def require_pillow() -> None:

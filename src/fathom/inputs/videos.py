@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fathom.errors import PictureError
-from fathom.inputs.pictures import Picture, Source, read_frames, read_picture
+from fathom.inputs.pictures import Picture, Source, count_frames, read_frames, read_picture
 
 MOST_FRAMES = 10_000
 
@@ -45,6 +45,14 @@ def read_video(source: object) -> Video:
         return Video(frames, len(frames) / seconds if seconds else None)
     still: Source = source  # type: ignore[assignment]  # read_picture tells what it is not
     return Video((read_picture(still),))
+
+
+def moves(file: Path) -> bool:
+    """Tell whether a file is a picture of several frames; broken ones are told of when read."""
+    try:
+        return count_frames(file) > 1
+    except PictureError:
+        return False
 
 
 def _require_count(count: int) -> None:

@@ -9,7 +9,7 @@ from fathom.checkpoint.description import Description
 from fathom.errors import RequestError
 from fathom.planning.costs import BYTES
 from fathom.spec.model import Model
-from fathom.spec.work import Pipeline, Staged, Work
+from fathom.spec.work import Pipeline, Prompted, Staged, Work
 
 USUAL = "bfloat16"  # what most weights are published in, where nothing says it
 WHOLE = frozenset({"F32", "F64", "I64", "I32"})  # encodings that are computed in float32
@@ -92,6 +92,16 @@ def dtype_of(description: Description, asked: str | None) -> tuple[str, tuple[st
         held = {tensor.encoding for tensor in description.contents.tensors.values()}
         return ("float32" if held <= WHOLE else USUAL), ()
     return USUAL, (f"the configuration names no type of weights; they are counted as {USUAL}",)
+
+
+def prompt_notes(spec: Staged, work: Work) -> tuple[str, ...]:
+    """Return how much of a prompt one picture or sound takes, where they stand in one."""
+    if not isinstance(spec, Prompted):
+        return ()
+    return tuple(
+        f"a {kind} takes {places:,} tokens of the prompt; the context has {spec.context:,}"
+        for kind, places in spec.taken(work).items()
+    )
 
 
 def _asked(work: Work) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fathom.checkpoint.description import Description
 from fathom.planning import costs
-from fathom.planning.asking import dtype_of, refuse_text_options, require_work
+from fathom.planning.asking import dtype_of, prompt_notes, refuse_text_options, require_work
 from fathom.planning.costs import BYTES, computed_in
 from fathom.planning.explanation import Named, RoleCount, count_roles, names_of
 from fathom.planning.running_code import Code, running_code, translating_code
@@ -122,7 +122,7 @@ def explain_stages(
             *running_code(spec),
         ),
         names=tuple(names_of(description, spec)) if names else (),
-        notes=notes,
+        notes=(*notes, *prompt_notes(spec, settled_work)),
     )
 
 

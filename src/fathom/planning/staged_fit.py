@@ -13,6 +13,7 @@ from fathom.checkpoint.description import Description
 from fathom.planning import fit as of_text
 from fathom.planning.asking import (
     dtype_of,
+    prompt_notes,
     refuse_text_options,
     require_pipeline,
     require_work,
@@ -138,7 +139,7 @@ def _answer(
         verdict=of_text.verdict(spare, found.total_bytes),
         remedies=() if spare >= 0 else tuple(_remedies(question)),
         load_seconds=stored / disk if stored is not None and disk else None,
-        assumptions=(*notes, *_assumptions(question)),
+        assumptions=(*notes, *prompt_notes(question.spec, question.work), *_assumptions(question)),
         reasons=_reasons(question, found),
     )
 

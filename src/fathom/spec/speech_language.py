@@ -62,6 +62,10 @@ class SpeechLanguage:
         frames = min(ceil(seconds * FRAMES_PER_SECOND), self.encoder.frames)
         return self.encoder.length(frames)
 
+    def taken(self, work: Work) -> Mapping[str, int]:
+        """Return the places that a sound takes."""
+        return {"sound": self.places(work.seconds or 0.0)}
+
     def stages(self, work: Work) -> tuple[Stage, ...]:
         """Three: hearing, reading the prompt with what was heard, and writing token by token.
 

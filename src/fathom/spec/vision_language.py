@@ -187,6 +187,10 @@ class VisionLanguage:
         shown = self.sizing.shown(height, width)
         return shown.count * self.seen(shown.height, shown.width)
 
+    def taken(self, work: Work) -> Mapping[str, int]:
+        """Return the places that a picture takes."""
+        return {"picture": self.places(work.height or 0, work.width or 0)}
+
     def seen(self, height: int, width: int) -> int:
         """Return the vectors of one picture or tile, at the size at which the tower sees it."""
         kept = 0 if self.seeing.keeps_summary else self.vision.embedding.before

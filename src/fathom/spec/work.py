@@ -80,6 +80,18 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+class Prompted(Staged, Protocol):
+    """A model in whose prompt what it sees or hears takes places beside text."""
+
+    @property
+    def context(self) -> int:
+        """The most places that a prompt and its answer may have."""
+
+    def taken(self, work: Work) -> Mapping[str, int]:
+        """Return the places that one of each kind takes, such as ``{"picture": 576}``."""
+
+
+@runtime_checkable
 class Pipeline(Staged, Protocol):
     """A model whose components work in turns, so that the others may rest meanwhile."""
 
