@@ -15,7 +15,14 @@ import pytest
 from fathom.cli.main import main
 from fathom.library.kinds import STAGED
 from fathom.spec.parts import children, count
-from parity import cases_autoencoders, cases_denoisers, cases_pipelines, trm_reference
+from parity import (
+    cases_autoencoders,
+    cases_denoisers,
+    cases_pipelines,
+    stylegan2_reference,
+    trm_reference,
+)
+from parity.cases_detectors import grounding_dino
 from parity.cases_listening import qwen2_audio
 from parity.cases_segmenters import sam
 from parity.cases_speech import whisper
@@ -72,6 +79,8 @@ SMALL: Mapping[str, Callable[[], Mapping[str, object]] | Callable[[Path], None]]
     "VisionLanguage": lambda: LlavaConfig(**first(SEEING).config).to_dict(),
     "Recursive": lambda: trm_reference.config("attention"),
     "Segmenter": lambda: published("sam", **sam.CASES[0].config),
+    "Detector": lambda: published("grounding-dino", **grounding_dino.CASES[0].whole),
+    "Generator": lambda: stylegan2_reference.config("skip"),
     "PictureEncoder": lambda: tower("vit", "dinov2"),
     "PictureText": lambda: tower("clip", "siglip"),
 }
