@@ -131,3 +131,28 @@ def test_a_pipe_gets_the_answer_without_the_reasoning(door, fake_library) -> Non
     assert door("run", "echo", "think")[1] == "yes!\n"
     answer = json.loads(door("run", "echo", "think", "--json")[1])
     assert (answer["text"], answer["reasoning"]) == ("yes!", "hm so\n")
+
+
+def test_a_form_of_the_answer_reaches_the_model(door, fake_library, tmp_path) -> None:
+    schema, grammar = tmp_path / "cat.json", tmp_path / "sum.lark"
+    schema.write_text('{"type": "object"}')
+    grammar.write_text('start: "a"')
+    for words, given in [
+        (["--schema", str(schema)], {"schema": '{"type": "object"}'}),
+        (["--grammar", str(grammar)], {"grammar": 'start: "a"'}),
+        (["--regex", "a+"], {"regex": "a+"}),
+        (["--choice", "yes", "--choice", "no"], {"choice": ["yes", "no"]}),
+    ]:
+        assert door("run", "echo", "hi", "--json", *words)[0] == 0
+        assert fake_library.LAST[0].calls[-1].pop("messages")
+        assert fake_library.LAST[0].calls[-1] == given
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, 2), (b"\xff\xfe", 2)])
+def test_a_form_that_cannot_be_read(content, code, door, fake_library, tmp_path) -> None:
+    schema = tmp_path / "cat.json"
+    if content is not None:
+        schema.write_bytes(content)
+    status, _, told = door("run", "echo", "hi", "--json", "--schema", str(schema))
+    assert status == code
+    assert "cat.json" in told

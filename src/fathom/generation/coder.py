@@ -6,12 +6,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import tokenizers
+
     from fathom.inputs.pieces import TextStream
     from fathom.inputs.tokenizer import SpecialTokens
 
 
 class TextCoder(Protocol):
     """Token ids back to text, and the ids with a meaning of their own."""
+
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The vocabulary and its rules, as the `tokenizers` library has them."""
+        ...
 
     @property
     def special(self) -> SpecialTokens:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from fathom.errors import ConfigError, RequestError, nearest
 from fathom.generation.constraints import Beams, Constraints
+from fathom.generation.forms import KINDS, Form
 from fathom.generation.inserts import Insert, check_inserts
 from fathom.generation.ranges import (
     BIAS,
@@ -120,6 +121,7 @@ class Request:
         max_tokens: tokens that the answer may have; None for what the context has room for.
         sampling: how each token is chosen.
         constraints: what may not be written.
+        form: what the answer must look like, after what is thought before it; None for anything.
         beams: how many ways of writing are followed at once, without chance.
         stop: texts before which the answer ends; a single one may be given as a string. In
             reasoning they end nothing.
@@ -139,6 +141,7 @@ class Request:
     sampling: Sampling = Sampling()
     constraints: Constraints = field(default_factory=Constraints)
     beams: Beams = field(default_factory=Beams)
+    form: Form | None = None
     stop: Sequence[str] = ()
     end: frozenset[int] | None = None
     logprobs: int | None = None
@@ -172,6 +175,7 @@ class Request:
         alone = {
             "a temperature above 0": not self.sampling.greedy,
             "logprobs": self.logprobs is not None,
+            "a form of the answer": self.form is not None,
             "reasoning_budget": self.reasoning_budget is not None,
         }
         for option, asked in alone.items():
@@ -192,7 +196,8 @@ class Request:
     ) -> Request:
         """Return a request from options by name, its own and those of its parts in one mapping.
 
-        What is not given, or None, is as in the defaults and in this class.
+        What is not given, or None, is as in the defaults and in this class. A form is given by
+        its kind: `schema`, `regex`, `choice` or `grammar`.
 
         Raises:
             RequestError: for an unknown option, with the nearest names, or a bad value.
@@ -200,9 +205,9 @@ class Request:
         given = {name: value for name, value in options.items() if value is not None}
         parts = (defaults, constraints or Constraints(), beams or Beams())
         theirs = [{each.name for each in fields(part)} for part in parts]
-        own = {part.name for part in fields(cls)} - {"prompt", "sampling", "constraints"}
+        own = {part.name for part in fields(cls)} - {"prompt", "sampling", "constraints", "form"}
         own -= {"beams"}  # which names a number of them: the part's own
-        known = own.union(*theirs)
+        known = own.union(KINDS, *theirs)
         for name in given.keys() - known:
             raise RequestError(f"there is no option '{name}'.{nearest(name, sorted(known))}")
         chosen = [{name: given[name] for name in given.keys() & names} for names in theirs]
@@ -212,6 +217,7 @@ class Request:
             sampling=defaults.changed(chosen[0]),
             constraints=replace(parts[1], **chosen[1]),  # type: ignore[arg-type]
             beams=replace(parts[2], **chosen[2]),  # type: ignore[arg-type]
+            form=Form.asked(given),
             **stated,  # type: ignore[arg-type]  # checked there, as those are
         )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fathom.generation.forward import Scores
+    from fathom.generation.grammar import Guide
     from fathom.generation.sampling import Sampler
 
 FinishReason: TypeAlias = Literal["stop", "length"]
@@ -65,6 +66,7 @@ class TokenSequence:
         self.limits = Limits(request.constraints, self.end, max_tokens)
         self._before = request.prompt if before is None else before
         self._vocabulary, self._device = vocabulary, device
+        self._guide = self._guided()
         self._plain = _plain(request)
         self._stopper = Stopper(request.stop)
         self._splitter = Splitter(coder, request.prompt)
@@ -95,6 +97,14 @@ class TokenSequence:
         prompt, completion = len(self.request.prompt), len(self.tokens)
         return Usage(prompt, completion, self._splitter.count, self.reused)
 
+    def _guided(self) -> Guide | None:
+        form = self.request.form
+        if form is None:
+            return None
+        from fathom.generation.grammar import guide
+
+        return guide(form, self._coder, self._vocabulary, self.end)
+
     def take(self, scores: Scores) -> Piece:
         """Choose the next token from scores (vocabulary,) and return the text that is certain.
 
@@ -124,13 +134,21 @@ class TokenSequence:
 
     def _next(self, scores: Scores) -> int:
         """Return the token that the model chooses, or has to take to end its reasoning."""
-        token = self._budget.forced(self._splitter)
-        if self._plain and isinstance(scores, np.ndarray):
-            return likeliest(scores) if token is None else token
-        if token is None:
-            return self.sampler.choose(_tensor(scores))
-        self.sampler.remember(token)
+        forced = self._budget.forced(self._splitter)
+        if forced is not None:
+            if not self._plain:
+                self.sampler.remember(forced)
+            return forced
+        if self._guide is None or self._splitter.inside:
+            return self._chosen(scores)
+        token = self._chosen(self._guide.narrowed(scores))
+        self._guide.take(token)
         return token
+
+    def _chosen(self, scores: Scores) -> int:
+        if self._plain and isinstance(scores, np.ndarray):
+            return likeliest(scores)
+        return self.sampler.choose(_tensor(scores))
 
     def _advance(self, token: int) -> Piece:
         if token in self.end:
@@ -140,10 +158,11 @@ class TokenSequence:
             return self._last_text()
         certain = self._splitter.push(token)
         piece = Piece(self._stopper.push(certain), certain.reasoning)
+        whole = self._guide is not None and self._guide.finished
         if self._stopper.stopped:
             self.finish_reason = "stop"
-        elif len(self.tokens) == self.max_tokens:
-            self.finish_reason = "length"
+        elif whole or len(self.tokens) == self.max_tokens:
+            self.finish_reason = "stop" if whole else "length"
             last = self._last_text()
             piece = Piece(piece + last, piece.reasoning + last.reasoning)
         return piece

@@ -23,7 +23,7 @@ def grammar(schema: Mapping[str, object]) -> dict[str, object]:
             f"the schema has {len(text):,} characters, over {SCHEMA_CHARACTERS:,}; simplify it"
         )
     _check(schema, 0)
-    return {"grammar": {"json_schema": dict(schema)}}
+    return {"schema": dict(schema)}
 
 
 def _check(value: object, depth: int) -> None:
