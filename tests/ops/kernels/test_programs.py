@@ -158,6 +158,21 @@ def test_attention_over_pages_is_attention(
     assert np.abs(found - expected).max() < tolerance * max(1.0, np.abs(expected).max())
 
 
+@settings(max_examples=20, deadline=None)
+@given(attend=variants(), most=st.integers(2, 9), threads=st.sampled_from([1, 2, 3]))
+def test_a_few_tokens_have_the_bits_of_single_ones(
+    projected: np.ndarray, attend: Attend, most: int, threads: int
+) -> None:
+    """Whatever the number of threads, so that what was drafted can be checked in one pass."""
+    attend = replace(attend, sinks=None)
+    width = (attend.heads.heads + 2 * attend.heads.kv_heads) * attend.heads.width
+    rows = np.ascontiguousarray(projected[:LONGEST, :width])
+    begun = LONGEST - 20
+    singles = stepped(attending(attend, rows, 1), LONGEST, [*range(begun, LONGEST)])
+    together = stepped(attending(attend, rows, threads), LONGEST, [*range(begun, LONGEST, most)])
+    np.testing.assert_array_equal(together[begun:], singles[begun:])
+
+
 def plain(state: str = "float32") -> Attend:
     heads = Heads("heads", 2, 1, 16, 0, 0, state)  # type: ignore[arg-type]
     return Attend(heads, "mixed", "everything", 0, 0.25)

@@ -32,12 +32,19 @@ void norm(const NormShape& shape, const float* x, float* y) {
             1.0F / std::sqrt(squares / static_cast<float>(width) + shape.epsilon);
         const float* weight = shape.weight ? shape.weight + part * shape.weights : nullptr;
         const float* bias = shape.bias ? shape.bias + part * shape.weights : nullptr;
+        // Each case has its loop: in one, a vector of no addresses is read with no lane wanted,
+        // which takes hundreds of cycles.
+        if (weight && bias) {
 #pragma omp simd
-        for (std::int64_t i = 0; i < width; ++i) {
-            float value = (x[i] - mean) * factor;
-            if (weight) value *= weight[i];
-            if (bias) value += bias[i];
-            y[i] = value;
+            for (std::int64_t i = 0; i < width; ++i) {
+                y[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+            }
+        } else if (weight) {
+#pragma omp simd
+            for (std::int64_t i = 0; i < width; ++i) y[i] = (x[i] - mean) * factor * weight[i];
+        } else {
+#pragma omp simd
+            for (std::int64_t i = 0; i < width; ++i) y[i] = (x[i] - mean) * factor;
         }
     }
 }

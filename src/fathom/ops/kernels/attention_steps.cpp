@@ -83,8 +83,18 @@ void PlaceStep::run(Run& run, Team& team) const {
 
 namespace {
 
-constexpr std::int64_t items_per_thread = 4;  // so that none waits long for the others
-constexpr std::int64_t least_keys = 128;      // of a part: fewer are not worth merging
+constexpr std::int64_t prompt_tokens = 64;  // of a sequence, from which on blocks are plenty
+constexpr std::int64_t partials = 128;      // results of parts that wait to be merged
+constexpr std::int64_t most_parts = 16;
+constexpr std::int32_t least_keys = 256;  // of a part: fewer are not worth merging
+
+// Keys of a part. It follows from a row's own keys alone, as do the places where they are cut, so
+// that a token has the same bits alone and among others, whatever the number of threads.
+std::int32_t part_keys(std::int32_t keys) {
+    std::int32_t each = least_keys;
+    while (each * most_parts < keys) each *= 2;
+    return each;
+}
 
 }  // namespace
 
@@ -94,6 +104,13 @@ struct AttendStep::Gathered {
     std::int64_t tokens[most_rows], own_heads[most_rows];
     float slopes[most_rows], sinks[most_rows];
 };
+
+// The first position that a query sees.
+std::int32_t AttendStep::first_key(std::int32_t position) const {
+    if (reach == Reach::Everything) return 0;
+    if (reach == Reach::Window) return std::max(0, position - reach_width + 1);
+    return position / reach_width * reach_width;
+}
 
 AttendStep::Gathered AttendStep::gather(const Run& run, const Item& item, float* queries) const {
     const Batch& batch = run.batch;
@@ -110,9 +127,7 @@ AttendStep::Gathered AttendStep::gather(const Run& run, const Item& item, float*
         found.own_heads[row] = head;
         found.positions[row] = position;
         found.last[row] = position + 1;
-        found.first[row] = reach == Reach::Everything ? 0
-                           : reach == Reach::Window   ? std::max(0, position - reach_width + 1)
-                                                      : position / reach_width * reach_width;
+        found.first[row] = first_key(position);
         if (slopes) found.slopes[row] = slopes[head];
         if (sinks) found.sinks[row] = sinks[head];
         if (queries == nullptr) continue;
@@ -124,17 +139,13 @@ AttendStep::Gathered AttendStep::gather(const Run& run, const Item& item, float*
     return found;
 }
 
-// Cuts what the rows see into parts of whole pages, and leaves one of them.
-static void cut(std::int32_t* first, std::int32_t* last, int rows, std::int64_t part,
-                std::int64_t parts) {
-    const std::int32_t begin = *std::min_element(first, first + rows) / page_tokens;
-    const std::int32_t end = (*std::max_element(last, last + rows) + page_tokens - 1) / page_tokens;
-    const auto at = [&](std::int64_t i) {
-        return static_cast<std::int32_t>((begin + (end - begin) * i / parts) * page_tokens);
-    };
+// Leaves one of the parts of what each row sees; perhaps nothing.
+static void cut(std::int32_t* first, std::int32_t* last, int rows, std::int64_t part) {
     for (int row = 0; row < rows; ++row) {
-        first[row] = std::max(first[row], at(part));
-        last[row] = std::max(first[row], std::min(last[row], at(part + 1)));
+        const std::int32_t each = part_keys(last[row] - first[row]);
+        const auto begin = static_cast<std::int32_t>((first[row] / each + part) * each);
+        first[row] = std::clamp(begin, first[row], last[row]);
+        last[row] = std::clamp(begin + each, first[row], last[row]);
     }
 }
 
@@ -146,16 +157,14 @@ float* AttendStep::partial(const Run& run, std::int64_t index) const {
     return run.scratch + index * partial_floats();
 }
 
-std::int64_t AttendStep::scratch(int threads) const {
-    return 2 * items_per_thread * threads * partial_floats();
-}
+std::int64_t AttendStep::scratch(int /*threads*/) const { return partials * partial_floats(); }
 
 void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) const {
     alignas(64) float queries[most_rows * widest_head], own_results[most_rows * widest_head];
     Gathered found = gather(run, item, queries);
     const Pool& pool = run.batch.pools[heads.pool];
     const bool whole = item.parts == 1;
-    if (!whole) cut(found.first, found.last, found.rows, item.part, item.parts);
+    if (!whole) cut(found.first, found.last, found.rows, item.part);
     float* results = whole ? own_results : partial(run, index);
     auto* softmax = reinterpret_cast<Softmax*>(results + most_rows * padded(heads.width));
     run.arithmetic.attend(
@@ -202,54 +211,73 @@ void AttendStep::merge(const Run& run, const Item& item, std::int64_t index) con
     deliver(run, found, joined);
 }
 
-// Deals items out in turn, as later pieces of a prompt see more keys. An item's parts have
-// numbers that follow one another.
-template <typename F>
-void AttendStep::each(const Run& run, const Team& team, std::int64_t parts, F work) const {
-    const Batch& batch = run.batch;
-    const std::int64_t group = heads.heads / heads.kv_heads;
-    std::int64_t index = 0;
-    for (std::int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
-        const std::int64_t tokens = batch.begins[sequence + 1] - batch.begins[sequence];
-        const std::int64_t blocks = (tokens * group + most_rows - 1) / most_rows;
-        for (std::int64_t kv_head = 0; kv_head < heads.kv_heads; ++kv_head) {
-            for (std::int64_t block = 0; block < blocks; ++block) {
-                for (std::int64_t part = 0; part < parts; ++part, ++index) {
-                    if (index % team.threads != team.thread) continue;
-                    work(Item{sequence, kv_head, block, part, parts}, index);
-                }
-            }
-        }
-    }
+// Blocks of queries that one sequence brings to each key head, if it is of the kind: a piece of a
+// prompt, or a few tokens.
+std::int64_t AttendStep::blocks(const Batch& batch, std::int64_t sequence, bool prompt) const {
+    const std::int64_t tokens = batch.begins[sequence + 1] - batch.begins[sequence];
+    if ((tokens >= prompt_tokens) != prompt) return 0;
+    return (tokens * (heads.heads / heads.kv_heads) + most_rows - 1) / most_rows;
 }
 
-// How many parts keys are cut into: more than one where there are few queries and many keys.
-std::int64_t AttendStep::parts(const Run& run, const Team& team) const {
-    const Batch& batch = run.batch;
-    const std::int64_t group = heads.heads / heads.kv_heads;
-    std::int64_t items = 0, keys = 0;
+std::int64_t AttendStep::items(const Batch& batch, bool prompt) const {
+    std::int64_t items = 0;
     for (std::int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
-        const std::int64_t tokens = batch.begins[sequence + 1] - batch.begins[sequence];
-        items += (tokens * group + most_rows - 1) / most_rows * heads.kv_heads;
+        items += blocks(batch, sequence, prompt) * heads.kv_heads;
     }
+    return items;
+}
+
+// Items of a kind are numbered by sequence, key head and block.
+AttendStep::Item AttendStep::item(const Batch& batch, bool prompt, std::int64_t index) const {
+    std::int64_t sequence = 0;
+    for (; index >= blocks(batch, sequence, prompt) * heads.kv_heads; ++sequence) {
+        index -= blocks(batch, sequence, prompt) * heads.kv_heads;
+    }
+    const std::int64_t each = blocks(batch, sequence, prompt);
+    return {sequence, index / each, index % each, 0, 1};
+}
+
+// How many parts the keys of few queries are cut into, so that threads share them.
+std::int64_t AttendStep::parts(const Batch& batch) const {
+    std::int64_t most = 1;
     for (std::int64_t token = 0; token < batch.tokens; ++token) {
-        keys = std::max<std::int64_t>(keys, batch.positions[token] + 1);
+        if (blocks(batch, batch.owners[token], false) == 0) continue;
+        const std::int32_t position = batch.positions[token], first = first_key(position);
+        const std::int32_t each = part_keys(position + 1 - first);
+        most = std::max<std::int64_t>(most, position / each - first / each + 1);
     }
-    if (reach != Reach::Everything) keys = std::min<std::int64_t>(keys, reach_width);
-    const std::int64_t wanted = items_per_thread * team.threads;
-    if (team.threads == 1 || items == 0 || items >= wanted) return 1;
-    return std::clamp<std::int64_t>(keys / least_keys, 1, (wanted + items - 1) / items);
+    return most;
 }
 
 void AttendStep::run(Run& run, Team& team) const {
-    const std::int64_t cuts = parts(run, team);
-    each(run, team, cuts, [&](const Item& item, std::int64_t index) { attend(run, item, index); });
-    if (cuts == 1) return;
-    team.meet();
-    each(run, team, 1, [&](Item item, std::int64_t index) {
-        item.parts = cuts;
-        merge(run, item, index * cuts);
-    });
+    const Batch& batch = run.batch;
+    const std::int64_t prompts = items(batch, true), others = items(batch, false);
+    const auto each = [&](std::int64_t count, auto work) {
+        team.deal(count, 1, 1, [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t index = begin; index < end; ++index) work(index);
+        });
+    };
+    each(prompts, [&](std::int64_t index) { attend(run, item(batch, true, index), 0); });
+    if (others == 0) return;
+    if (prompts > 0) team.meet();
+    const std::int64_t parts = this->parts(batch), at_once = parts == 1 ? others : partials / parts;
+    for (std::int64_t first = 0; first < others; first += at_once) {
+        if (first > 0) team.meet();
+        const std::int64_t count = std::min(at_once, others - first);
+        each(count * parts, [&](std::int64_t index) {
+            Item own = item(batch, false, first + index / parts);
+            own.part = index % parts;
+            own.parts = parts;
+            attend(run, own, index);
+        });
+        if (parts == 1) return;
+        team.meet();
+        each(count, [&](std::int64_t index) {
+            Item own = item(batch, false, first + index);
+            own.parts = parts;
+            merge(run, own, index * parts);
+        });
+    }
 }
 
 }  // namespace fathom

@@ -18,6 +18,7 @@
 namespace fathom {
 
 constexpr int panel_rows = 16;     // outputs that are computed together
+constexpr int panels_at_once = 2;  // quickest in pieces of as many, where tokens are many
 constexpr int block_columns = 32;  // weights that share a scale, and activations that do
 constexpr int alignment = 64;      // of packed data and of activations, in bytes
 

@@ -1,6 +1,7 @@
 #include "pool.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -20,8 +21,11 @@ namespace fathom {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int spins_at_step = 4000;   // some 50 µs: the others are about to arrive
 constexpr int spins_between = 20000;  // some 300 µs: what Python does between two tokens
+constexpr int most_alone = 64;        // jobs that the caller runs alone before it asks for others
 
 void pause() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -31,10 +35,33 @@ void pause() {
 #endif
 }
 
+// A number that several threads write: apart, so that waiting for one does not slow another.
+struct alignas(64) Apart {
+    std::atomic<std::uint32_t> value{0};
+};
+
+// Waits until `number` is not `now`: first awake, which is quick, then asleep, which leaves the
+// core to others, perhaps to the very thread that is waited for. Returns how long it slept.
+Clock::duration await(const Apart& number, std::uint32_t now, int spins) {
+    for (int spin = 0; spin < spins; ++spin) {
+        if (number.value.load(std::memory_order_acquire) != now) return {};
+        pause();
+    }
+    const Clock::time_point began = Clock::now();
+    number.value.wait(now, std::memory_order_acquire);
+    return Clock::now() - began;
+}
+
+void raise(Apart& number) {
+    number.value.fetch_add(1, std::memory_order_release);
+    number.value.notify_all();
+}
+
 }  // namespace
 
 struct PoolState {
-    explicit PoolState(int threads) : threads(threads), process(getpid()) {
+    explicit PoolState(int threads)
+        : threads(threads), taken(new Apart[static_cast<std::size_t>(threads)]) {
         for (int thread = 1; thread < threads; ++thread) {
             workers.emplace_back([this, thread] { work(thread); });
         }
@@ -42,66 +69,63 @@ struct PoolState {
 
     ~PoolState() {
         closing = true;
-        started.fetch_add(1, std::memory_order_release);
-        started.notify_all();
+        raise(started);
         for (auto& worker : workers) worker.join();
     }
 
-    void run(const std::function<void(Team&)>& work) {
-        job = &work;
-        running.store(threads - 1, std::memory_order_relaxed);
-        started.fetch_add(1, std::memory_order_release);
-        started.notify_all();
-        Team team(*this, 0, threads);
-        work(team);
-        for (int spin = 0; running.load(std::memory_order_acquire) != 0; ++spin) {
-            spin < spins_at_step ? pause() : std::this_thread::yield();
+    void run(const std::function<void(Team&)>& own) {
+        if (alone > 0) {
+            --alone;
+            Team team(*this, 0, 1);
+            return own(team);
         }
+        const Clock::time_point began = Clock::now();
+        slept = {};
+        job = &own;
+        raise(started);
+        Team team(*this, 0, threads);
+        own(team);
+        team.meet();
+        // Who slept for more than half of the time would have been as quick alone.
+        longest_alone = 2 * slept < Clock::now() - began ? 0 : longest_alone * 2 + 1;
+        if (longest_alone > most_alone) longest_alone = most_alone;
+        alone = longest_alone;
     }
 
     void work(int thread) {
-        std::uint32_t seen = 0;
-        while (true) {
-            for (int spin = 0; started.load(std::memory_order_acquire) == seen; ++spin) {
-                if (spin < spins_between) {
-                    pause();
-                } else {
-                    started.wait(seen, std::memory_order_acquire);
-                }
-            }
-            ++seen;
+        for (std::uint32_t seen = 0;; ++seen) {
+            await(started, seen, spins_between);
             if (closing) return;
             Team team(*this, thread, threads);
             (*job)(team);
-            running.fetch_sub(1, std::memory_order_release);
+            team.meet();
         }
     }
 
-    void meet() {
-        const std::uint32_t now = phase.load(std::memory_order_relaxed);
-        if (arrived.fetch_add(1, std::memory_order_acq_rel) == threads - 1) {
-            arrived.store(0, std::memory_order_relaxed);
-            phase.store(now + 1, std::memory_order_release);
-            return;
+    bool arrive(int thread) {
+        const std::uint32_t now = phase.value.load(std::memory_order_relaxed);
+        const std::uint32_t before = arrived.value.fetch_add(1, std::memory_order_acq_rel);
+        if (static_cast<int>(before) == threads - 1) return true;
+        const Clock::duration waited = await(phase, now, spins_at_step);
+        if (thread == 0) slept += waited;
+        return false;
+    }
+
+    void release() {
+        arrived.value.store(0, std::memory_order_relaxed);
+        for (int thread = 0; thread < threads; ++thread) {
+            taken[thread].value.store(0, std::memory_order_relaxed);
         }
-        for (int spin = 0; phase.load(std::memory_order_acquire) == now; ++spin) {
-            if (spin < spins_at_step) {
-                pause();
-            } else {
-                std::this_thread::yield();  // another process has the other's core
-            }
-        }
+        raise(phase);
     }
 
     const int threads;
-    const int process;
     const std::function<void(Team&)>* job = nullptr;
     bool closing = false;
-    // Apart, so that waiting for one does not slow the writing of another.
-    alignas(64) std::atomic<std::uint32_t> started{0};
-    alignas(64) std::atomic<int> running{0};
-    alignas(64) std::atomic<int> arrived{0};
-    alignas(64) std::atomic<std::uint32_t> phase{0};
+    int alone = 0, longest_alone = 0;  // jobs
+    Clock::duration slept{};           // of the caller, in this job
+    Apart started, arrived, phase;
+    const std::unique_ptr<Apart[]> taken;  // pieces of each thread's share
     std::vector<std::thread> workers;
 };
 
@@ -129,8 +153,12 @@ Pools& own_pools() {
 
 }  // namespace
 
-void Team::meet() {
-    if (threads > 1) state_.meet();
+bool Team::arrive() { return state_.arrive(thread); }
+
+void Team::release() { state_.release(); }
+
+std::int64_t Team::take(int from) {
+    return state_.taken[from].value.fetch_add(1, std::memory_order_relaxed);
 }
 
 Team::Range Team::share(std::int64_t count, std::int64_t unit) const {

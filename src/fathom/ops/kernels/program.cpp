@@ -21,6 +21,7 @@ public:
         const auto [begin, end] = team.share(run.rows);
         run.prepare(buffer_, kind_, begin, end);
     }
+    bool alone(const Run& run) const override { return run.rows == 1; }
 
 private:
     int buffer_;
@@ -116,20 +117,28 @@ void Program::finish() {
     }
 }
 
+void Program::run(const Entry& entry, Run& run, Team& team) const {
+    entry.step->run(run, team);
+    if (!entry.step->by_rows()) return;
+    const auto [begin, end] = team.share(run.rows);
+    for (int kind = 0; kind < activation_kinds; ++kind) {
+        if (!entry.prepares[static_cast<std::size_t>(kind)]) continue;
+        run.prepare(entry.writes, static_cast<ActivationKind>(kind), begin, end);
+    }
+}
+
 void Program::run(const Batch& batch) {
     if (arena_ == nullptr) throw std::invalid_argument("the program is not finished");
     run_together(threads_, [&](Team& team) {
         Run run{batch, buffers_, arithmetic(), scratch_, batch.tokens};
-        for (const Entry& entry : entries_) {
-            entry.step->run(run, team);
-            if (entry.step->by_rows()) {
-                const auto [begin, end] = team.share(run.rows);
-                for (int kind = 0; kind < activation_kinds; ++kind) {
-                    if (!entry.prepares[static_cast<std::size_t>(kind)]) continue;
-                    run.prepare(entry.writes, static_cast<ActivationKind>(kind), begin, end);
-                }
-            }
-            team.meet();
+        for (auto entry = entries_.begin(); entry != entries_.end();) {
+            if (!entry->step->alone(run)) this->run(*entry++, run, team);
+            const auto small = entry;
+            while (entry != entries_.end() && entry->step->alone(run)) ++entry;
+            team.meet([&] {
+                Team one = team.alone();
+                for (auto each = small; each != entry; ++each) this->run(*each, run, one);
+            });
         }
     });
 }

@@ -99,6 +99,8 @@ public:
     // Whether each thread fills whole rows, `team.share(run.rows)`, so that it may go on to
     // prepare them for products before it meets the others.
     virtual bool by_rows() const { return false; }
+    // Whether it is so little that one thread does it while the others wait: a meeting less.
+    virtual bool alone(const Run& run) const { return by_rows() && run.rows == 1; }
     // Floats that a team needs while it runs this step.
     virtual std::int64_t scratch(int /*threads*/) const { return 0; }
 };
@@ -131,6 +133,8 @@ private:
         int writes;
         Kinds prepares{};  // kinds of activations that threads make of the rows they filled
     };
+
+    void run(const Entry& entry, Run& run, Team& team) const;
 
     std::int64_t most_tokens_;
     int threads_;

@@ -1,7 +1,10 @@
 #include "steps.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+
+#include "layout.hpp"
 
 namespace fathom {
 
@@ -63,27 +66,46 @@ void GateRowsStep::run(Run& run, Team& team) const {
     }
 }
 
-void MultiplyStep::run(Run& run, Team& team) const {
+// Rows `begin` to `end` of one factor, for all tokens.
+void MultiplyStep::multiply_rows(const Run& run, const Factor& factor, std::int64_t begin,
+                                 std::int64_t end) const {
+    const auto& [matrix, bias, offset] = factor;
     const bool to_scores = target < 0;
     const int results = adds ? room : target;
     float* const base = to_scores ? run.batch.scores : run.row(results, 0);
     const std::int64_t stride = to_scores ? factors[0].matrix.rows : run.width(results);
-    for (const auto& [matrix, bias, offset] : factors) {
-        const auto [begin, end] = team.share(matrix.rows, panel_rows);
-        if (begin >= end) continue;
-        const Activations activations =
-            run.activations(source, activation_kind(matrix.encoding));
-        multiply(matrix, activations, begin, end, base + offset, stride);
-        for (std::int64_t row = 0; row < run.rows; ++row) {
-            float* y = base + row * stride + offset + begin;
-            if (bias) run.arithmetic.add(y, bias + begin, 1, end - begin);
-            if (adds) {
-                run.arithmetic.add(run.row(target, row) + offset + begin, y, scale, end - begin);
-            } else if (scale != 1 || cap != 0) {
-                run.arithmetic.bound(y, scale, cap, end - begin);
-            }
+    const Activations activations = run.activations(source, activation_kind(matrix.encoding));
+    multiply(matrix, activations, begin, end, base + offset, stride);
+    for (std::int64_t row = 0; row < run.rows; ++row) {
+        float* y = base + row * stride + offset + begin;
+        if (bias) run.arithmetic.add(y, bias + begin, 1, end - begin);
+        if (adds) {
+            run.arithmetic.add(run.row(target, row) + offset + begin, y, scale, end - begin);
+        } else if (scale != 1 || cap != 0) {
+            run.arithmetic.bound(y, scale, cap, end - begin);
         }
     }
+}
+
+// Deals out panels of all factors, one after the other.
+void MultiplyStep::run(Run& run, Team& team) const {
+    constexpr std::int64_t pieces = 8;    // of a thread
+    constexpr std::int64_t longest = 64;  // panels of a piece
+    std::int64_t panels = 0;
+    for (const Factor& factor : factors) panels += panels_of(factor.matrix.rows);
+    const std::int64_t piece = std::min(longest, panels / (pieces * team.threads));
+    team.deal(panels, panels_at_once, piece, [&](std::int64_t first, std::int64_t last) {
+        std::int64_t before = 0;
+        for (const Factor& factor : factors) {
+            const std::int64_t own = panels_of(factor.matrix.rows);
+            const std::int64_t begin = std::max<std::int64_t>(first - before, 0);
+            const std::int64_t end = std::min(last - before, own);
+            before += own;
+            if (begin >= end) continue;
+            multiply_rows(run, factor, begin * panel_rows,
+                          std::min(end * panel_rows, factor.matrix.rows));
+        }
+    });
 }
 
 void AnglesStep::run(Run& run, Team& team) const {

@@ -82,6 +82,10 @@ struct MultiplyStep final : Step {
     float scale, cap;
 
     void run(Run& run, Team& team) const override;
+
+private:
+    void multiply_rows(const Run& run, const Factor& factor, std::int64_t begin,
+                       std::int64_t end) const;
 };
 
 // Cosines, then sines, for the positions of all tokens: (tokens, 2 · half).
@@ -121,6 +125,7 @@ struct PlaceStep final : Step {
     float strength = 0;
 
     void run(Run& run, Team& team) const override;
+    bool alone(const Run& run) const override { return run.rows == 1 && heads.kv_heads <= 4; }
 
 private:
     void place(const Run& run, std::int64_t token, std::int64_t kv_head) const;
@@ -149,9 +154,11 @@ private:
     };
     struct Gathered;
 
-    template <typename F>
-    void each(const Run& run, const Team& team, std::int64_t parts, F work) const;
-    std::int64_t parts(const Run& run, const Team& team) const;
+    std::int64_t blocks(const Batch& batch, std::int64_t sequence, bool prompt) const;
+    std::int64_t items(const Batch& batch, bool prompt) const;
+    Item item(const Batch& batch, bool prompt, std::int64_t index) const;
+    std::int64_t parts(const Batch& batch) const;
+    std::int32_t first_key(std::int32_t position) const;
     Gathered gather(const Run& run, const Item& item, float* queries) const;
     void attend(const Run& run, const Item& item, std::int64_t index) const;
     void merge(const Run& run, const Item& item, std::int64_t index) const;
@@ -166,6 +173,7 @@ struct SelectStep final : Step {
 
     void run(Run& run, Team& team) const override;
     bool by_rows() const override { return true; }
+    bool alone(const Run&) const override { return false; }  // every thread learns the rows
 };
 
 }  // namespace fathom
