@@ -187,3 +187,13 @@ def test_the_model_goes_on_from_what_was_written_for_it(tiny: Tiny) -> None:
             with torch.inference_mode():
                 row = torch.tensor([[*prompt, *tokens[:place]]])
                 assert tiny.theirs(input_ids=row).logits[0, -1].argmax().item() == token
+
+
+@pytest.mark.parametrize(("spelled", "text"), [((), "ab"), ((256,), "a<s>b")])
+def test_special_tokens_show_where_they_are_spelled(
+    tokenizer: Tokenizer, spelled: tuple[int, ...], text: str
+) -> None:
+    sequence, _ = written(tokenizer, [*b"a", 256, *b"b"], spelled=spelled)
+    assert sequence.text == text
+    thinking, _ = written(tokenizer, [OPEN, 256, CLOSE, *b"a", 256], spelled=spelled)
+    assert thinking.text == text.removesuffix("b")

@@ -6,7 +6,7 @@ looked for in the text, special tokens spelled out, and belong to neither side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fathom.errors import RequestError
@@ -52,7 +52,11 @@ class Splitter:
         inside: whether the next token is reasoning.
     """
 
-    def __init__(self, coder: TextCoder, prompt: Sequence[int]) -> None:
+    def __init__(
+        self, coder: TextCoder, prompt: Sequence[int], spelled: Collection[int] = ()
+    ) -> None:
+        """Begin an answer to a prompt; special tokens show only where they are `spelled`."""
+        self._spelled = spelled
         self.count = 0
         self.inside = False
         self._coder = coder
@@ -67,10 +71,12 @@ class Splitter:
     def push(self, token: int) -> Piece:
         """Take the next token and return the text that is certain."""
         shown = self._stream.push(token)
+        special = token in self._coder.special_ids
+        spelling = self._coder.decode([token], skip_special=False) if special else ""
         if self._markers is None:
-            return Piece(shown)
-        if token in self._coder.special_ids:
-            self._held.append(_Fragment(self._coder.decode([token], skip_special=False), False))
+            return Piece(spelling if token in self._spelled else shown)
+        if special:
+            self._held.append(_Fragment(spelling, token in self._spelled))
         elif shown:
             self._held.append(_Fragment(shown, True))
         before = self.inside

@@ -130,6 +130,7 @@ class Request:
             None lists nothing, not even that.
         reasoning_budget: tokens of reasoning after which it is ended, so that the answer begins;
             None for as many as the model takes.
+        spelled: special tokens that show in the text, such as those that mark a call of a tool.
         inserts: vectors that stand in places of the prompt: pictures, sound, frames of a video.
 
     Raises:
@@ -146,12 +147,14 @@ class Request:
     end: frozenset[int] | None = None
     logprobs: int | None = None
     reasoning_budget: int | None = None
+    spelled: frozenset[int] = frozenset()
     inserts: Sequence[Insert] = ()
 
     def __post_init__(self) -> None:
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         object.__setattr__(self, "stop", stop)
         object.__setattr__(self, "prompt", tuple(self.prompt))
+        object.__setattr__(self, "spelled", frozenset(self.spelled))
         if not self.prompt:
             raise RequestError("the prompt is empty; give some text")
         for token in self.prompt:

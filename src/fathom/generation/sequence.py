@@ -69,7 +69,7 @@ class TokenSequence:
         self._guide = self._guided()
         self._plain = _plain(request)
         self._stopper = Stopper(request.stop)
-        self._splitter = Splitter(coder, request.prompt)
+        self._splitter = Splitter(coder, request.prompt, request.spelled)
         self._budget = Budget(coder, request.reasoning_budget)
         self._pieces: list[Piece] = []
 

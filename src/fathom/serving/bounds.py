@@ -70,8 +70,6 @@ SIZES: Mapping[str, Size] = {
     "entries": Size(0, 256, "of an object that is not looked into"),
 }
 
-SCHEMA_CHARACTERS = 64 << 10  # of a JSON schema; what it compiles to grows faster than it does
-SCHEMA_DEPTH = 32
 PICTURE_BYTES = 20 << 20
 STRANGE_FIELDS = 64  # unknown ones of one object; more is no client's mistake
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fathom.errors import RequestError
 from fathom.serving.service import ChatAsk, Tool
-from fathom.serving.tool_calls import CallReader, Family, family_of, forced
+from fathom.serving.tool_calls import CallReader, Family, family_of, forced, specials
 
 if TYPE_CHECKING:
     from fathom.inputs.tokenizer import Tokenizer
@@ -21,7 +21,7 @@ class Calling:
     Attributes:
         family: how the model calls; None where no tool is offered.
         tools: those that may be called.
-        options: a grammar, where a call must be written.
+        options: special tokens to be spelled, and a grammar where a call must be written.
     """
 
     family: Family | None = None
@@ -44,16 +44,13 @@ class Calling:
                 "this model was not taught to call tools: its chat template knows of none;"
                 " leave out `tools`, or take another model"
             )
+        known = specials(family, tokenizer)
+        spelled = {"spelled": tuple(known.values())}
         if ask.choice == "auto":
-            return cls(family, ask.tools)
+            return cls(family, ask.tools, spelled)
         tools = (ask.choice,) if isinstance(ask.choice, Tool) else tuple(ask.tools)
-        must = forced(
-            family,
-            tools,
-            parallel=ask.parallel,
-            is_special=lambda mark: tokenizer.token_to_id(mark) in tokenizer.special_ids,
-        )
-        return cls(family, tuple(ask.tools), {"grammar": {"lark": must}})
+        must = forced(family, tools, parallel=ask.parallel, specials=known)
+        return cls(family, tuple(ask.tools), {"grammar": must, **spelled})
 
     @property
     def shown(self) -> Sequence[Mapping[str, object]] | None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fathom.errors import RequestError
 from fathom.serving.bounds import number, size
-from fathom.serving.constraining import grammar
+from fathom.serving.constraining import of_schema
 from fathom.serving.contents import joined, picture_at, picture_of, text_part
 from fathom.serving.generating import plain_options
 from fathom.serving.schemas import (
@@ -172,7 +172,7 @@ def _options(body: CountBody) -> dict[str, object]:
         options["stop"] = body.stop_sequences or None
     config = body.output_config or OutputConfig()
     if config.format is not None:
-        options |= grammar(config.format.schema_)
+        options |= of_schema(config.format.schema_)
     budget = EFFORTS[config.effort] if config.effort is not None else None
     if body.thinking is not None and body.thinking.type != "adaptive":
         budget = body.thinking.budget_tokens if body.thinking.type == "enabled" else 0

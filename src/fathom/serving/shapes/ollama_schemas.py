@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from fathom.errors import RequestError
 from fathom.serving.bounds import NUMBERS, number, size
-from fathom.serving.constraining import ANY_OBJECT, grammar
+from fathom.serving.constraining import ANY_OBJECT, of_schema
 from fathom.serving.contents import picture_of, text_part
 from fathom.serving.generating import plain_options
 from fathom.serving.schemas import (
@@ -203,9 +203,9 @@ def _options(body: Writing) -> dict[str, object]:
     elif isinstance(body.think, str):
         options["reasoning_budget"] = EFFORTS[body.think]
     if body.format == "json":
-        options |= grammar(ANY_OBJECT)
+        options |= of_schema(ANY_OBJECT)
     elif isinstance(body.format, dict):
-        options |= grammar(body.format)
+        options |= of_schema(body.format)
     return {name: value for name, value in options.items() if value is not None}
 
 

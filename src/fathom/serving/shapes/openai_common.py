@@ -15,7 +15,7 @@ from pydantic import Field
 
 from fathom.errors import RequestError
 from fathom.generation.results import TokenLogprob, Usage
-from fathom.serving.constraining import ANY_OBJECT, grammar
+from fathom.serving.constraining import ANY_OBJECT, of_schema
 from fathom.serving.schemas import Anything, Body, Handed, Label, Text, ToolName, held
 from fathom.serving.service import Ended, Tool, ToolCall, ToolChoice
 
@@ -79,9 +79,9 @@ def format_options(asked: TextFormat | ObjectFormat | SchemaFormat | None) -> di
     """
     match asked:
         case ObjectFormat():
-            return grammar(ANY_OBJECT)
+            return of_schema(ANY_OBJECT)
         case SchemaFormat():
-            return grammar(asked.json_schema.schema_ or ANY_OBJECT)
+            return of_schema(asked.json_schema.schema_ or ANY_OBJECT)
         case _:
             return {}
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fathom.errors import RequestError
 from fathom.serving.bounds import size
-from fathom.serving.constraining import ANY_OBJECT, grammar
+from fathom.serving.constraining import ANY_OBJECT, of_schema
 from fathom.serving.contents import joined, picture_at, text_part
 from fathom.serving.generating import plain_options
 from fathom.serving.schemas import (
@@ -189,9 +189,9 @@ def _options(body: ResponsesBody) -> dict[str, object]:
         options["reasoning_budget"] = EFFORTS[body.reasoning.effort]
     form = body.text.format if body.text is not None else None
     if isinstance(form, FlatSchema):
-        options |= grammar(form.schema_)
+        options |= of_schema(form.schema_)
     elif isinstance(form, ObjectFormat):
-        options |= grammar(ANY_OBJECT)
+        options |= of_schema(ANY_OBJECT)
     return {name: value for name, value in options.items() if value is not None}
 
 
