@@ -65,6 +65,26 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], Work]] = {
         },
         Work(),
     ),
+    "Detector": (
+        {
+            "model_type": "grounding-dino",
+            "backbone_config": {
+                **{"embed_dim": 16, "depths": [2, 2, 1, 1], "num_heads": [2, 2, 4, 4]},
+                "window_size": 4,
+            },
+            "text_config": {**TEXT, "max_position_embeddings": 64},
+            **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "num_queries": 20},
+            **{"encoder_ffn_dim": 64, "decoder_ffn_dim": 64},
+        },
+        Work(height=160, width=200, tokens=9),
+    ),
+    "Generator": (
+        {
+            **{"model_type": "stylegan2", "z_dim": 16, "w_dim": 16, "img_resolution": 32},
+            "synthesis_kwargs": {"channel_base": 512, "channel_max": 32},
+        },
+        Work(batch=2),
+    ),
     "Autoencoder": ({"_class_name": "AutoencoderTiny"}, Work(height=24, width=32)),
     "Unet": ({"_class_name": "UNet2DConditionModel", **DENOISER}, Work(guided=True)),
     "ControlNet": (

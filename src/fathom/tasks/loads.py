@@ -14,7 +14,16 @@ import torch
 from torch import Tensor
 
 from fathom.errors import UnsupportedTaskError
-from fathom.spec import autoencoder, diffusion, recursive, segmenter, vision, vision_language
+from fathom.spec import (
+    autoencoder,
+    detector,
+    diffusion,
+    generator,
+    recursive,
+    segmenter,
+    vision,
+    vision_language,
+)
 from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.speech import Speech
@@ -70,6 +79,8 @@ LOADS: Mapping[type, str] = {
     vision.PictureEncoder: "fathom.tasks.loads_looking:picture_encoder",
     vision.PictureText: "fathom.tasks.loads_looking:picture_text",
     segmenter.Segmenter: "fathom.tasks.loads_looking:segmenter",
+    detector.Detector: "fathom.tasks.loads_looking:detector",
+    generator.Generator: "fathom.tasks.loads_drawing:generator",
     recursive.Recursive: "fathom.tasks.loads_looking:recursive",
     Speech: "fathom.tasks.loads_writing:speech",
     SpeechLanguage: "fathom.tasks.loads_writing:speech_language",

@@ -1,4 +1,4 @@
-"""Made-up work for what makes pictures: autoencoders, denoisers, whole pipelines."""
+"""Made-up work for what makes pictures: autoencoders, denoisers, generators, whole pipelines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fathom.blocks.pyramid import channels_last
 from fathom.models.autoencoder import Autoencoder
 from fathom.models.diffusion import PictureMaker
 from fathom.models.diffusion_transformer import DiffusionTransformer
+from fathom.models.generator import Generator
 from fathom.models.unet import ControlNet, Unet
 from fathom.spec.unet import Descent
 from fathom.spec.work import Work
@@ -67,6 +68,18 @@ def _told(descent: Descent, rows: int, made: Made) -> dict[str, Tensor]:
     if descent.time.condition is not None:
         found["condition"] = made.numbers(rows, descent.time.condition)
     return found
+
+
+def generator(module: Generator, work: Work, made: Made) -> Passes:
+    """A vector mapped, and the picture of its style."""
+    mapping = module.spec.mapping
+    latent = made.numbers(work.batch, mapping.latent)
+    kinds = made.numbers(work.batch, mapping.kinds) if mapping.kinds else None
+    style = module.mapping(latent, kinds)
+    return {
+        "mapping": lambda: module.mapping(latent, kinds),
+        "drawing": lambda: module.drawn(style),
+    }
 
 
 def picture_maker(module: PictureMaker, work: Work, made: Made) -> Passes:

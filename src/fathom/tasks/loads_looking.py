@@ -1,7 +1,8 @@
-"""Made-up work for towers that see, segmenters and recursive solvers."""
+"""Made-up work for towers that see, segmenters, detectors and recursive solvers."""
 
 from __future__ import annotations
 
+from fathom.models.detector import Detector
 from fathom.models.recursive import Recursive
 from fathom.models.segmenter import ABSENT, INSIDE, Segmenter
 from fathom.models.vision import PictureEncoder, PictureText
@@ -41,6 +42,30 @@ def segmenter(module: Segmenter, work: Work, made: Made) -> Passes:
         seen[0] = module.seen(pixels)[:1]
 
     return {"vision": look, "prompts": lambda: module.answered(seen[0], points, kinds)}
+
+
+def detector(module: Detector, work: Work, made: Made) -> Passes:
+    """A picture and a text, each by itself, then both together."""
+    spec = module.spec
+    height, width = work.height or 1, work.width or 1
+    pixels = made.numbers(work.batch, spec.vision.patches.inputs, height, width)
+    tokens = made.tokens(spec.vocabulary, work.batch, work.tokens or 1)
+    view, read = [module.seen(pixels)], [module.text(tokens)]
+    both = [(view[0].states, read[0][0])]
+
+    def see() -> None:
+        view[0] = module.seen(pixels)
+
+    def reading() -> None:
+        read[0] = module.text(tokens)
+
+    def meet() -> None:
+        both[0] = module.enhanced(view[0], *read[0])
+
+    def find() -> object:
+        return module.decoder(*both[0], view[0].of)
+
+    return {"vision": see, "text": reading, "enhancer": meet, "decoder": find}
 
 
 def recursive(module: Recursive, work: Work, made: Made) -> Passes:
