@@ -10,6 +10,7 @@ from parity import (
     cases_autoencoders,
     cases_cross_vision,
     cases_denoisers,
+    cases_omni,
     cases_views,
     cases_vision_language,
     stylegan2_reference,
@@ -62,6 +63,8 @@ LABELLED: Mapping[str, Sequence[Labelled]] = {
     "vision_language": [
         *labelled({"llava": cases_vision_language.CASES, "mllama": cases_cross_vision.CASES}),
         *(Labelled(case.model_type, label) for label, case in cases_views.CASES.items()),
+        *labelled({"qwen2_5_omni_thinker": cases_omni.CASES}),
+        Labelled("qwen2_5_omni", cases_omni.WHOLE, "what speaks is not read"),
     ],
     "generators": labelled(
         {"stylegan2": stylegan2_reference.CASES},

@@ -96,6 +96,8 @@ FAMILIES: Mapping[str, str] = {
     "qwen2_vl": "qwen_vl",
     "qwen2_5_vl": "qwen_vl",
     "mllama": "mllama",
+    "qwen2_5_omni": "qwen2_5_omni",
+    "qwen2_5_omni_thinker": "qwen2_5_omni",
     "trm": "trm",
     "vit": "vit",
     "dinov2": "dinov2",

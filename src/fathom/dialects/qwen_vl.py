@@ -170,9 +170,18 @@ def rules(spec: VisionLanguage) -> Sequence[Rule]:
     width = spec.vision.width
     fused = {f"{ours}.mixer.{name}": width for name in ("query", "key", "value")}
     return (
+        split(f"{theirs}.attn.qkv", fused),
+        *tower_rules(spec),
+        *below(trunk_rules(spec.decoder), "", "decoder."),
+    )
+
+
+def tower_rules(spec: VisionLanguage) -> Sequence[Rule]:
+    """Return the names of a tower, but for queries, keys and values, and of what joins it."""
+    theirs, ours = "visual.blocks.{layer}", "vision.layers.{layer}"
+    return (
         rename("visual.patch_embed.proj", "vision.embedding.patches"),
         rename(f"{theirs}.norm1", f"{ours}.mixer_residual.before"),
-        split(f"{theirs}.attn.qkv", fused),
         rename(f"{theirs}.attn.proj", f"{ours}.mixer.output"),
         rename(f"{theirs}.norm2", f"{ours}.feed_forward_residual.before"),
         *(
@@ -182,7 +191,6 @@ def rules(spec: VisionLanguage) -> Sequence[Rule]:
         rename("visual.merger.ln_q", "connector.before"),
         rename("visual.merger.mlp.0", "connector.up"),
         rename("visual.merger.mlp.2", "connector.down"),
-        *below(trunk_rules(spec.decoder), "", "decoder."),
     )
 
 

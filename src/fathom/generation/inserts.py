@@ -24,18 +24,21 @@ class Extent:
     """How what stands in a prompt is spread: places frame by frame, row by row.
 
     Frames are `interval` positions apart, rounded down; what comes after goes on behind the
-    longest row or column, as if the picture were so many tokens (arXiv 2409.12191).
+    longest row or column, as if the picture were so many tokens (arXiv 2409.12191), and where it
+    is `timed` behind the last frame too.
     """
 
     frames: int
     rows: int
     columns: int
     interval: float = 1.0
+    timed: bool = False
 
     @property
     def length(self) -> int:
         """Positions that it takes up of a text."""
-        return max(self.rows, self.columns)
+        last = int((self.frames - 1) * self.interval) if self.timed else 0
+        return max(1 + last, self.rows, self.columns)
 
     def places(self) -> Tensor:
         """Return (3, n): the frame, row and column of each place, from where it begins."""

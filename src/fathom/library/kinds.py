@@ -20,6 +20,7 @@ from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model as Spec
+from fathom.spec.omni import Omni
 from fathom.spec.speech import Speech
 from fathom.spec.speech_language import SpeechLanguage
 from fathom.spec.unet import ControlNet, Unet
@@ -32,6 +33,7 @@ STAGED: Mapping[type, str] = {
     Unet: "fathom.library.denoising:DenoiserModel",
     ControlNet: "fathom.library.denoising:DenoiserModel",
     DiffusionTransformer: "fathom.library.denoising:DenoiserModel",
+    Omni: "fathom.library.omni:OmniModel",
     Speech: "fathom.library.speech:SpeechModel",
     SpeechLanguage: "fathom.library.listening:ListeningModel",
     CrossVisionLanguage: "fathom.library.cross_seeing:CrossSeeingModel",

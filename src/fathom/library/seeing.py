@@ -139,8 +139,9 @@ class SeeingModel(AnsweringModel):
         from fathom.generation.inserts import Extent
 
         rows, columns = self.spec.vision.embedding.cut(shown.height, shown.width)
-        side = self.spec.connector.side
-        return Extent(frames, rows // side, columns // side, interval)
+        side, moving = self.spec.connector.side, self.spec.moving
+        timed = moving is not None and moving.timed
+        return Extent(frames, rows // side, columns // side, interval, timed)
 
     @cached_property
     def _how(self) -> PictureProcessor:

@@ -24,6 +24,7 @@ from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.model import Model
+from fathom.spec.omni import Omni
 from fathom.spec.speech import Speech
 from fathom.spec.speech_language import SpeechLanguage
 from fathom.spec.unet import ControlNet, Unet
@@ -40,6 +41,7 @@ ARCHITECTURES: Mapping[type, str] = {
     Unet: "fathom.models.unet:Unet",
     ControlNet: "fathom.models.unet:ControlNet",
     DiffusionTransformer: "fathom.models.diffusion_transformer:DiffusionTransformer",
+    Omni: "fathom.models.omni:Omni",
     Speech: "fathom.models.speech:Speech",
     SpeechLanguage: "fathom.models.speech_language:SpeechLanguage",
     CrossVisionLanguage: "fathom.models.cross_vision_language:CrossVisionLanguage",

@@ -22,6 +22,17 @@ def waves(positions: Tensor, width: int) -> Tensor:
     return torch.cat((angles.sin(), cosines), dim=-1).float()
 
 
+def spanning_waves(positions: Tensor, width: int) -> Tensor:
+    """Return sines, then cosines: (length,) → (length, width) float32.
+
+    The longest wave is `LONGEST` times as long as the shortest, with both among them: wave i of n
+    turns by ``position / LONGEST ** (i / (n - 1))``.
+    """
+    exponents = torch.linspace(0, 1, width // 2, dtype=torch.float64, device=positions.device)
+    angles = positions[:, None].to(torch.float64) / LONGEST**exponents
+    return torch.cat((angles.sin(), angles.cos()), dim=-1).float()
+
+
 def paired_waves(turns: Tensor, width: int, longest: float) -> Tensor:
     """Return each wave's sine and cosine side by side: (…) → (…, width) in float32.
 

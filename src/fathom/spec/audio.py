@@ -18,16 +18,24 @@ FRAMES_PER_SECOND = 100  # columns of a spectrogram
 
 
 @dataclass(frozen=True)
+class FixedPositions:
+    """Waves that no file stores: sines, then cosines, from 2π to 10,000 · 2π long."""
+
+    rows: int
+    width: int
+
+
+@dataclass(frozen=True)
 class SoundEncoder:
     """A spectrogram, (batch, bands, frames), becomes hidden states, (batch, length, width).
 
-    Two convolutions over time, each followed by a GELU; learned or fixed positions; layers in
+    Two convolutions over time, each followed by a GELU; stored or fixed positions; layers in
     which each position sees all; a norm. `pooled` neighbours are averaged before the norm.
     """
 
     first: Convolution
     second: Convolution
-    positions: Table
+    positions: Table | FixedPositions
     layers: tuple[Layer, ...]
     norm: Norm
     pooled: int = 1
@@ -36,7 +44,7 @@ class SoundEncoder:
         return {
             "first": self.first,
             "second": self.second,
-            "positions": self.positions,
+            "positions": self.positions if isinstance(self.positions, Table) else None,
             "layers": self.layers,
             "norm": self.norm,
         }
@@ -71,10 +79,15 @@ class SoundEncoder:
     def stage(self, batch: int, passes: int) -> Stage:
         """Return the work of hearing so many windows one after the other, `batch` at a time."""
         frames, positions = batch * self.frames, self.positions.rows
-        operations = passing(self.first, frames) + passing(self.second, batch * positions)
-        operations += layers_operations(self.layers, batch, positions)
         heard = frames * self.bands
         narrowing = 2 * frames * self.width  # what a convolution made, and its activation
         live = heard + max(narrowing, layers_live(self.layers, batch * positions))
+        operations = self.operations(batch, self.frames)
         kept = batch * self.length(self.frames) * self.width
         return Stage("encoder", self, operations, passes, live, kept)
+
+    def operations(self, batch: int, frames: int) -> int:
+        """Floating-point operations for so many sounds of at most a window."""
+        positions = self.heard(frames)
+        narrowing = passing(self.first, batch * frames) + passing(self.second, batch * positions)
+        return narrowing + layers_operations(self.layers, batch, positions)

@@ -109,8 +109,8 @@ class Moving:
 
     `placeholder` is the token in whose places they stand, and what a template leaves for a video.
     In the decoder's positions groups of frames are `per_second` apart for each second between
-    them, or one where that is None. Of a second `rate` frames are looked at, of all no fewer than
-    `least` and no more than `most`.
+    them, or one where that is None; where they are `timed`, what follows goes on behind the last.
+    Of a second `rate` frames are looked at, of all no fewer than `least` and no more than `most`.
     """
 
     placeholder: int
@@ -120,6 +120,7 @@ class Moving:
     rate: float = 2.0
     least: int = 4
     most: int = 768
+    timed: bool = False
 
 
 @dataclass(frozen=True)

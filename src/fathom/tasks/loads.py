@@ -26,6 +26,7 @@ from fathom.spec import (
 )
 from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.diffusion_transformer import DiffusionTransformer
+from fathom.spec.omni import Omni
 from fathom.spec.speech import Speech
 from fathom.spec.speech_language import SpeechLanguage
 from fathom.spec.unet import ControlNet, Unet
@@ -85,6 +86,7 @@ LOADS: Mapping[type, str] = {
     Speech: "fathom.tasks.loads_writing:speech",
     SpeechLanguage: "fathom.tasks.loads_writing:speech_language",
     vision_language.VisionLanguage: "fathom.tasks.loads_writing:vision_language",
+    Omni: "fathom.tasks.loads_writing:omni",
     CrossVisionLanguage: "fathom.tasks.loads_writing:cross_vision_language",
 }
 

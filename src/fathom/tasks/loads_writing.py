@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 
 from torch import Tensor
 
@@ -14,9 +15,11 @@ from fathom.generation.source import PairState
 from fathom.generation.state import ContiguousState
 from fathom.models.cross_vision_language import CrossVisionLanguage, looked_at, sights
 from fathom.models.decoder import Decoder
+from fathom.models.omni import Omni
 from fathom.models.speech import Speech
 from fathom.models.speech_language import SpeechLanguage
 from fathom.models.vision_language import VisionLanguage
+from fathom.spec.audio import FRAMES_PER_SECOND
 from fathom.spec.cross_vision_language import spans
 from fathom.spec.work import Work
 from fathom.tasks.loads import Made, Passes
@@ -82,15 +85,37 @@ def speech_language(module: SpeechLanguage, work: Work, made: Made) -> Passes:
 
 def vision_language(module: VisionLanguage, work: Work, made: Made) -> Passes:
     """Pictures seen one after the other, a prompt with them, and one more token."""
-    spec = module.spec
-    height, width = work.height or 1, work.width or 1
-    shown = spec.sizing.shown(height, width)
-    channels = spec.vision.embedding.channels
-    time = () if spec.moving is None else (spec.moving.frames,)
-    pixels = made.numbers(work.batch * shown.count, channels, *time, shown.height, shown.width)
-    read = (work.tokens or 0) + (work.frames or 0) * spec.places(height, width)
-    text = _Text(module.decoder, work, read, made)
+    text = _Text(module.decoder, work, _places(module, work), made)
+    pixels = made.numbers(*_shown(module, work))
     return {"vision": text.keeping(lambda: module.look(pixels)), **text.passes}
+
+
+def omni(module: Omni, work: Work, made: Made) -> Passes:
+    """Pictures seen, a sound heard, a prompt with both, and one more token."""
+    frames = ceil((work.seconds or 0.0) * FRAMES_PER_SECOND)
+    voiced = module.voiced(frames)
+    text = _Text(module.decoder, work, _places(module, work) + voiced, made)
+    pixels = made.numbers(*_shown(module, work))
+    spectrogram = made.numbers(module.encoder.spec.bands, frames)
+    return {
+        "vision": text.keeping(lambda: module.look(pixels)),
+        "encoder": text.keeping(lambda: module.hear(spectrogram)),
+        **text.passes,
+    }
+
+
+def _places(module: VisionLanguage, work: Work) -> int:
+    """Return the tokens of a prompt with its pictures."""
+    each = module.spec.places(work.height or 1, work.width or 1)
+    return (work.tokens or 0) + (work.frames or 0) * each
+
+
+def _shown(module: VisionLanguage, work: Work) -> tuple[int, ...]:
+    """Return the shape of what a tower is shown of a picture."""
+    embedding = module.spec.vision.embedding
+    shown = module.spec.sizing.shown(work.height or 1, work.width or 1)
+    time = (embedding.frames,) if embedding.frames > 1 else ()
+    return work.batch * shown.count, embedding.channels, *time, shown.height, shown.width
 
 
 class _Text:
