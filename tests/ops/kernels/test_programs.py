@@ -19,6 +19,7 @@ from fathom.ops.program import PAGE_TOKENS, Batch, Plan, PoolShape, Program
 from fathom.ops.steps import Attend, Embed, Factor, Heads, Matrix, Multiply, Place, Rows, Select
 
 LONGEST = 700  # tokens: enough for keys to be cut into parts
+PROMPT = 64  # tokens of a piece from which on another kernel attends
 
 
 class Given:
@@ -155,7 +156,14 @@ def test_attention_over_pages_is_attention(
     found = stepped(attending(attend, rows, threads), tokens, cuts)
     expected = defined(attend, rows)
     tolerance = 1e-5 if heads.state == "float32" else 1e-2
-    assert np.abs(found - expected).max() < tolerance * max(1.0, np.abs(expected).max())
+    off = np.abs(found - expected) / max(1.0, float(np.abs(expected).max()))
+    if heads.state == "float16":  # long pieces may be of bfloat16, which errs, but not in one way
+        begins = [0, *cuts]
+        for begin, end in zip(begins, [*cuts, tokens], strict=True):
+            if end - begin >= PROMPT:
+                assert np.sqrt((off[begin:end] ** 2).mean()) < tolerance
+                off[begin:end] = 0
+    assert off.max() < tolerance
 
 
 @settings(max_examples=20, deadline=None)

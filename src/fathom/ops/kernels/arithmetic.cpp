@@ -42,6 +42,7 @@ const Arithmetic portable_arithmetic = table("portable");
 const Arithmetic& arithmetic() {
     [[maybe_unused]] const std::string_view name = kernels().name;
 #if defined(__x86_64__)
+    if (name == "avx512-vnni-bf16") return avx512_bfloat16_arithmetic;
     if (name.starts_with("avx512")) return avx512_arithmetic;
     if (name.starts_with("avx2")) return avx2_arithmetic;
 #elif defined(__aarch64__)

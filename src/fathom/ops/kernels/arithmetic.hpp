@@ -14,6 +14,8 @@ enum class StateType : std::int32_t { Float32, Float16 };
 
 constexpr int page_tokens = 32;    // keys of one head that lie in one piece
 constexpr int most_rows = 8;       // queries that meet the same keys at once
+constexpr int prompt_rows = 32;    // the same for pieces of prompts, where there is such a kernel
+constexpr int widest_prompt_head = 128;
 constexpr int lanes = 16;          // numbers of one vector; values are padded to a multiple
 constexpr int widest_head = 512;
 
@@ -41,7 +43,7 @@ struct Softmax {
     float highest, sum;
 };
 
-// One to `most_rows` queries of heads that share a key head, and the keys that they may see.
+// Some queries of heads that share a key head, and the keys that they may see.
 struct Attending {
     int rows;
     std::int64_t width;       // of a head
@@ -74,6 +76,10 @@ struct Arithmetic {
     // y = y · scale, bounded by cap · tanh(y / cap) where the cap is not 0.
     void (*bound)(float* y, float scale, float cap, std::int64_t count);
     void (*attend)(const Attending& work);
+    // The same of up to `prompt_rows` queries, keys and values rounded to bfloat16, where that is
+    // quicker: for float16 state and heads up to `widest_prompt_head`, without a cap or slopes,
+    // over all keys at once. Or nullptr.
+    void (*attend_prompt)(const Attending& work);
     // One head's key and value go to a place of a page.
     void (*store)(const float* key, const float* value, std::int64_t width, StateType type,
                   std::int64_t place, std::uint8_t* head);
@@ -86,6 +92,7 @@ extern const Arithmetic portable_arithmetic;
 #if defined(__x86_64__)
 extern const Arithmetic avx2_arithmetic;
 extern const Arithmetic avx512_arithmetic;
+extern const Arithmetic avx512_bfloat16_arithmetic;
 #elif defined(__aarch64__)
 extern const Arithmetic neon_arithmetic;
 #endif

@@ -296,8 +296,8 @@ void store(const float* key, const float* value, std::int64_t width, StateType t
     }
 }
 
-constexpr Arithmetic table(const char* name) {
-    return {name, norm, activate, rotate, add, bound, attend, store};
+constexpr Arithmetic table(const char* name, void (*prompt)(const Attending&) = nullptr) {
+    return {name, norm, activate, rotate, add, bound, attend, prompt, store};
 }
 
 }  // namespace

@@ -100,9 +100,9 @@ std::int32_t part_keys(std::int32_t keys) {
 
 struct AttendStep::Gathered {
     int rows;
-    std::int32_t first[most_rows], last[most_rows], positions[most_rows];
-    std::int64_t tokens[most_rows], own_heads[most_rows];
-    float slopes[most_rows], sinks[most_rows];
+    std::int32_t first[prompt_rows], last[prompt_rows], positions[prompt_rows];
+    std::int64_t tokens[prompt_rows], own_heads[prompt_rows];
+    float slopes[prompt_rows], sinks[prompt_rows];
 };
 
 // The first position that a query sees.
@@ -115,10 +115,10 @@ std::int32_t AttendStep::first_key(std::int32_t position) const {
 AttendStep::Gathered AttendStep::gather(const Run& run, const Item& item, float* queries) const {
     const Batch& batch = run.batch;
     const std::int64_t width = heads.width, group = heads.heads / heads.kv_heads;
-    const std::int64_t begin = batch.begins[item.sequence], start = item.block * most_rows;
+    const std::int64_t begin = batch.begins[item.sequence], start = item.block * item.most;
     const std::int64_t all = (batch.begins[item.sequence + 1] - begin) * group;
     Gathered found;
-    found.rows = static_cast<int>(std::min<std::int64_t>(most_rows, all - start));
+    found.rows = static_cast<int>(std::min<std::int64_t>(item.most, all - start));
     for (int row = 0; row < found.rows; ++row) {
         const std::int64_t token = begin + (start + row) / group;
         const std::int64_t head = item.kv_head * group + (start + row) % group;
@@ -160,14 +160,17 @@ float* AttendStep::partial(const Run& run, std::int64_t index) const {
 std::int64_t AttendStep::scratch(int /*threads*/) const { return partials * partial_floats(); }
 
 void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) const {
-    alignas(64) float queries[most_rows * widest_head], own_results[most_rows * widest_head];
+    constexpr int most = std::max(most_rows * widest_head, prompt_rows * widest_prompt_head);
+    alignas(64) float queries[most], own_results[most];
     Gathered found = gather(run, item, queries);
     const Pool& pool = run.batch.pools[heads.pool];
     const bool whole = item.parts == 1;
     if (!whole) cut(found.first, found.last, found.rows, item.part);
     float* results = whole ? own_results : partial(run, index);
     auto* softmax = reinterpret_cast<Softmax*>(results + most_rows * padded(heads.width));
-    run.arithmetic.attend(
+    const auto kernel =
+        item.most > most_rows ? run.arithmetic.attend_prompt : run.arithmetic.attend;
+    kernel(
         {found.rows, heads.width, queries, results, found.first, found.last,
          heads.pages(pool), heads.kv_heads * heads.head_bytes(), item.kv_head * heads.head_bytes(),
          pool.tables + item.sequence * pool.table_width, heads.type, soft_cap,
@@ -211,12 +214,21 @@ void AttendStep::merge(const Run& run, const Item& item, std::int64_t index) con
     deliver(run, found, joined);
 }
 
+// How many queries meet the same keys at once.
+std::int64_t AttendStep::rows_at_once(bool prompt) const {
+    const bool quick = prompt && arithmetic().attend_prompt != nullptr &&
+                       heads.type == StateType::Float16 && heads.width <= widest_prompt_head &&
+                       soft_cap == 0 && slopes == nullptr;
+    return quick ? prompt_rows : most_rows;
+}
+
 // Blocks of queries that one sequence brings to each key head, if it is of the kind: a piece of a
 // prompt, or a few tokens.
 std::int64_t AttendStep::blocks(const Batch& batch, std::int64_t sequence, bool prompt) const {
     const std::int64_t tokens = batch.begins[sequence + 1] - batch.begins[sequence];
     if ((tokens >= prompt_tokens) != prompt) return 0;
-    return (tokens * (heads.heads / heads.kv_heads) + most_rows - 1) / most_rows;
+    const std::int64_t most = rows_at_once(prompt);
+    return (tokens * (heads.heads / heads.kv_heads) + most - 1) / most;
 }
 
 std::int64_t AttendStep::items(const Batch& batch, bool prompt) const {
@@ -234,7 +246,7 @@ AttendStep::Item AttendStep::item(const Batch& batch, bool prompt, std::int64_t 
         index -= blocks(batch, sequence, prompt) * heads.kv_heads;
     }
     const std::int64_t each = blocks(batch, sequence, prompt);
-    return {sequence, index / each, index % each, 0, 1};
+    return {sequence, index / each, index % each, rows_at_once(prompt), 0, 1};
 }
 
 // How many parts the keys of few queries are cut into, so that threads share them.

@@ -148,12 +148,13 @@ struct AttendStep final : Step {
     std::int64_t scratch(int threads) const override;
 
 private:
-    // Up to `most_rows` queries that share a key head, and one of the parts of the keys they see.
+    // Up to `most` queries that share a key head, and one of the parts of the keys they see.
     struct Item {
-        std::int64_t sequence, kv_head, block, part, parts;
+        std::int64_t sequence, kv_head, block, most, part, parts;
     };
     struct Gathered;
 
+    std::int64_t rows_at_once(bool prompt) const;
     std::int64_t blocks(const Batch& batch, std::int64_t sequence, bool prompt) const;
     std::int64_t items(const Batch& batch, bool prompt) const;
     Item item(const Batch& batch, bool prompt, std::int64_t index) const;

@@ -1,0 +1,255 @@
+// Attention of a piece of a prompt: many queries meet the same keys, so that it is worth turning
+// keys and values into pairs of bfloat16, which VDPBF16PS multiplies at twice the rate of float32.
+// Scores, sums and results stay float32. For one instruction set, whose file includes this.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "arithmetic.hpp"
+
+namespace fathom {
+namespace {
+
+constexpr int keys_at_once = 2 * page_tokens;
+constexpr int vectors = keys_at_once / lanes;  // of scores of a row
+constexpr int rows_at_once = 4;                // whose scores are in registers together
+constexpr std::int64_t most_pairs = widest_prompt_head / 2;
+
+// What some keys and values become. A pair is two numbers that are multiplied by two others and
+// added: of a key two dimensions, of values two tokens.
+struct alignas(64) Pairs {
+    std::uint32_t keys[most_pairs * keys_at_once];                  // (width / 2, keys_at_once)
+    std::uint32_t values[keys_at_once / 2 * widest_prompt_head];    // (keys_at_once / 2, padded)
+    std::uint32_t queries[prompt_rows * most_pairs];                // (rows, width / 2)
+    std::uint32_t weights[rows_at_once * keys_at_once / 2];
+    float sums[prompt_rows * lanes];
+    float highest[prompt_rows];
+};
+
+inline __m512i counting() {
+    return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+inline __m512i paired(__m512 first, __m512 second) {
+    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
+    const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both));
+    const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
+inline __m512 halves_at(const std::uint16_t* from) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
+inline __m512 dot(__m512 sum, const std::uint32_t* vector, std::uint32_t pair) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_load_si512(vector)),
+                            reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(pair))));
+}
+
+// e^x for x ≤ 0 to about 2^-14, which is finer than what weights are rounded to.
+inline __m512 shares(__m512 x) {
+    const __m512 bounded = _mm512_max_ps(_mm512_set1_ps(-87), x);  // not a number stays one
+    const __m512 t = _mm512_mul_ps(bounded, _mm512_set1_ps(1.442695F));
+    const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 f = _mm512_sub_ps(t, n);
+    __m512 p = _mm512_fmadd_ps(f, _mm512_set1_ps(9.618129e-3F), _mm512_set1_ps(5.550411e-2F));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.402265e-1F));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.931472e-1F));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1));
+    return _mm512_scalef_ps(p, n);
+}
+
+void pair_queries(const Attending& work, Pairs& pairs) {
+    const std::int64_t stride = padded(work.width), count = (work.width + 1) / 2;
+    const __m512i even = _mm512_add_epi32(counting(), counting());
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    for (int row = 0; row < work.rows; ++row) {
+        alignas(64) float query[2 * widest_prompt_head] = {};
+        std::memcpy(query, work.queries + row * stride, sizeof(float) * work.width);
+        for (std::int64_t i = 0; i < count; i += lanes) {
+            const __m512 low = _mm512_load_ps(query + 2 * i);
+            const __m512 high = _mm512_load_ps(query + 2 * i + lanes);
+            alignas(64) std::uint32_t found[lanes];
+            _mm512_store_si512(found, paired(_mm512_permutex2var_ps(low, even, high),
+                                             _mm512_permutex2var_ps(low, odd, high)));
+            std::memcpy(pairs.queries + row * count + i, found,
+                        sizeof(std::uint32_t) * (count - i < lanes ? count - i : lanes));
+        }
+    }
+}
+
+// A page of keys and values as the `page`-th of those at once. Values before `begin` or from `end`
+// on are nobody's, and become zero.
+void pair_page(const std::uint16_t* keys, std::int64_t width, int page, int begin, int end,
+               Pairs& pairs) {
+    const std::int64_t stride = padded(width);
+    for (std::int64_t d = 0; d < width; d += 2) {
+        for (int half = 0; half < page_tokens; half += lanes) {
+            const std::uint16_t* from = keys + d * page_tokens + half;
+            const bool odd = d + 1 == width;
+            const __m512 second = odd ? _mm512_setzero_ps() : halves_at(from + page_tokens);
+            _mm512_store_si512(pairs.keys + d / 2 * keys_at_once + page * page_tokens + half,
+                               paired(halves_at(from), second));
+        }
+    }
+    const std::uint16_t* values = keys + page_tokens * width;
+    for (int token = 0; token < page_tokens; token += 2) {
+        const auto at = [&](int index, std::int64_t d) {
+            const bool seen = begin <= index && index < end;
+            return seen ? halves_at(values + index * stride + d) : _mm512_setzero_ps();
+        };
+        std::uint32_t* to = pairs.values + (page * page_tokens + token) / 2 * stride;
+        for (std::int64_t d = 0; d < stride; d += lanes) {
+            _mm512_store_si512(to + d, paired(at(token, d), at(token + 1, d)));
+        }
+    }
+}
+
+// Scores of one row → weights, and its results to the new highest score.
+inline void weigh_row(const Attending& work, int row, std::int32_t start,
+                      const __m512 (&given)[vectors], std::uint32_t* weights, Pairs& pairs) {
+    const std::int64_t stride = padded(work.width);
+    const std::int32_t first = work.first[row] - start, last = work.last[row] - start;
+    const __m512 nothing = _mm512_set1_ps(-INFINITY);
+    __m512 scores[vectors], most = nothing;
+    for (int vector = 0; vector < vectors; ++vector) {
+        scores[vector] = given[vector];
+        if (first > 0 || last < keys_at_once) {
+            const __m512i key = _mm512_add_epi32(counting(), _mm512_set1_epi32(vector * lanes));
+            const __mmask16 seen = _mm512_cmpge_epi32_mask(key, _mm512_set1_epi32(first)) &
+                                   _mm512_cmplt_epi32_mask(key, _mm512_set1_epi32(last));
+            scores[vector] = _mm512_mask_mov_ps(nothing, seen, scores[vector]);
+        }
+        most = _mm512_max_ps(most, scores[vector]);
+    }
+    const float before = pairs.highest[row], found = _mm512_reduce_max_ps(most);
+    const float highest = found > before ? found : before;
+    float* sums = pairs.sums + row * lanes;
+    if (highest == -INFINITY) {  // nothing of these is seen, nor was before
+        std::memset(weights, 0, sizeof(std::uint32_t) * keys_at_once / 2);
+        return;
+    }
+    if (highest != before) {
+        const float kept = before == -INFINITY ? 0.0F : std::exp(before - highest);
+        const __m512 factor = _mm512_set1_ps(kept);
+        float* results = work.results + row * stride;
+        for (std::int64_t d = 0; d < stride; d += lanes) {
+            _mm512_storeu_ps(results + d, _mm512_mul_ps(_mm512_loadu_ps(results + d), factor));
+        }
+        _mm512_store_ps(sums, _mm512_mul_ps(_mm512_load_ps(sums), factor));
+        pairs.highest[row] = highest;
+    }
+    __m512 sum = _mm512_load_ps(sums);
+    for (int vector = 0; vector < vectors; ++vector) {
+        // Not a number is unordered, and stays.
+        const __mmask16 seen = _mm512_cmp_ps_mask(scores[vector], nothing, _CMP_NEQ_UQ);
+        const __m512 less = _mm512_sub_ps(scores[vector], _mm512_set1_ps(highest));
+        scores[vector] = _mm512_maskz_mov_ps(seen, shares(less));
+        sum = _mm512_add_ps(sum, scores[vector]);
+    }
+    _mm512_store_ps(sums, sum);
+    for (int vector = 0; vector < vectors; vector += 2) {
+        const auto both = _mm512_cvtne2ps_pbh(scores[vector + 1], scores[vector]);
+        _mm512_store_si512(weights + vector / 2 * lanes, reinterpret_cast<__m512i>(both));
+    }
+}
+
+// Rows `row` to row + R against the keys at once, from position `start` on.
+template <int R>
+void attend_pairs(const Attending& work, int row, std::int32_t start, Pairs& pairs) {
+    const std::int64_t stride = padded(work.width), count = (work.width + 1) / 2;
+    const std::uint32_t* queries = pairs.queries + row * count;
+    __m512 scores[R][vectors];
+    for (auto& own : scores) {
+        for (__m512& vector : own) vector = _mm512_setzero_ps();
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+        const std::uint32_t* keys = pairs.keys + i * keys_at_once;
+        for (int r = 0; r < R; ++r) {
+            const std::uint32_t query = queries[r * count + i];
+            for (int vector = 0; vector < vectors; ++vector) {
+                scores[r][vector] = dot(scores[r][vector], keys + vector * lanes, query);
+            }
+        }
+    }
+    for (int r = 0; r < R; ++r) {
+        weigh_row(work, row + r, start, scores[r], pairs.weights + r * keys_at_once / 2, pairs);
+    }
+    constexpr int width = 4;  // vectors of results in registers
+    for (std::int64_t d = 0; d < stride; d += width * lanes) {
+        const auto some = static_cast<int>((stride - d) / lanes);
+        const auto pass = [&]<int V>() __attribute__((always_inline)) {
+            __m512 sums[R][V];
+            float* results = work.results + row * stride + d;
+            for (int r = 0; r < R; ++r) {
+                for (int v = 0; v < V; ++v) {
+                    sums[r][v] = _mm512_loadu_ps(results + r * stride + v * lanes);
+                }
+            }
+            for (int pair = 0; pair < keys_at_once / 2; ++pair) {
+                const std::uint32_t* values = pairs.values + pair * stride + d;
+                for (int r = 0; r < R; ++r) {
+                    const std::uint32_t weight = pairs.weights[r * keys_at_once / 2 + pair];
+                    for (int v = 0; v < V; ++v) {
+                        sums[r][v] = dot(sums[r][v], values + v * lanes, weight);
+                    }
+                }
+            }
+            for (int r = 0; r < R; ++r) {
+                for (int v = 0; v < V; ++v) {
+                    _mm512_storeu_ps(results + r * stride + v * lanes, sums[r][v]);
+                }
+            }
+        };
+        if (some >= 4) {
+            pass.template operator()<4>();
+        } else if (some == 3) {
+            pass.template operator()<3>();
+        } else if (some == 2) {
+            pass.template operator()<2>();
+        } else {
+            pass.template operator()<1>();
+        }
+    }
+}
+
+void attend_prompt(const Attending& work) {
+    const std::int64_t stride = padded(work.width);
+    Pairs pairs;
+    pair_queries(work, pairs);
+    std::int32_t first = work.first[0], last = work.last[0];
+    for (int row = 0; row < work.rows; ++row) {
+        first = work.first[row] < first ? work.first[row] : first;
+        last = work.last[row] > last ? work.last[row] : last;
+        pairs.highest[row] = work.sinks ? work.sinks[row] : -INFINITY;
+        std::memset(pairs.sums + row * lanes, 0, sizeof(float) * lanes);
+        if (work.sinks) pairs.sums[row * lanes] = 1;
+    }
+    std::memset(work.results, 0, sizeof(float) * work.rows * stride);
+    for (std::int32_t start = first / page_tokens * page_tokens; start < last;
+         start += keys_at_once) {
+        for (int page = 0; page < keys_at_once / page_tokens; ++page) {
+            const std::int32_t begin = start + page * page_tokens;
+            // Behind the last page there is none: its values become zero, its keys are not seen.
+            const std::int32_t number = work.table[(begin < last ? begin : start) / page_tokens];
+            pair_page(reinterpret_cast<const std::uint16_t*>(
+                          work.pages + number * work.page_bytes + work.head_offset),
+                      work.width, page, first - begin, last - begin, pairs);
+        }
+        int row = 0;
+        for (; row + rows_at_once <= work.rows; row += rows_at_once) {
+            attend_pairs<rows_at_once>(work, row, start, pairs);
+        }
+        for (; row < work.rows; ++row) attend_pairs<1>(work, row, start, pairs);
+    }
+    for (int row = 0; row < work.rows; ++row) {
+        const float share = 1.0F / _mm512_reduce_add_ps(_mm512_load_ps(pairs.sums + row * lanes));
+        for (std::int64_t d = 0; d < stride; ++d) work.results[row * stride + d] *= share;
+    }
+}
+
+}  // namespace
+}  // namespace fathom
