@@ -96,11 +96,11 @@ def test_an_answer_that_broke_off_says_so_and_does_not_end_well(serving: Serving
 
 def test_an_answer_has_a_deadline(start: Start) -> None:
     """F-66."""
-    with start(limits=replace(PATIENT, answer_seconds=0.05)) as serving:
-        with serving.client() as client:
-            found = client.post(CHAT, json=body(serving, 1000))
-            assert (found.status_code, found.json()["error"]["type"]) == (504, "timeout_error")
-            wait_for(lambda: at_rest(serving), 5)
+    hasty = replace(PATIENT, answer_seconds=0.05)
+    with start(limits=hasty) as serving, serving.client() as client:
+        found = client.post(CHAT, json=body(serving, 1000))
+        assert (found.status_code, found.json()["error"]["type"]) == (504, "timeout_error")
+        wait_for(lambda: at_rest(serving), 5)
 
 
 def test_a_broken_model_leaves_the_others_be(start: Start, tiny_chat, tmp_path) -> None:
