@@ -5,23 +5,32 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fathom import library
+from fathom.blocks.lowering_decoder import lower, why_not
 from fathom.blocks.state import Step
+from fathom.checkpoint.description import describe
 from fathom.checkpoint.sentence_transformers import stated_vector
 from fathom.dialects.distilbert import NAMES
+from fathom.generation.native_vectors import NativeVectors
+from fathom.generation.reading import Reading
 from fathom.library import TextModel
+from fathom.ops.program import Program
 from fathom.planning.predict import predict
+from fathom.residency.packed import PackedWeights
 from fathom.spec.encoder import Encoder
+from fathom.spec.heads import SummaryHead
 from fathom.spec.parts import parameters
+from fathom.spec.vector import TextVector
 from parity.case import rounded
 from parity.conftest import Measured, cases_of
 from parity.encoder_case import EncoderCase, EncoderReference, build_encoder, outputs
@@ -187,3 +196,26 @@ def usual(config: dict[str, object]) -> dict[str, object]:
     """Return a configuration with DistilBERT's keys under their usual names too."""
     names = {theirs: usual for usual, theirs in NAMES.items()}
     return config | {names[key]: value for key, value in config.items() if key in names}
+
+
+def test_a_program_reads_as_the_modules_do(encoder_pair: EncoderPair) -> None:
+    """Texts of several lengths side by side, against each of them alone in modules."""
+    trunk = replace(encoder_pair.ours.spec, head=None)
+    expressed = isinstance(encoder_pair.ours.spec.head, SummaryHead | None)
+    assert (why_not(encoder_pair.ours.spec) is None) == expressed
+    description = describe(encoder_pair.reference.folder)
+    assert description.contents is not None
+    weights = PackedWeights(trunk, description.contents, description.assignments(), threads=2)
+    with weights:
+        plan = lower(trunk, "float32")
+        program = Program(plan, weights, most_tokens=2 * encoder_pair.case.length, threads=2)
+    reader = NativeVectors(trunk, program, TextVector(("mean",)))
+    ids = encoder_pair.tokens.tolist()
+    texts = [ids[0], ids[1][:1], ids[1][:-9]]
+    readings = [Reading(tuple(one), (0,) * len(one), (), (), ()) for one in texts]
+    found = reader.hidden(readings)
+    ends = np.cumsum([len(one) for one in texts])[:-1]
+    for own, text in zip(np.split(found, ends), texts, strict=True):
+        with torch.inference_mode():
+            alone = encoder_pair.ours.module.hidden(torch.tensor([text]))[0]
+        assert relative_error(torch.from_numpy(own), alone) < 1e-5

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from sentence_transformers import SentenceTransformer
 
 import fathom
@@ -23,13 +27,28 @@ TEXTS = [
 ][:100]
 
 
-def test_a_hundred_texts() -> None:
-    model = fathom.open("minilm:l6")
+@pytest.mark.parametrize(
+    ("dtype", "native", "least"), [(None, True, 0.9999), ("float32", False, 0.99999)]
+)
+def test_a_hundred_texts(dtype: str | None, native: bool, least: float) -> None:
+    """By the native program, whose weights are rounded, and by modules in float32."""
+    model = fathom.open("minilm:l6", dtype=dtype)
     assert model.card.model_class == "embedding"
     assert model.card.parameters == 22_713_216
+    assert (model.program is not None) == native
     theirs = SentenceTransformer(model.card.path, device="cpu").encode(TEXTS)
     ours = model.embed(TEXTS)
     assert ours.shape == (100, 384)
     cosines = (ours * theirs).sum(axis=1)
     cosines /= np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    assert cosines.min() >= 0.99999
+    assert cosines.min() >= least
+
+
+def test_native_vectors_need_no_torch() -> None:
+    code = (
+        "import sys, fathom\n"
+        "vectors = fathom.open('minilm:l6').embed(['a text', 'another, longer one'])\n"
+        "print(vectors.shape, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(2, 384) False"

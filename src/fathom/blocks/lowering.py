@@ -62,10 +62,17 @@ class Lowering:
         self.slot_bytes += -(-4 * numbers // ALIGNMENT) * ALIGNMENT
         return offset
 
-    def plan(self, vocabulary: int) -> Plan:
+    def plan(self, vocabulary: int, delivered: int | None = None) -> Plan:
         """Return all steps as a plan."""
-        pools, width = tuple(self.pools), self.frequency_width
-        return Plan(self.rows, tuple(self.steps), pools, width, vocabulary, self.slot_bytes)
+        return Plan(
+            self.rows,
+            tuple(self.steps),
+            tuple(self.pools),
+            self.frequency_width,
+            vocabulary,
+            self.slot_bytes,
+            delivered,
+        )
 
     @property
     def frequency_width(self) -> int:

@@ -25,6 +25,8 @@ def lower_attention(
     """
     if isinstance(mixer.positions, RoundedAlibi):
         raise NoProgramError("RoundedAlibi depends on rounding that native steps do not do")
+    if not mixer.causal and isinstance(mixer.reach, Chunk):
+        raise NoProgramError("chunks are read one way only")
     if mixer.head_width > WIDEST_HEAD:
         raise NoProgramError(f"heads of {mixer.head_width} are wider than {WIDEST_HEAD}")
     path, around = paths
@@ -57,15 +59,19 @@ def angles(to: Lowering, rotary: Rotary) -> str:
 
 
 def _heads(to: Lowering, mixer: Attention, rows: str) -> Heads:
-    """Give a layer its place in the pages of layers that reach as far."""
-    window = mixer.reach.width if isinstance(mixer.reach, Window) else None
+    """Give a layer its place in the pages of layers that reach as far.
+
+    Of texts that come whole nothing is left behind: all layers use one place in turn.
+    """
+    window = mixer.reach.width if isinstance(mixer.reach, Window) and mixer.causal else None
     found = [index for index, pool in enumerate(to.pools) if pool.window == window]
     if not found:
         to.pools.append(PoolShape(window, 0))
     index = found[0] if found else len(to.pools) - 1
-    offset = to.pools[index].page_bytes
+    held = to.pools[index].page_bytes
     own = mixer.kv_heads * head_bytes(mixer.head_width, to.state)
-    to.pools[index] = PoolShape(window, offset + own)
+    offset = held if mixer.causal else 0
+    to.pools[index] = PoolShape(window, max(held, offset + own))
     return Heads(rows, mixer.heads, mixer.kv_heads, mixer.head_width, index, offset, to.state)
 
 
@@ -102,6 +108,7 @@ def _attend(mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
         mixer.soft_cap or 0.0,
         positions.slopes if isinstance(positions, Alibi) else None,
         f"{path}.sinks" if mixer.sinks else None,
+        mixer.causal,
     )
 
 

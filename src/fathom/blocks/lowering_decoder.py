@@ -1,8 +1,8 @@
-"""A whole decoder as a program of native steps, or the reason why it is none."""
+"""A whole decoder or encoder as a program of native steps, or the reason why it is none."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from fathom.blocks.lowering import (
     STREAM,
@@ -15,30 +15,36 @@ from fathom.blocks.lowering import (
 from fathom.blocks.lowering_attention import lower_attention
 from fathom.blocks.lowering_recurrences import lower_recurrence
 from fathom.ops.program import NoProgramError, Plan
-from fathom.ops.steps import Select
+from fathom.ops.steps import Deliver, Select, StateType
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder, Layer, Mixer, Residual
+from fathom.spec.encoder import Encoder
+from fathom.spec.heads import SummaryHead
 from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.state_space import DeltaRule, Mamba, Mamba2
 
 if TYPE_CHECKING:
-    from fathom.spec.model import Model
+    from fathom.spec.model import Layered, Model
     from fathom.spec.positions import Rotary
 
 
-def lower(spec: Decoder, state: Literal["float32", "float16"] = "float16") -> Plan:
-    """Return the steps of a decoder; `state` is what keys and values are kept in.
+def lower(spec: Layered, state: StateType = "float16") -> Plan:
+    """Return the steps of a text model; `state` is what keys and values are kept in.
 
     Raises:
         NoProgramError: for a part that no step expresses, named by its path.
     """
     to = Lowering(spec.width, state)
+    if isinstance(spec, Encoder) and not isinstance(spec.head, SummaryHead | None):
+        raise NoProgramError(f"{type(spec.head).__name__} has no native step yet")
     lower_embedding(to, spec.embedding)
     for index, layer in enumerate(spec.layers):
         try:
             _lower_layer(to, layer, f"layers.{index}")
         except NoProgramError as error:
             raise NoProgramError(f"layers.{index}: {error}") from None
+    if isinstance(spec, Encoder):
+        return _deliver(to, spec)
     chosen = to.take("chosen", spec.width)
     to.add(Select(STREAM, chosen))
     chosen = normalise(to, spec.norm, "norm", chosen, chosen)
@@ -48,8 +54,8 @@ def lower(spec: Decoder, state: Literal["float32", "float16"] = "float16") -> Pl
 
 def why_not(spec: Model) -> str | None:
     """Return the part of a model that native steps cannot express, and why; None if they can."""
-    if not isinstance(spec, Decoder):
-        return f"only decoders are native programs, and this is {type(spec).__name__}"
+    if not isinstance(spec, Decoder | Encoder):
+        return f"only decoders and encoders are native programs, and this is {type(spec).__name__}"
     try:
         lower(spec)
     except NoProgramError as error:
@@ -57,8 +63,8 @@ def why_not(spec: Model) -> str | None:
     return None
 
 
-def rotations(spec: Decoder) -> list[Rotary]:
-    """Return the distinct rotations of a decoder, in the order of a program's frequencies."""
+def rotations(spec: Layered) -> list[Rotary]:
+    """Return the distinct rotations of a model, in the order of a program's frequencies."""
     from fathom.spec.positions import Rotary
 
     found = dict.fromkeys(
@@ -67,6 +73,13 @@ def rotations(spec: Decoder) -> list[Rotary]:
         if isinstance(layer.mixer, Attention) and isinstance(layer.mixer.positions, Rotary)
     )
     return [each for each in found if isinstance(each, Rotary)]
+
+
+def _deliver(to: Lowering, spec: Encoder) -> Plan:
+    """Hidden states are what an encoder gives, of which vectors are made; a summary goes unused."""
+    normalise(to, spec.norm, "norm", STREAM, STREAM)
+    to.add(Deliver(STREAM))
+    return to.plan(spec.vocabulary, spec.width)
 
 
 def _lower_layer(to: Lowering, layer: Layer, path: str) -> None:

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Protocol
 
 from fathom.errors import RequestError, nearest
-from fathom.generation.reading import Batch, batches, read_text
+from fathom.generation.reading import Reading, read_texts
 from fathom.inputs.tokenizer import Tokenizer
-from fathom.models.encoder import Encoder
 from fathom.spec.vector import Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Vectoriser(Protocol):
+    """What makes vectors of texts that are tokens already: a native program, or modules."""
+
+    def vectors(
+        self, readings: Sequence[Reading], skipped: int, normalise: bool | None, batch: int
+    ) -> NDArray[np.float32]:
+        """Return (texts, width) float32; the first `skipped` tokens are not pooled."""
+        ...
 
 
 class Embedder:
-    """A model that gives hidden states, and what makes one vector of those of a text."""
+    """Makes vectors of texts as their publisher does."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        vector: nn.Module,
-        tokenizer: Tokenizer,
-        manner: Vectors,
-        context: int,
+        self, vectoriser: Vectoriser, tokenizer: Tokenizer, manner: Vectors, context: int
     ) -> None:
-        self.model = model
-        self.vector = vector
+        self.vectoriser = vectoriser
         self.tokenizer = tokenizer
         self.manner = manner
         self.longest = min(context, manner.longest or context)
-        self.device = next(model.parameters()).device
 
     def embed(
         self,
@@ -60,27 +62,14 @@ class Embedder:
             raise RequestError("give a list of at least one text, and a batch of at least 1")
         before = self._prompt(prompt)
         lowered = (text.lower() if self.manner.lowercase else text for text in texts)
-        readings = [
-            read_text(self.tokenizer, before + text, longest=self.longest, truncate=truncate)
-            for text in lowered
-        ]
+        readings = read_texts(
+            self.tokenizer,
+            [before + text for text in lowered],
+            longest=self.longest,
+            truncate=truncate,
+        )
         skipped = 0 if self.manner.pools_prompt or not before else self._tokens_of(before)
-        found: list[Tensor | None] = [None] * len(readings)
-        for one in batches(readings, batch, self.device):
-            for row, vector in zip(one.rows, self._vectors(one, skipped, normalise), strict=True):
-                found[row] = vector
-        return np.stack([vector.numpy() for vector in found if vector is not None])
-
-    @torch.inference_mode()
-    def _vectors(self, one: Batch, skipped: int, normalise: bool | None) -> Tensor:
-        """(batch, width) float32 on the processor; the first `skipped` tokens are not pooled."""
-        types = {"types": one.types} if isinstance(self.model, Encoder) else {}
-        hidden = self.model.hidden(one.tokens, step=one.step, **types)  # type: ignore[operator]
-        positions = one.step.positions
-        if skipped:
-            positions = torch.where(positions < skipped, -1, positions)
-        vectors: Tensor = self.vector(hidden, positions, normalise=normalise)
-        return vectors.cpu()
+        return self.vectoriser.vectors(readings, skipped, normalise, batch)
 
     def _prompt(self, asked: str | None) -> str:
         """Return the text that stands before each text."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from tokenizers import Encoding
-from torch import Tensor
 
-from fathom.blocks.state import Step
 from fathom.errors import ContextLengthError, RequestError
 from fathom.inputs.guard import tokenizer_errors
 from fathom.inputs.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from fathom.blocks.state import Step
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,42 @@ def read_text(
         raise RequestError("a text must be a string; decode bytes as UTF-8 first")
     with tokenizer_errors("this text cannot be tokenized", "shorten or change it"):
         encoding = tokenizer.backend.encode(text, second)
+    return _reading(tokenizer, encoding, (text, second), longest, truncate)
+
+
+def read_texts(
+    tokenizer: Tokenizer, texts: Sequence[str], *, longest: int, truncate: bool = False
+) -> list[Reading]:
+    """Cut many texts into tokens, on all cores.
+
+    Raises:
+        ContextLengthError, RequestError: as `read_text`, for the first that is wrong.
+    """
+    if not all(isinstance(text, str) for text in texts):
+        raise RequestError("a text must be a string; decode bytes as UTF-8 first")
+    with tokenizer_errors("these texts cannot be tokenized", "shorten or change them"):
+        encodings = tokenizer.backend.encode_batch(list(texts))
+    return [
+        _reading(tokenizer, encoding, (text, None), longest, truncate)
+        for text, encoding in zip(texts, encodings, strict=True)
+    ]
+
+
+def _reading(
+    tokenizer: Tokenizer,
+    encoding: Encoding,
+    texts: tuple[str, str | None],
+    longest: int,
+    truncate: bool,
+) -> Reading:
+    """Return tokens as a reading, cut off where they are too many and that is allowed."""
     if len(encoding.ids) > longest:
         if not truncate:
             raise ContextLengthError(
                 f"a text of {len(encoding.ids):,} tokens exceeds the {longest:,} that this model"
                 " takes; split it, or ask for it to be truncated"
             )
-        encoding = _shortened(tokenizer, text, second, longest)
+        encoding = _shortened(tokenizer, *texts, longest)
     return Reading(
         tuple(encoding.ids),
         tuple(encoding.type_ids),
@@ -108,6 +141,10 @@ def batches(
 def _batch(
     rows: tuple[int, ...], readings: Sequence[Reading], device: torch.device, padding: int
 ) -> Batch:
+    import torch
+
+    from fathom.blocks.state import Step
+
     length = len(readings[0].ids)  # the longest comes first
     shape = (len(readings), length)
     tokens, types = torch.full(shape, padding), torch.zeros(shape, dtype=torch.long)

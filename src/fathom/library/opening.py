@@ -38,6 +38,7 @@ from fathom.planning.stages import in_turns, predict_stages
 from fathom.residency.programs import load_program
 from fathom.spec.card import Card
 from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.model import text_model
 from fathom.spec.work import Pipeline, Staged, Work
@@ -269,9 +270,9 @@ def _resting(
 def _program(
     description: Description, assignments: Sequence[Assignment], dtype: str, progress: Progress
 ) -> Program:
-    """Pack the weights of a decoder and return its native program."""
+    """Pack the weights of a decoder or an encoder and return its native program."""
     assert description.contents is not None
-    assert isinstance(description.spec, Decoder)
+    assert isinstance(description.spec, Decoder | Encoder)
     return load_program(
         description.spec,
         description.contents,

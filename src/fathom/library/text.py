@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,14 @@ from fathom.generation.tasks import (
     require_writing,
 )
 from fathom.planning.calibration import calibrate
+from fathom.planning.costs import state_bytes
 from fathom.planning.native import Native, predict_native
 from fathom.planning.predict import Forecast, Prediction, predict
 from fathom.planning.probe import measured_rates
 from fathom.planning.records import DECODE, PREFILL
 from fathom.residency.adapting import Adapting
 from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import TextModel as Spec
 from fathom.spec.model import text_model
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     import torch
 
     from fathom.generation.batching.engine import BatchEngine, Bounds
-    from fathom.generation.embedding import Embedder
+    from fathom.generation.embedding import Embedder, Vectoriser
     from fathom.generation.forward import Forward
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
+    from fathom.spec.vector import Vectors
 
 
 from fathom.library.cards import read_tokenizer
@@ -98,7 +101,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         """Predict the way that it writes: as a native program, or as modules."""
         rates = measured_rates()
         program = self.program
-        if modules or program is None or not isinstance(self.spec, Decoder):
+        if modules or program is None or not isinstance(self.spec, Decoder | Encoder):
             return predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
         packed = Native(self.spec, program.plan, lambda one: program.matrices[one].encoding, rates)
         return predict_native(packed, context, batch)
@@ -319,14 +322,22 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
             UnsupportedTaskError: for a model that does not continue texts.
         """
         from fathom.generation.batching.engine import BatchEngine
+        from fathom.generation.batching.executors import executor_for
 
         require_writing(self.spec)
         if not isinstance(self.spec, Decoder):
             raise UnsupportedTaskError(
                 "only decoders are computed together; ask a model of this class one by one"
             )
-        return BatchEngine(
+        executor = executor_for(
             self._forward,
+            memory=bounds.memory,
+            sequences=bounds.most_sequences,
+            context=self.spec.context,
+            cost=partial(state_bytes, self.spec, self.dtype),
+        )
+        return BatchEngine(
+            executor,
             self.tokenizer,
             bounds,
             context=self.spec.context,
@@ -349,12 +360,28 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
 
     def _embedder(self, pooling: str | None) -> Embedder:
         from fathom.generation.embedding import Embedder
-        from fathom.residency.vector import load_vector
 
         require_reading(self.spec)
         stated = stated_vector(self._description, pooling)
+        return Embedder(self._vectoriser(stated), self.tokenizer, stated, self.spec.context)
+
+    def _vectoriser(self, stated: Vectors) -> Vectoriser:
+        """The native program, or the module, with what makes one vector of hidden states."""
+        if self.program is not None and isinstance(self.spec, Encoder):
+            from fathom.generation.native_vectors import NativeVectors
+
+            project = None
+            if stated.vector.projections:
+                from fathom.residency.vector import load_projections
+
+                project = load_projections(stated.vector, stated.weights)
+            return NativeVectors(self.spec, self.program, stated.vector, project)
+
+        from fathom.generation.module_vectors import ModuleVectors
+        from fathom.residency.vector import load_vector
+
         vector = load_vector(stated.vector, stated.weights, self.device)
-        return Embedder(self._module, vector, self.tokenizer, stated, self.spec.context)
+        return ModuleVectors(self._module, vector)
 
     @cached_property
     def _labeller(self) -> Labeller:

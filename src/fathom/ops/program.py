@@ -83,6 +83,12 @@ class Plan:
     frequency_width: int
     vocabulary: int
     slot_bytes: int = 0  # of what recurrences remember of a sequence
+    delivered: int | None = None  # numbers of a result, where those are no scores
+
+    @property
+    def result_width(self) -> int:
+        """Numbers that come out for a token: of hidden states where those are, else scores."""
+        return self.vocabulary if self.delivered is None else self.delivered
 
     def row_bytes(self) -> int:
         """Return the bytes of all rows for one token, about: float32 and what it becomes."""
@@ -219,7 +225,7 @@ class Program:
         pages: Sequence[NDArray[np.uint8]],
         memory: NDArray[np.uint8] | None = None,
     ) -> Floats:
-        """Take tokens in; return scores (outputs, vocabulary).
+        """Take tokens in; return scores, or what is delivered: (outputs, `Plan.result_width`).
 
         `pages` are those of each pool, and `memory` (slots · `Plan.slot_bytes`,) all slots.
         """
@@ -230,7 +236,7 @@ class Program:
         owners = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         offsets = np.arange(len(batch.ids), dtype=np.int32) - begins[owners]
         positions = offsets + np.asarray(batch.starts, dtype=np.int32)[owners]
-        scores = np.empty((len(batch.outputs), self.plan.vocabulary), dtype=np.float32)
+        scores = np.empty((len(batch.outputs), self.plan.result_width), dtype=np.float32)
         self._program.run(
             batch.ids,
             positions,

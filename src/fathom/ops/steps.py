@@ -239,7 +239,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Attend:
-    """Every query meets the keys in its reach; results of all heads fill the target's rows."""
+    """Every query meets the keys in its reach; results of all heads fill the target's rows.
+
+    Unless it is `causal` that is on both sides, and texts have to come whole.
+    """
 
     heads: Heads
     target: str
@@ -249,6 +252,7 @@ class Attend:
     soft_cap: float = 0.0
     slopes: tuple[float, ...] | None = None
     sinks: str | None = None
+    causal: bool = True
 
     def build(self, to: Assembly) -> None:
         import numpy as np
@@ -263,6 +267,7 @@ class Attend:
             self.soft_cap,
             slopes,
             to.optional(self.sinks),
+            self.causal,
         )
 
 
@@ -309,3 +314,13 @@ class Select:
 
     def build(self, to: Assembly) -> None:
         to.program.select(to.number(self.source), to.number(self.target))
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """Rows of the chosen tokens are the results, in place of scores."""
+
+    source: str
+
+    def build(self, to: Assembly) -> None:
+        to.program.deliver(to.number(self.source))

@@ -28,10 +28,12 @@ from fathom.ops.steps import (
 from fathom.planning.packing import packed_as, packed_bytes, packed_from
 from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import NativeRates, Rates
-from fathom.planning.programs import lower, most_tokens, state_type
+from fathom.planning.programs import lower, most_tokens, rounds, state_type
 from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expected_experts
 from fathom.planning.storing import stored_encoding
 from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
+from fathom.spec.model import Layered
 from fathom.spec.parts import parameters
 
 NUMBER = 4  # bytes of a number in rows and of small tensors: float32
@@ -52,12 +54,12 @@ Packing = Callable[[Matrix], str]  # the encoding that a matrix is packed in
 
 @dataclass(frozen=True)
 class Native:
-    """A decoder as a native program: `plan` with matrices packed as `packing` says.
+    """A model as a native program: `plan` with matrices packed as `packing` says.
 
     `rates` are those of the kernels on this machine, None where nothing was measured.
     """
 
-    spec: Decoder
+    spec: Layered
     plan: Plan
     packing: Packing
     rates: Rates | None
@@ -94,20 +96,27 @@ class Native:
     def weight_bytes(self) -> int:
         """Bytes of all matrices packed, and of small tensors in float32."""
         large = {matrix.name for matrix in self.matrices}
-        small = sum(one.elements for one in parameters(self.spec) if one.name not in large)
+        held = replace(self.spec, head=None) if isinstance(self.spec, Encoder) else self.spec
+        small = sum(one.elements for one in parameters(held) if one.name not in large)
         return NUMBER * small + sum(packed_bytes(*one) for one in self.matrices.values())
+
+    @property
+    def whole(self) -> bool:
+        """Whether texts are read in both directions and nothing is written."""
+        return self.plan.delivered is not None
 
     @cached_property
     def most_tokens(self) -> int:
         """Tokens that go through together."""
-        return most_tokens(self.plan)
+        return most_tokens(self.plan, self.spec.context)
 
     def terms(self, context: int, batch: int) -> Mapping[str, int]:
         """Return the bytes of a process that runs `batch` sequences of `context` tokens."""
         rates = self._rates
         state = batch * self.plan.state_bytes(context, self.most_tokens)
         together = min(self.most_tokens, batch * context)
-        rows = together * self.plan.row_bytes() + NUMBER * batch * self.plan.vocabulary
+        results = together if self.whole else batch
+        rows = together * self.plan.row_bytes() + NUMBER * results * self.plan.result_width
         making = MAKING_BYTES * self.plan.vocabulary
         return {
             "weights": self.weight_bytes,
@@ -140,13 +149,16 @@ class Native:
         }
 
     def token_seconds(self, context: int, batch: int) -> Mapping[str, float] | None:
-        """Return the seconds per token of reading prompts that fill half of the context."""
+        """Return the seconds per token of reading prompts that fill half of the context.
+
+        Texts that are read in both directions fill all of it.
+        """
         rates = self._rates
         if rates is None:
             return None
-        prompt = max(1, context // 2)
+        prompt = context if self.whole else max(1, context // 2)
         tokens = min(batch * prompt, self.most_tokens)
-        seen = max(1, prompt // 2)
+        seen = prompt if self.whole else max(1, prompt // 2)
         return {
             MAPS: self._product_seconds(rates, tokens, scored=0) / tokens,
             SCORES: (self._score_operations(seen) + self._recurrent_operations()) / rates.attention,
@@ -224,7 +236,7 @@ def moved(step: Step, width: Mapping[str, int]) -> int:
 def native(
     description: Description, dtype: str, rates: Rates | None, quant: str | None = None
 ) -> Native:
-    """Return a decoder as the program that opening it makes.
+    """Return a model as the program that opening it makes.
 
     Of a configuration alone its weights are counted in `dtype`, and under another name as `quant`.
 
@@ -233,23 +245,27 @@ def native(
         TensorMismatchError: when file and model do not correspond.
     """
     spec = description.spec
-    if not isinstance(spec, Decoder):
-        raise TypeError(f"{type(spec).__name__} is no decoder; ask `why_modules` first")
+    if not isinstance(spec, Decoder | Encoder):
+        raise TypeError(f"{type(spec).__name__} has no program; ask `why_modules` first")
     plan = lower(spec, state_type(dtype))
     if description.contents is not None and quant is None:
-        return Native(spec, plan, _as_in_files(description, description.contents), rates)
+        packing = _as_in_files(description, description.contents, rounded=rounds(spec))
+        return Native(spec, plan, packing, rates)
     return Native(spec, plan, _as_named(spec, quant or dtype), rates)
 
 
-def _as_in_files(description: Description, contents: Contents) -> Packing:
+def _as_in_files(description: Description, contents: Contents, *, rounded: bool) -> Packing:
     assigned = {name: one for one in description.assignments() for name in one.ours}
-    return lambda one: packed_from(contents, assigned[one.name], one.name, exact=one.exact)
+    return lambda one: packed_from(
+        contents, assigned[one.name], one.name, exact=one.exact, rounded=rounded
+    )
 
 
-def _as_named(spec: Decoder, stored: str) -> Packing:
+def _as_named(spec: Layered, stored: str) -> Packing:
     chosen = stored_encoding(spec, stored)
     held = {one.name: one for one in parameters(spec)}
-    return lambda one: packed_as(chosen(held[one.name]), exact=one.exact)
+    rounded = rounds(spec)
+    return lambda one: packed_as(chosen(held[one.name]), exact=one.exact, rounded=rounded)
 
 
 def _matrices(step: Step) -> Iterator[Matrix]:
@@ -279,9 +295,11 @@ def predict_native(program: Native, context: int, batch: int = 1) -> Prediction:
     reading = program.token_seconds(context, batch)
     if writing is None or reading is None:
         return found
+    found = replace(found, prefill_tokens_per_second=1 / sum(reading.values()))
+    if program.whole:  # it reads and does not write
+        return found
     return replace(
         found,
-        prefill_tokens_per_second=1 / sum(reading.values()),
         decode_tokens_per_second=batch / sum(writing.values()),
         limit=max(writing, key=lambda name: writing[name]),
     )
@@ -307,7 +325,7 @@ def native_reasons(program: Native, found: Prediction) -> Mapping[str, str]:
         "runtime": "the process with its kernels and no torch, no model yet; measured once",
     }
     seconds = program.step_seconds(found.context // 2, found.batch)
-    if seconds is not None:
+    if seconds is not None and not program.whole:
         parts = " + ".join(f"{value * 1e3:.3g} ms {name}" for name, value in seconds.items())
         whole = sum(seconds.values()) * 1e3
         lines["writing"] = f"{found.batch} token(s) per step of {parts} = {whole:.3g} ms"

@@ -64,21 +64,30 @@ def packed_bytes(encoding: str, rows: int, columns: int) -> int:
     return panels * (-(-scales // LINE) * LINE + values)
 
 
-def packed_as(encoding: str, *, exact: bool = False, wide: bool = False) -> str:
+def packed_as(
+    encoding: str, *, exact: bool = False, wide: bool = False, rounded: bool = False
+) -> str:
     """Return what a matrix stored in an encoding becomes: the same, where a kernel multiplies it.
 
     An `exact` one is kept in float32. What has to be decoded is `wide` where it was stored in
-    four bytes or more a number, and bfloat16 otherwise.
+    four bytes or more a number, and bfloat16 otherwise. `rounded`, nothing stays in float32.
     """
     if exact:
         return "F32"
+    if rounded and (encoding == "F32" or wide):
+        return "BF16"
     if encoding in LAYOUTS:
         return encoding
     return "F32" if wide else "BF16"
 
 
 def packed_from(
-    contents: Contents, assignment: Assignment, name: str, *, exact: bool = False
+    contents: Contents,
+    assignment: Assignment,
+    name: str,
+    *,
+    exact: bool = False,
+    rounded: bool = False,
 ) -> str:
     """Return what one parameter's matrix becomes when it is packed from a file."""
     from fathom.checkpoint.stored_rows import stored_rows  # numpy, which no configuration needs
@@ -86,4 +95,5 @@ def packed_from(
     stored = stored_rows(contents, assignment, name)
     theirs = {contents.tensors[each].encoding for each in assignment.theirs}
     kept = DECODED if stored is None else stored.encoding
-    return packed_as(kept, exact=exact, wide=not theirs.isdisjoint(("F32", "F64")))
+    wide = not theirs.isdisjoint(("F32", "F64"))
+    return packed_as(kept, exact=exact, wide=wide, rounded=rounded)

@@ -23,7 +23,7 @@ from fathom.checkpoint.stored_rows import StoredReader, StoredRows, stored_rows
 from fathom.errors import TensorMismatchError
 from fathom.ops.native import native
 from fathom.ops.steps import Matrix
-from fathom.spec.decoder import Decoder
+from fathom.spec.model import Layered
 from fathom.spec.parts import Parameter, parameters
 
 if TYPE_CHECKING:
@@ -46,18 +46,21 @@ class PackedWeights:
 
     def __init__(
         self,
-        spec: Decoder,
+        spec: Layered,
         contents: Contents,
         assignments: Sequence[Assignment],
         *,
         threads: int,
+        rounded: bool = False,
         progress: Progress = QUIET,
     ) -> None:
+        """Take a checkpoint; `rounded`, matrices stored in float32 become bfloat16."""
         self._contents = contents
         self._wanted = {parameter.name: parameter for parameter in parameters(spec)}
         self._assignments = {name: each for each in assignments for name in each.ours}
         self._reader = StoredReader()
         self._pool = ThreadPoolExecutor(threads)
+        self._rounded = rounded
         self._progress = progress
         self._module: Any = native()
 
@@ -90,7 +93,8 @@ class PackedWeights:
             return self._from_numbers(matrix, parameter)
         _require_shape(parameter, (*stored.rows.shape, stored.columns))
         rows = stored.rows if matrix.expert is None else stored.rows[matrix.expert]
-        return self._from_rows(stored, rows.reshape(-1))
+        rounding = self._rounded and stored.encoding == "F32" and not matrix.exact
+        return self._from_rows(stored, rows.reshape(-1), rounding=rounding)
 
     def vector(self, name: str) -> Floats:
         """Return a small tensor in float32, flat.
@@ -107,14 +111,16 @@ class PackedWeights:
         _require_shape(self._wanted[name], found.shape)
         return np.ascontiguousarray(found.reshape(-1), dtype=np.float32)
 
-    def _from_rows(self, stored: StoredRows, rows: NDArray[np.int64]) -> Any:
-        packed = self._module.PackedMatrix(stored.encoding, len(rows), stored.columns)
+    def _from_rows(self, stored: StoredRows, rows: NDArray[np.int64], *, rounding: bool) -> Any:
+        encoding = "BF16" if rounding else stored.encoding
+        packed = self._module.PackedMatrix(encoding, len(rows), stored.columns)
         panel = 16
         step = max(PIECE // stored.row_bytes // panel, 1) * panel
 
         def pack(begin: int) -> None:
             piece = rows[begin : begin + step]
-            packed.pack(self._reader.rows(stored, piece), begin, len(piece))
+            read = self._reader.rows(stored, piece)
+            packed.pack(_rounded(read) if rounding else read, begin, len(piece))
             self._progress.advance(len(piece) * stored.row_bytes)
 
         self._each(pack, range(0, len(rows), step))
@@ -128,7 +134,8 @@ class PackedWeights:
         _require_shape(parameter, tuple(tensor.shape))
         if matrix.expert is not None:
             tensor = tensor[matrix.expert]
-        plain = "F32" if matrix.exact else PLAIN[self._stored_width(matrix.name)]
+        width = 2 if self._rounded else self._stored_width(matrix.name)
+        plain = "F32" if matrix.exact else PLAIN[width]
         tensor = tensor.to(torch.float32 if plain == "F32" else torch.bfloat16).contiguous()
         rows, columns = tensor.shape
         packed = self._module.PackedMatrix(plain, rows, columns)
@@ -156,6 +163,14 @@ class PackedWeights:
             return
         for _ in self._pool.map(work, starts):
             pass
+
+
+def _rounded(source: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Round float32 to the nearest bfloat16, ties to even; not a number stays that."""
+    bits = source.view(np.uint32)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    broken = (bits & 0x7FFFFFFF) > 0x7F800000
+    return np.where(broken, bits >> 16 | 0x40, nearest).astype(np.uint16).view(np.uint8)
 
 
 def _require_shape(parameter: Parameter, shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""A decoder as a native program on the processor."""
+"""A decoder or an encoder as a native program on the processor."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fathom.blocks.lowering_decoder import lower
 from fathom.ops.native import native
 from fathom.ops.program import Program
-from fathom.planning.programs import most_tokens, state_type
-from fathom.spec.decoder import Decoder
+from fathom.planning.programs import most_tokens, rounds, state_type
+from fathom.spec.model import Layered
 
 if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
@@ -31,7 +31,7 @@ def kernels() -> tuple[str, str]:
 
 
 def load_program(
-    spec: Decoder,
+    spec: Layered,
     contents: Contents,
     assignments: Sequence[Assignment],
     *,
@@ -39,7 +39,7 @@ def load_program(
     threads: int,
     progress: Progress,
 ) -> Program:
-    """Return a decoder's program, its weights packed from the files.
+    """Return a model's program, its weights packed from the files.
 
     Raises:
         NoProgramError: when `planning.programs.why_modules` has a reason.
@@ -48,5 +48,12 @@ def load_program(
     from fathom.residency.packed import PackedWeights
 
     plan = lower(spec, state_type(dtype))
-    with PackedWeights(spec, contents, assignments, threads=threads, progress=progress) as weights:
-        return Program(plan, weights, most_tokens=most_tokens(plan), threads=threads)
+    with PackedWeights(
+        spec,
+        contents,
+        assignments,
+        threads=threads,
+        rounded=rounds(spec),
+        progress=progress,
+    ) as weights:
+        return Program(plan, weights, most_tokens=most_tokens(plan, spec.context), threads=threads)

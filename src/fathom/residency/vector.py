@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from fathom.blocks.build import build
@@ -41,3 +43,25 @@ def load_vector(
                 linear = module.get_submodule(f"projections.{index}.linear")
                 setattr(linear, name, nn.Parameter(tensor, requires_grad=False))
     return module.to(device).eval()
+
+
+def load_projections(
+    spec: TextVector, files: Sequence[Path]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return what maps pooled vectors, (texts, …) to (texts, vector width), for a native program.
+
+    Raises:
+        TensorMismatchError: as `load_vector`.
+    """
+    projections = load_vector(spec, files).get_submodule("projections")
+    assert isinstance(projections, nn.ModuleList)  # as its spec has it
+
+    def project(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            found = torch.from_numpy(pooled)
+            for projection in projections:
+                found = projection(found)
+        mapped: NDArray[np.float32] = found.numpy()
+        return mapped
+
+    return project

@@ -10,7 +10,8 @@ from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.work import Staged
 
-TextModel: TypeAlias = Decoder | Encoder | EncoderDecoder
+Layered: TypeAlias = Decoder | Encoder  # one stack of layers over an embedding
+TextModel: TypeAlias = Layered | EncoderDecoder
 Model: TypeAlias = TextModel | Staged
 
 

@@ -127,7 +127,7 @@ def variants(draw: st.DrawFn) -> Attend:
         "mixed",
         reach,
         draw(st.sampled_from([1, 31, 32, 40, 400])),
-        draw(st.sampled_from([width**-0.5, 3.0])),
+        draw(st.sampled_from([width**-0.5, 3 * width**-0.5])),
         draw(st.sampled_from([0.0, 5.0])),
         tuple(np.linspace(0.01, 0.5, heads).tolist()) if slopes else None,
         draw(st.sampled_from([None, "sinks"])),

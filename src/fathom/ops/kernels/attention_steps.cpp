@@ -105,6 +105,13 @@ struct AttendStep::Gathered {
     float slopes[prompt_rows], sinks[prompt_rows];
 };
 
+// The position after the last key that a token sees of a whole text.
+std::int32_t AttendStep::last(const Batch& batch, std::int64_t sequence,
+                              std::int32_t position) const {
+    const std::int32_t length = batch.begins[sequence + 1] - batch.begins[sequence];
+    return reach == Reach::Everything ? length : std::min(length, position + reach_width);
+}
+
 // The first position that a query sees.
 std::int32_t AttendStep::first_key(std::int32_t position) const {
     if (reach == Reach::Everything) return 0;
@@ -126,7 +133,7 @@ AttendStep::Gathered AttendStep::gather(const Run& run, const Item& item, float*
         found.tokens[row] = token;
         found.own_heads[row] = head;
         found.positions[row] = position;
-        found.last[row] = position + 1;
+        found.last[row] = causal ? position + 1 : last(batch, item.sequence, position);
         found.first[row] = first_key(position);
         if (slopes) found.slopes[row] = slopes[head];
         if (sinks) found.sinks[row] = sinks[head];
@@ -255,8 +262,10 @@ std::int64_t AttendStep::parts(const Batch& batch) const {
     for (std::int64_t token = 0; token < batch.tokens; ++token) {
         if (blocks(batch, batch.owners[token], false) == 0) continue;
         const std::int32_t position = batch.positions[token], first = first_key(position);
-        const std::int32_t each = part_keys(position + 1 - first);
-        most = std::max<std::int64_t>(most, position / each - first / each + 1);
+        const std::int32_t last =
+            causal ? position + 1 : this->last(batch, batch.owners[token], position);
+        const std::int32_t each = part_keys(last - first);
+        most = std::max<std::int64_t>(most, (last - 1) / each - first / each + 1);
     }
     return most;
 }

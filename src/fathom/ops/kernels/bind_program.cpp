@@ -59,6 +59,8 @@ void Builder::check_tokens(const Batch& batch) const {
         require(owner >= 0 && owner < batch.sequences && token >= batch.begins[owner] &&
                     token < batch.begins[owner + 1],
                 "a token in its sequence");
+        require(!whole_ || batch.positions[token] == token - batch.begins[owner],
+                "a text that is read both ways comes whole");
     }
     for (std::int64_t output = 0; output < batch.outputs; ++output) {
         require(batch.chosen[output] >= 0 && batch.chosen[output] < batch.tokens,
@@ -110,7 +112,8 @@ void bind_program(nb::module_& module) {
              "query_norm"_a.none(), "key_norm"_a.none(), "late"_a, "clip"_a, "sharpened"_a,
              "strength"_a)
         .def("attend", &Builder::attend, "heads"_a, "target"_a, "reach"_a, "reach_width"_a,
-             "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none())
+             "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none(), "causal"_a = true)
+        .def("deliver", &Builder::deliver, "source"_a)
         .def("experts", &Builder::experts, "source"_a, "scores"_a, "target"_a, "rooms"_a,
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,
              "weighs_input"_a, "fresh"_a)

@@ -69,12 +69,13 @@ public:
                bool late, float clip, std::int64_t sharpened, float strength);
     void attend(const nb::tuple& heads, int target, const std::string& reach,
                 std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
-                const Vector& sinks);
+                const Vector& sinks, bool causal);
     void experts(int source, int scores, int target, const std::vector<int>& rooms,
                  const nb::tuple& routing, const std::vector<std::vector<Weights>>& experts,
                  const std::string& kind, float alpha, float limit, float scale,
                  bool weighs_input, bool fresh);
     void select(int source, int target);
+    void deliver(int source);
 
     // Those of recurrences. Vectors hold decay, bias of the time step and skip, in this order.
     void convolve(const std::pair<int, std::int64_t>& source, int target, std::int64_t channels,
@@ -136,6 +137,7 @@ private:
     std::int64_t most_positions_ = INT32_MAX;
     std::vector<std::int64_t> page_bytes_;
     std::int64_t slot_bytes_ = 0;
+    bool whole_ = false;  // whether all tokens of a sequence have to come together
 };
 
 }  // namespace fathom

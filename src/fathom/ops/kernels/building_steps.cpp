@@ -152,7 +152,7 @@ void Builder::place(const nb::tuple& heads, int angles, bool interleaved,
 
 void Builder::attend(const nb::tuple& heads, int target, const std::string& reach,
                      std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
-                     const Vector& sinks) {
+                     const Vector& sinks, bool causal) {
     AttendStep step;
     step.heads = heads_of(heads);
     step.target = target;
@@ -162,6 +162,9 @@ void Builder::attend(const nb::tuple& heads, int target, const std::string& reac
     step.soft_cap = soft_cap;
     step.slopes = vector(slopes, step.heads.heads, 1);
     step.sinks = vector(sinks, step.heads.heads, 1);
+    require(causal || (step.reach != Reach::Chunk && !slopes), "no chunks or slopes both ways");
+    step.causal = causal;
+    whole_ = whole_ || !causal;
     require(reach_width > 0 || step.reach == Reach::Everything, "a reach has a width");
     require(step.heads.heads * step.heads.width == program_.at(target).width,
             "heads fill their rows");
@@ -207,6 +210,13 @@ void Builder::select(int source, int target) {
     step.source = source;
     step.target = target;
     append(std::move(step), target);
+}
+
+void Builder::deliver(int source) {
+    DeliverStep step;
+    step.source = source;
+    scores_width_ = program_.at(source).width;
+    append(std::move(step), -1);
 }
 
 PackedMatrix Builder::matrix(const nb::object& owner) {

@@ -133,4 +133,13 @@ void SelectStep::run(Run& run, Team& team) const {
     }
 }
 
+void DeliverStep::run(Run& run, Team& team) const {
+    const std::int64_t width = run.width(source);
+    const auto [begin, end] = team.share(run.batch.outputs);
+    for (std::int64_t row = begin; row < end; ++row) {
+        const float* from = run.row(source, run.batch.chosen[row]);
+        std::memcpy(run.batch.scores + row * width, from, sizeof(float) * width);
+    }
+}
+
 }  // namespace fathom

@@ -143,6 +143,7 @@ struct AttendStep final : Step {
     float scale, soft_cap;
     const float* slopes = nullptr;  // (heads) or nullptr
     const float* sinks = nullptr;   // (heads) or nullptr
+    bool causal = true;             // else tokens see those after them too: texts come whole
 
     void run(Run& run, Team& team) const override;
     std::int64_t scratch(int threads) const override;
@@ -160,6 +161,7 @@ private:
     Item item(const Batch& batch, bool prompt, std::int64_t index) const;
     std::int64_t parts(const Batch& batch) const;
     std::int32_t first_key(std::int32_t position) const;
+    std::int32_t last(const Batch& batch, std::int64_t sequence, std::int32_t position) const;
     Gathered gather(const Run& run, const Item& item, float* queries) const;
     void attend(const Run& run, const Item& item, std::int64_t index) const;
     void merge(const Run& run, const Item& item, std::int64_t index) const;
@@ -175,6 +177,13 @@ struct SelectStep final : Step {
     void run(Run& run, Team& team) const override;
     bool by_rows() const override { return true; }
     bool alone(const Run&) const override { return false; }  // every thread learns the rows
+};
+
+// The chosen tokens' rows as the results, in place of scores.
+struct DeliverStep final : Step {
+    int source;
+
+    void run(Run& run, Team& team) const override;
 };
 
 }  // namespace fathom
