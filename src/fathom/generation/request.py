@@ -130,6 +130,8 @@ class Request:
             None lists nothing, not even that.
         reasoning_budget: tokens of reasoning after which it is ended, so that the answer begins;
             None for as many as the model takes.
+        dictated: ids with which the answer begins, whatever their scores: with `logprobs` it tells
+            how likely the model holds a text.
         spelled: special tokens that show in the text, such as those that mark a call of a tool.
         inserts: vectors that stand in places of the prompt: pictures, sound, frames of a video.
 
@@ -147,6 +149,7 @@ class Request:
     end: frozenset[int] | None = None
     logprobs: int | None = None
     reasoning_budget: int | None = None
+    dictated: Sequence[int] = ()
     spelled: frozenset[int] = frozenset()
     inserts: Sequence[Insert] = ()
 
@@ -154,10 +157,11 @@ class Request:
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         object.__setattr__(self, "stop", stop)
         object.__setattr__(self, "prompt", tuple(self.prompt))
+        object.__setattr__(self, "dictated", tuple(self.dictated))
         object.__setattr__(self, "spelled", frozenset(self.spelled))
         if not self.prompt:
             raise RequestError("the prompt is empty; give some text")
-        for token in self.prompt:
+        for token in (*self.prompt, *self.dictated):
             require(TOKEN, "a token id of the prompt", token)
         if not all(isinstance(text, str) and text for text in stop):
             raise RequestError("a stop text must be a string of at least one character")
@@ -226,7 +230,7 @@ class Request:
 
     def check_vocabulary(self, vocabulary: int) -> None:
         """Raise RequestError unless every id and count exists in a vocabulary of that size."""
-        highest = max(self.prompt)
+        highest = max((*self.prompt, *self.dictated))
         if highest >= vocabulary:
             raise RequestError(
                 f"the prompt holds token {highest:,}, but the model knows {vocabulary:,} tokens; "

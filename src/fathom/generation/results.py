@@ -120,6 +120,11 @@ class Generation:
         return self._sequence.finish_reason
 
     @property
+    def stop(self) -> str | None:
+        """The stop text that ended it; None where none did."""
+        return self._sequence.stop
+
+    @property
     def usage(self) -> Usage:
         """Tokens so far."""
         return self._sequence.usage

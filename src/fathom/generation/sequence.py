@@ -15,7 +15,7 @@ import numpy as np
 
 from fathom.generation.coder import TextCoder
 from fathom.generation.constraints import Constraints, Limits
-from fathom.generation.greedy import likeliest
+from fathom.generation.greedy import likeliest, require_finite
 from fathom.generation.reasoning import Budget, Piece, Splitter
 from fathom.generation.request import Request, Sampling
 from fathom.generation.results import TokenLogprob, Usage
@@ -92,6 +92,16 @@ class TokenSequence:
         return "".join(piece.reasoning for piece in self._pieces).strip()
 
     @property
+    def stop(self) -> str | None:
+        """The stop text that ended the answer; None where none did."""
+        if self._stopper.stopped:
+            return self._stopper.found
+        last = self.tokens[-1] if self.tokens else None
+        ended = self.finish_reason == "stop"
+        spelled = (text for text in self.request.stop if self._coder.token_to_id(text) == last)
+        return next(spelled, None) if ended and last is not None else None
+
+    @property
     def usage(self) -> Usage:
         """Tokens so far."""
         prompt, completion = len(self.request.prompt), len(self.tokens)
@@ -134,7 +144,7 @@ class TokenSequence:
 
     def _next(self, scores: Scores) -> int:
         """Return the token that the model chooses, or has to take to end its reasoning."""
-        forced = self._budget.forced(self._splitter)
+        forced = self._forced(scores)
         if forced is not None:
             if not self._plain:
                 self.sampler.remember(forced)
@@ -144,6 +154,14 @@ class TokenSequence:
         token = self._chosen(self._guide.narrowed(scores))
         self._guide.take(token)
         return token
+
+    def _forced(self, scores: Scores) -> int | None:
+        """Return the token that must come next: dictated, or of what ends the reasoning."""
+        dictated = self.request.dictated
+        if len(self.tokens) < len(dictated):
+            require_finite(float(scores.max()))
+            return dictated[len(self.tokens)]
+        return self._budget.forced(self._splitter)
 
     def _chosen(self, scores: Scores) -> int:
         if self._plain and isinstance(scores, np.ndarray):

@@ -11,12 +11,17 @@ class Stopper:
     Text that could still become part of a stop text is held back. Of several stop texts the one
     that is complete first counts, and of those complete together the longest; so the result does
     not depend on how the text is cut into pieces.
+
+    Attributes:
+        stopped: whether one was complete.
+        found: which one, empty before.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = sorted(stops, key=len, reverse=True)
         self._held = ""
         self.stopped = False
+        self.found = ""
 
     def push(self, text: str) -> str:
         """Take a piece and return what is certain to be part of the answer by now."""
@@ -25,22 +30,26 @@ class Stopper:
         self._held += text
         found = self._first()
         if found is not None:
-            self.stopped = True
-            return self._release(found)
+            begin, end = found
+            self.stopped, self.found = True, self._held[begin:end]
+            return self._release(begin)
         return self._release(len(self._held) - self._possible())
 
     def flush(self) -> str:
         """Return what was held back, when no more text will come."""
         return "" if self.stopped else self._release(len(self._held))
 
-    def _first(self) -> int | None:
-        """Return where the stop text begins that is complete first."""
+    def _first(self) -> tuple[int, int] | None:
+        """Return where the stop text begins and ends that is complete first."""
         found = [
             (start + len(stop), start)
             for stop in self._stops
             if (start := self._held.find(stop)) >= 0
         ]
-        return min(found)[1] if found else None
+        if not found:
+            return None
+        end, begin = min(found)
+        return begin, end
 
     def _possible(self) -> int:
         """Return the length of the longest end of the text with which a stop text begins."""

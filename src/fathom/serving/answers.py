@@ -68,6 +68,12 @@ async def gathered(answer: Answer, count: int = 1) -> list[Whole]:
     return found
 
 
+def noted(answer: Answer, found: Sequence[Whole]) -> list[str]:
+    """Return what was not done of an ask, and what went otherwise than it should."""
+    notes = (line for whole in found for line in whole.end.notes)
+    return list(dict.fromkeys((*answer.warnings, *notes)))
+
+
 async def closed(answer: Answer) -> None:
     """Close an answer, though the task that does so is itself being cancelled."""
     with anyio.CancelScope(shield=True):

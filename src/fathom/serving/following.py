@@ -27,6 +27,9 @@ class Writing(Protocol):
     def finish_reason(self) -> FinishReason | None: ...
 
     @property
+    def stop(self) -> str | None: ...
+
+    @property
     def usage(self) -> Usage: ...
 
     @property
@@ -81,7 +84,9 @@ class Follower:
         reason: EndReason = one.finish_reason or "stop"
         if self._reader is not None and self._reader.calls and reason == "stop":
             reason = "tool_calls"
-        self._emit(Ended(self._index, reason, one.usage, one.measured, self._expected()))
+        notes = () if self._reader is None else tuple(self._reader.notes)
+        told = self._index, reason, one.usage, one.measured, self._expected()
+        self._emit(Ended(*told, one.stop, notes))
 
     def _tell(self, parts: Sequence[Part]) -> None:
         """Tell text and calls in the order in which they were written."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from fathom.errors import ContextLengthError, RequestError, UnsupportedTaskError
+from fathom.errors import ContextLengthError, FathomError, RequestError, UnsupportedTaskError
 from fathom.generation.batching.engine import Bounds
 from fathom.inputs.conversation import encode_conversation
 from fathom.library.answering import AnsweringModel
@@ -20,10 +20,11 @@ from fathom.library.text import TextModel
 from fathom.planning.predict import Forecast
 from fathom.serving.alone import Alone
 from fathom.serving.calling import Calling
+from fathom.serving.echoing import Echo
 from fathom.serving.expecting import Expectation
 from fathom.serving.following import Emit, Follower
 from fathom.serving.gathering import Gatherer
-from fathom.serving.service import Ask, ChatAsk, Echoed, Ranking, Scored, TextAsk, Vectors
+from fathom.serving.service import Ask, ChatAsk, Ranking, Scored, TextAsk, Vectors
 from fathom.spec.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -154,10 +155,22 @@ class Runner:
                 raise RequestError("this model continues texts alone: no ids, suffix or echo")
             return self._one(ask, emit, partial(self.model.generate, ask.prompt, **ask.options))
         ids, options = self._text(ask)
-        if ask.echo:
-            for index in range(ask.count):
-                emit(Echoed(index, self.tokenizer.decode(ids, skip_special=False), ids))
-        return self._batched(ids, ask, options, emit)
+        if not ask.echo:
+            return self._batched(ids, ask, options, emit)
+        text = self.tokenizer.decode(ids, skip_special=False)
+        echo = Echo(emit, ids, text, ask.count)
+        begun = self._batched(ids, ask, options, echo.emit)
+        try:
+            stop = echo.score(self.engine, _top(options), self._seconds)
+        except FathomError:
+            begun.cancel()
+            raise
+
+        def cancel() -> None:
+            begun.cancel()
+            stop()
+
+        return Begun(cancel, begun.warnings)
 
     def _text(self, ask: TextAsk) -> tuple[Sequence[int], Mapping[str, object]]:
         """Return the ids that are continued, with what ends them between two texts."""
@@ -224,6 +237,12 @@ class Runner:
         if ask.count != 1:
             raise RequestError("this model writes one answer at a time; ask with n=1, repeatedly")
         return Begun(self.alone.write(begin, emit))
+
+
+def _top(options: Mapping[str, object]) -> int | None:
+    """Return how many likeliest tokens are to be listed."""
+    asked = options.get("logprobs")
+    return asked if isinstance(asked, int) else None
 
 
 def _heard(follower: Follower, handle: Handle, piece: Piece | None) -> None:

@@ -123,6 +123,7 @@ class Ended:
     measured: Measured
     predicted: Forecast
     stop: str | None = None  # the stop text that ended it, where one did
+    notes: Sequence[str] = ()  # what went otherwise than it should, a line each
 
 
 Event: TypeAlias = Echoed | Written | Called | Ended

@@ -197,6 +197,11 @@ class Handle:
         return self.sequence.finish_reason
 
     @property
+    def stop(self) -> str | None:
+        """The stop text that ended it; None where none did."""
+        return self.sequence.stop
+
+    @property
     def usage(self) -> Usage:
         """Tokens so far."""
         return self.sequence.usage

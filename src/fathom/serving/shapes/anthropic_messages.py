@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from fathom.serving.answers import Whole, gathered
+from fathom.serving.answers import Whole, gathered, noted
 from fathom.serving.contents import require_eyes
 from fathom.serving.faults import Fault, anthropic
 from fathom.serving.service import Answer, Called, Ended, Event, Service, Written
@@ -35,7 +35,7 @@ def router(service: Service) -> APIRouter:
             warnings += answer.warnings
             return AnswerStream(answer, _chunks(answer, warnings), _failed, warnings=warnings)
         (found,) = await gathered(answer)
-        return answered(_message(answer, found), [*warnings, *answer.warnings])
+        return answered(_message(answer, found), [*warnings, *noted(answer, [found])])
 
     @routes.post("/v1/messages/count_tokens", summary="Count the tokens of a conversation")
     async def count_tokens(body: CountBody) -> Response:
@@ -97,7 +97,8 @@ async def _chunks(answer: Answer, warnings: Sequence[str]) -> Chunks:
         for each in blocks.taken(one):
             yield _named(each)
         if isinstance(one, Ended):
-            yield _named({"type": "message_delta", "delta": _ending(one), "usage": _usage(one)})
+            last = {"type": "message_delta", "delta": _ending(one), "usage": _usage(one)}
+            yield _named({**last, **({"warnings": list(one.notes)} if one.notes else {})})
     yield _named({"type": "message_stop"})
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from fathom.generation.results import TokenLogprob
-from fathom.serving.answers import Whole, gathered
+from fathom.serving.answers import Whole, gathered, noted
 from fathom.serving.contents import require_eyes
 from fathom.serving.faults import Fault, ollama
 from fathom.serving.service import (
@@ -116,7 +116,7 @@ async def _written(service: Service, body: Writing, ask: ChatAsk | TextAsk, wrap
         "done_reason": _reason(found.end),
         **clock.times(found.end, begun),
     }
-    return answered(said, [*body.warnings(), *answer.warnings])
+    return answered(said, [*body.warnings(), *noted(answer, [found])])
 
 
 def _whole(found: Whole, wrap: Wrap) -> dict[str, object]:
@@ -137,7 +137,7 @@ async def _lines(answer: Answer, body: Writing, wrap: Wrap, clock: _Clock, begun
         elif isinstance(one, Called):
             yield line({**head, **wrap("", "", [one.call]), "done": False})
         elif isinstance(one, Ended):
-            told = [*body.warnings(), *answer.warnings]
+            told = [*body.warnings(), *answer.warnings, *one.notes]
             last = {**head, **wrap(""), "done": True, "done_reason": _reason(one)}
             last |= clock.times(one, begun)
             yield line({**last, **({"warnings": told} if told else {})})

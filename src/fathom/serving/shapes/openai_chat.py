@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from fathom.errors import RequestError
 from fathom.generation.results import TokenLogprob
-from fathom.serving.answers import Whole, gathered
+from fathom.serving.answers import Whole, gathered, noted
 from fathom.serving.bounds import size
 from fathom.serving.contents import joined, picture_at, require_eyes, text_part
 from fathom.serving.faults import Fault, openai
@@ -196,7 +196,7 @@ def router(service: Service) -> APIRouter:
         if body.stream:
             return AnswerStream(answer, _chunks(answer, body, warnings), _failed, warnings=warnings)
         found = await gathered(answer, ask.count)
-        return answered(_completion(answer, found), [*body.warnings(), *answer.warnings])
+        return answered(_completion(answer, found), [*body.warnings(), *noted(answer, found)])
 
     return routes
 
@@ -351,6 +351,8 @@ async def _chunks(answer: Answer, body: ChatBody, warnings: Sequence[str]) -> Ch
         yield chunk(index, {"role": "assistant", "content": None})
         head.pop("warnings", None)
     async for one in answer:
+        if isinstance(one, Ended) and one.notes:
+            head["warnings"] = list(one.notes)
         for delta, more in _deltas(one, calls):
             yield chunk(one.index, delta, **more)
         ends += [one] if isinstance(one, Ended) else []

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from fathom.errors import RequestError
 from fathom.generation.results import TokenLogprob
-from fathom.serving.answers import Whole, begun, gathered
+from fathom.serving.answers import Whole, begun, gathered, noted
 from fathom.serving.bounds import number, size
 from fathom.serving.faults import Fault, openai
 from fathom.serving.generating import plain_options
@@ -97,10 +97,11 @@ def router(service: Service) -> APIRouter:
         answer = await begun([service.write(ask) for ask in asks], asks[0].count)
         if body.stream:
             warnings = [*body.warnings(), *answer.warnings]
-            return AnswerStream(answer, _chunks(answer, body), _failed, warnings=warnings)
+            chunks = _chunks(answer, body, warnings)
+            return AnswerStream(answer, chunks, _failed, warnings=warnings)
         found = await gathered(answer, len(asks) * asks[0].count)
         kept = _best(found, asks[0].count, body.n or 1)
-        warnings = [*body.warnings(), *answer.warnings]
+        warnings = [*body.warnings(), *noted(answer, found)]
         return answered(_completion(answer, body, found, kept), warnings)
 
     return routes
@@ -234,8 +235,8 @@ def _top(one: TokenLogprob) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
-async def _chunks(answer: Answer, body: CompletionBody) -> Chunks:
-    head = _head(answer)
+async def _chunks(answer: Answer, body: CompletionBody, warnings: Sequence[str]) -> Chunks:
+    head = _head(answer) | ({"warnings": list(warnings)} if warnings else {})
     with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     places = [0] * (len(_prompts(body.prompt)) * (body.n or 1))
     ends: list[Ended] = []
@@ -248,6 +249,7 @@ async def _chunks(answer: Answer, body: CompletionBody) -> Chunks:
         reason = _reason(one) if isinstance(one, Ended) else None
         choice = {"index": one.index, "text": text, "logprobs": logprobs, "finish_reason": reason}
         yield event({**head, "choices": [choice], **({"usage": None} if with_usage else {})})
+        head.pop("warnings", None)
     if with_usage:
         usage = usage_body(total_usage(ends, len(_prompts(body.prompt))))
         yield event({**head, "choices": [], "usage": usage, "fathom": figures(ends[0])})

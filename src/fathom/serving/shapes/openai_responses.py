@@ -41,7 +41,7 @@ def router(service: Service) -> APIRouter:
                     pass
         finally:
             await closed(answer)
-        return answered(told.response, [*warnings, *answer.warnings])
+        return answered(told.response, told.warnings)
 
     return routes
 
@@ -59,6 +59,7 @@ class _Telling:
 
     Attributes:
         response: the response so far.
+        warnings: what of what was asked for is not done.
     """
 
     def __init__(self, answer: Answer, body: ResponsesBody, warnings: Sequence[str]) -> None:
@@ -68,8 +69,8 @@ class _Telling:
         self._open = ""  # the kind of the item that is being written
         self._text = ""
         self.response = _response(answer, body, self._items)
-        said = [*warnings, *answer.warnings]
-        self.response |= {"warnings": said} if said else {}
+        self.warnings = [*warnings, *answer.warnings]
+        self.response |= {"warnings": self.warnings} if self.warnings else {}
 
     def chunk(self, said: Mapping[str, object]) -> bytes:
         """Return an event with its number."""
@@ -155,6 +156,8 @@ class _Telling:
         yield self._done()
 
     def _end(self, end: Ended) -> dict[str, object]:
+        self.warnings += end.notes
+        self.response |= {"warnings": self.warnings} if self.warnings else {}
         cut = end.reason == "length"
         status = "incomplete" if cut else "completed"
         self.response |= {
