@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +19,10 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking", "--hide-scrollbars"),
     *("--force-prefers-reduced-motion", "--remote-debugging-pipe"),
+)
+START = (  # a program that reads from descriptor 3 and writes to 4
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4);"
+    " os.execv(sys.argv[3], sys.argv[3:])"
 )
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, "")}
 
@@ -109,7 +113,9 @@ class Browser:
 
     def _hear(self) -> dict[str, Any]:
         while b"\0" not in self._held:
-            self._held += self._read.read(1 << 16)
+            more = self._read.read(1 << 16)
+            assert more, "the browser ended"
+            self._held += more
         part, _, self._held = self._held.partition(b"\0")
         return json.loads(part)
 
@@ -130,9 +136,9 @@ def browsing(folder: Path) -> Iterator[Browser]:
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
 
-    words = " ".join(shlex.quote(each) for each in (PROGRAM, *FLAGS, f"--user-data-dir={folder}"))
+    program = [sys.executable, "-c", START, str(theirs_in), str(theirs_out), PROGRAM, *FLAGS]
     with subprocess.Popen(
-        ["/bin/sh", "-c", f"exec {words} about:blank 3<&{theirs_in} 4>&{theirs_out}"],
+        [*program, f"--user-data-dir={folder}", "about:blank"],
         pass_fds=(theirs_in, theirs_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
