@@ -145,7 +145,7 @@ def test_an_answer_has_what_was_predicted_beside_what_was_measured(
         browser.open(serving.url + "/", width=390, height=844)
         browser.run("document.querySelector('.suggestion').click()")
         browser.wait(lambda: browser.run("!!document.querySelector('.figures:not([hidden])')"), 120)
-        said = browser.run("document.querySelector('.figures').innerText")
+        said = browser.run("document.querySelector('.assistant .figures').innerText")
         assert "first token" in said and "tokens/s" in said and said.count("predicted") == 3
         assert len(browser.run("document.querySelector('.assistant .text').textContent")) > 100
     assert browser.complaints == []
