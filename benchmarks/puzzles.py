@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fathom.planning.machine import this_machine
-from fathom.tuning.recipes import RUNS
+from fathom.tuning.runs import RUNS
 
 HERE = Path(__file__).parent
 KEPT = HERE / "puzzles.json"
@@ -30,7 +30,7 @@ SEED = 1
 def main() -> None:
     """Run one row, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("run", nargs="?", choices=tuple(RUNS))
+    parser.add_argument("run", nargs="?", choices=tuple(RUNS["trm"]))
     parser.add_argument("--without", choices=tuple(WITHOUT), default="nothing")
     parser.add_argument("--page", action="store_true")
     args = parser.parse_args()
@@ -83,7 +83,7 @@ def page(rows: dict[str, dict[str, object]]) -> str:
         "| run | | parameters | solved, of unseen | seconds |",
         "|---|---|---:|---:|---:|",
     ]
-    for run in RUNS:
+    for run in RUNS["trm"]:
         for without, name in WITHOUT.items():
             row = rows.get(f"{run} {without}")
             if row is not None:

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from fathom import library
 from fathom.cli.main import main
 from fathom.errors import FathomError, RequestError, UnsupportedTaskError
-from fathom.tuning.recipes import RUNS, described, named, perform, write
-from fathom.tuning.recursive import Recipe
+from fathom.tuning.puzzle_runs import PuzzleRun
+from fathom.tuning.recipe import Recipe
+from fathom.tuning.runs import RUNS, named, write
 from parity import trm_reference as reference
 
 PUZZLE = "1... ..3. .4.. ...2"
@@ -24,9 +25,10 @@ SHORT = Recipe(steps=2, batch=4, warm=1)
 def untrained(tmp_path_factory) -> Path:
     """Return the folder of a model of sudoku with four rows that has hardly learned."""
     folder = tmp_path_factory.mktemp("solver") / "model"
-    run = replace(RUNS["sudoku-4"], puzzles=8, tested=8)
-    model, outcome = perform(run, described(run), SHORT, lambda report: None)
-    write(model, run, SHORT, outcome, folder)
+    run = RUNS["trm"]["sudoku-4"]
+    assert isinstance(run, PuzzleRun)
+    trained = replace(run, puzzles=8, tested=8).perform(SHORT, lambda report: None)
+    write(trained, SHORT, folder)
     return folder
 
 
@@ -80,8 +82,6 @@ def test_the_command_line_trains_and_solves(tmp_path: Path, capsys) -> None:
         "2",
         "--batch",
         "4",
-        "--puzzles",
-        "4",
         "--out",
         str(folder),
     ]
@@ -105,11 +105,13 @@ REFUSED = {
     "an unknown run": ["trm", "sudoku-5"],
     "no steps": ["trm", "sudoku-4", "--steps", "0"],
     "an unknown kind": ["gpt", "sudoku-4"],
+    "a run of another kind": ["trm", "tones"],
+    "what it has not": ["whisper", "tones", "--without", "recursion"],
 }
 
 
 @pytest.mark.parametrize("fault", REFUSED)
 def test_a_run_that_cannot_be_is_one_line(fault: str, capsys) -> None:
-    assert named("sudoku-4").size == 4
+    assert named("trm", "sudoku-4") is RUNS["trm"]["sudoku-4"]
     assert main(["train", *REFUSED[fault]]) == FathomError.exit_code
     assert capsys.readouterr().err.count("\n") == 1

@@ -9,29 +9,31 @@ from hypothesis import strategies as st
 
 from fathom.inputs import sudoku
 from fathom.tasks.solve import SHIFT
-from fathom.tuning.recipes import RUNS, described, perform
-from fathom.tuning.recursive import Recipe, begin, stablemax_loss, train, without_recursion
+from fathom.tuning.puzzle_runs import PuzzleRun
+from fathom.tuning.recipe import Recipe
+from fathom.tuning.recursive import begin, stablemax_loss, train, without_recursion
+from fathom.tuning.runs import RUNS
 from fathom.tuning.sudoku import Maker, Repeated, held_out
 
-RUN = RUNS["sudoku-4"]
+RUN = RUNS["trm"]["sudoku-4"]
+assert isinstance(RUN, PuzzleRun)
 
 
 @pytest.mark.slow
 def test_sudoku_of_four_rows_is_learned() -> None:
     recipe = Recipe(steps=250, batch=48, average=0.98)
-    _, found = perform(RUN, described(RUN), recipe, lambda report: None)
-    assert found.solved > 0.8
+    assert RUN.perform(recipe, lambda report: None).outcome.solved > 0.8
 
 
 def test_a_run_repeats_itself() -> None:
-    what, recipe = described(RUN), Recipe(steps=4, batch=4, warm=2, average=0.5)
+    what, recipe = RUN.described(), Recipe(steps=4, batch=4, warm=2, average=0.5)
     first, second = (train(what, Maker(4, 1, testing=False), recipe) for _ in range(2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_the_average_is_of_the_weights_over_time() -> None:
-    what = described(RUN)
+    what = RUN.described()
     seen = Recipe(steps=1, batch=4, warm=1, average=0.75, seed=3)
     kept = train(what, Maker(4, 1, testing=False), seen)
     last = train(what, Maker(4, 1, testing=False), Recipe(1, 4, warm=1, average=0.0, seed=3))
@@ -43,7 +45,7 @@ def test_the_average_is_of_the_weights_over_time() -> None:
 
 
 def test_without_recursion_the_parameters_are_the_same() -> None:
-    whole = described(RUN)
+    whole = RUN.described()
     once = without_recursion(whole)
     assert once.parts() == whole.parts()
     assert (once.cycles, once.inner, once.rounds) == (1, 1, 1)

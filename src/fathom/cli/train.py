@@ -14,25 +14,33 @@ from fathom.cli.output import on_terminal, plain, print_facts, print_json, secon
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
-    from fathom.tuning.recipes import Outcome
-    from fathom.tuning.recursive import Report
+    from fathom.tuning.recipe import Report
+    from fathom.tuning.results import Outcome
 
 EXAMPLES = """\
   fathom train trm sudoku-4 --out ./solver
   fathom train trm sudoku-6 --out ./solver6 --seed 1
   fathom train trm sudoku-6 --without recursion --json
+  fathom train whisper tones --out ./listener
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `train`."""
-    parser.add_argument("kind", choices=("trm",), metavar="KIND", help="what to train: trm")
-    parser.add_argument("run", metavar="RUN", help="on what: sudoku-4 or sudoku-6")
+    parser.add_argument(
+        "kind", choices=("trm", "whisper"), metavar="KIND", help="what to train: trm or whisper"
+    )
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="on what: sudoku-4 or sudoku-6 (trm), or the tones of telephone keys: tones (whisper)",
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the model is written")
     parser.add_argument("--steps", type=int, metavar="INT", help="of the optimiser")
-    parser.add_argument("--batch", type=int, metavar="INT", help="puzzles at a time")
-    parser.add_argument("--puzzles", type=int, metavar="INT", help="different ones to train on")
-    parser.add_argument("--seed", type=int, default=0, metavar="INT", help="of weights and puzzles")
+    parser.add_argument("--batch", type=int, metavar="INT", help="puzzles or sounds at a time")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="INT", help="of weights and of what is learned from"
+    )
     parser.add_argument(
         "--without",
         choices=("recursion", "average"),
@@ -45,24 +53,26 @@ def run(args: argparse.Namespace) -> int:
     """Train, test on puzzles that training never saw, and write the model."""
     if args.out is not None and args.out.exists():
         raise RequestError(f"{args.out} exists already; name a folder that does not")
-    from fathom.tuning.recipes import described, named, perform, write
+    from fathom.tuning.runs import named, write
 
-    chosen = named(args.run)
-    chosen = replace(chosen, puzzles=_positive("puzzles", args.puzzles, chosen.puzzles))
+    chosen = named(args.kind, args.run)
+    if args.without is not None and args.without not in chosen.lacking:
+        raise RequestError(
+            f"{args.kind} {args.run} is not trained with {args.without}; what may be left out of it"
+            f" is {' or '.join(chosen.lacking)}"
+        )
     usual = chosen.recipe
     recipe = replace(
         usual,
         seed=args.seed,
         steps=_positive("steps", args.steps, usual.steps),
         batch=_positive("batch", args.batch, usual.batch),
-        average=0.0 if args.without == "average" else usual.average,
     )
-    what = described(chosen, recursion=args.without != "recursion")
     with _shown(recipe.steps, args.json) as watch:
-        model, outcome = perform(chosen, what, recipe, watch)
+        trained = chosen.perform(recipe, watch, args.without)
     if args.out is not None:
-        write(model, chosen, recipe, outcome, args.out)
-    _tell(args, outcome)
+        write(trained, recipe, args.out)
+    _tell(args, trained.outcome)
     return 0
 
 
@@ -102,7 +112,7 @@ def _tell(args: argparse.Namespace, outcome: Outcome) -> None:
     print_facts(
         [
             ("parameters", f"{outcome.parameters:,}"),
-            ("solved", f"{outcome.solved:.1%} of {outcome.tested} puzzles it never saw"),
+            ("solved", f"{outcome.solved:.1%} of {outcome.tested} {outcome.of}"),
             ("trained in", seconds_text(outcome.seconds)),
             *written,
         ]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -20,40 +19,13 @@ from torch.nn import functional
 from fathom.models.assemble import assemble
 from fathom.models.recursive import Carry, Recursive
 from fathom.spec import recursive as spec
+from fathom.tuning.recipe import Recipe, Report, average, share_of_rate
 
 # Question and answer as tokens, both (puzzles, length).
 Puzzles = tuple[Tensor, Tensor]
 Source = Callable[[int], Puzzles]
 HALT_WEIGHT = 0.5
 EXPLORE = 0.1  # of puzzles must go on for a random number of rounds before they may halt
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. `average` is the share of the past that the kept weights keep per step.
-
-    0 keeps no average: the weights are those of the last step. `rounded` multiplies in bfloat16,
-    as the paper's own code does, which takes half the time where a processor knows the type;
-    weights and norms stay in float32.
-    """
-
-    steps: int
-    batch: int
-    rate: float = 1e-3
-    decay: float = 0.1
-    warm: int = 100  # steps in which the rate rises; then it falls as a cosine, to nothing
-    average: float = 0.995
-    rounded: bool = True
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a step of training looked like, of the puzzles that ended in it."""
-
-    step: int
-    loss: float
-    solved: float  # share of the batch whose answer is right, cell by cell
 
 
 def begin(described: spec.Recursive, seed: int) -> Recursive:
@@ -89,7 +61,7 @@ def train(
     model = begin(described, recipe.seed)
     kept = deepcopy(model)
     for report in steps(model, source, recipe):
-        _average(kept, model, recipe.average)
+        average(kept, model, recipe.average)
         watch(report)
     return kept.requires_grad_(False).eval()
 
@@ -104,7 +76,7 @@ def steps(model: Recursive, source: Source, recipe: Recipe) -> Iterator[Report]:
     at_hand = _AtHand.fresh(model, source(recipe.batch), chance)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * _share(step, recipe)
+            group["lr"] = recipe.rate * share_of_rate(step, recipe)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.rounded):
             loss, right, halting = _loss(model, at_hand)
         optimiser.zero_grad()
@@ -112,13 +84,6 @@ def steps(model: Recursive, source: Source, recipe: Recipe) -> Iterator[Report]:
         optimiser.step()
         yield Report(step + 1, loss.item(), right.float().mean().item())
         at_hand.renew(model, source, halting > 0, chance)
-
-
-def _share(step: int, recipe: Recipe) -> float:
-    """Return the share of the full rate at a step."""
-    if step < recipe.warm:
-        return (step + 1) / recipe.warm
-    return 0.5 * (1 + cos(pi * (step - recipe.warm) / max(1, recipe.steps - recipe.warm)))
 
 
 @dataclass
@@ -183,12 +148,6 @@ def stablemax_loss(scores: Tensor, targets: Tensor) -> Tensor:
     grown = torch.where(x >= 0, x + 1, 1 / (1 - x.clamp(max=0)))
     chosen = grown.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
     return grown.sum(dim=-1).log() - chosen.log()
-
-
-@torch.no_grad()
-def _average(kept: nn.Module, model: nn.Module, share: float) -> None:
-    for mean, new in zip(kept.parameters(), model.parameters(), strict=True):
-        mean.lerp_(new, 1 - share)
 
 
 def without_recursion(described: spec.Recursive) -> spec.Recursive:
