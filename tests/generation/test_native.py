@@ -104,7 +104,8 @@ def test_the_native_way_needs_no_torch() -> None:
     code = (
         "import sys, fathom\n"
         "model = fathom.open('smollm2:135m')\n"
-        "answer = model.generate('Once upon a time', max_tokens=3)\n"
+        "options = {'max_tokens': 3, 'temperature': 0.8, 'top_p': 0.9, 'logprobs': 1}\n"
+        "answer = model.generate('Once upon a time', repetition_penalty=1.1, **options)\n"
         "print(len(list(answer)) > 0, model.program is not None, 'torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -152,7 +153,7 @@ def test_a_marker_that_never_comes_out_is_not_written_for_ever(
 def test_penalties_know_of_a_forced_token(tokenizer: Tokenizer) -> None:
     sampling = Sampling(presence_penalty=2.0)
     sequence, _ = written(tokenizer, [OPEN, *b"ab"], reasoning_budget=1, sampling=sampling)
-    assert sequence.sampler.penalised(torch.zeros(VOCABULARY))[CLOSE].item() == -2.0
+    assert sequence.sampler.penalised(np.zeros(VOCABULARY, dtype=np.float32))[CLOSE] == -2.0
 
 
 def test_a_budget_needs_markers(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:

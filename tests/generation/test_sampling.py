@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
@@ -21,7 +23,13 @@ from transformers import (
 
 from fathom.errors import NumericError
 from fathom.generation.request import RANGES, Sampling
-from fathom.generation.sampling import Sampler, candidates, log_probabilities, nucleus
+from fathom.generation.sampling import (
+    Sampler,
+    candidates,
+    likeliest_of,
+    log_probabilities,
+    nucleus,
+)
 
 VOCABULARY = 200
 PROMPT = (3, 5, 5, 8)
@@ -58,7 +66,7 @@ def after_answer(sampling: Sampling) -> Sampler:
     for token in ANSWER:
         only = torch.full((VOCABULARY,), -1e30)
         only[token] = 1e30
-        assert sampler.choose(only) == token
+        assert sampler.choose(only.numpy()) == token
     return sampler
 
 
@@ -78,8 +86,10 @@ def theirs(scores: Tensor, sampling: Sampling) -> Tensor:
 
 
 def ours(scores: Tensor, sampling: Sampling) -> Tensor:
-    tokens, probabilities = candidates(after_answer(sampling).penalised(scores), sampling)
-    return torch.zeros(VOCABULARY).index_put((tokens,), probabilities)
+    penalised = after_answer(sampling).penalised(scores.numpy())
+    tokens, probabilities = candidates(penalised, sampling)
+    found = (torch.from_numpy(tokens),)
+    return torch.zeros(VOCABULARY).index_put(found, torch.from_numpy(probabilities))
 
 
 def test_every_option_has_a_case() -> None:
@@ -130,7 +140,8 @@ def test_any_options_together(
 
 
 def _away_from_borders(scores: Tensor, sampling: Sampling) -> bool:
-    scaled = after_answer(sampling).penalised(scores).double() / sampling.temperature
+    penalised = torch.from_numpy(after_answer(sampling).penalised(scores.numpy()))
+    scaled = penalised.double() / sampling.temperature
     if sampling.top_k:
         least = scaled.topk(min(sampling.top_k, VOCABULARY)).values[-1]
         scaled = scaled[scaled >= least]
@@ -149,13 +160,13 @@ def test_the_nucleus_is_what_sorting_everything_finds(
     before = ordered.cumsum(dim=0) - ordered
     assume(not ((before - top_p).abs() < 1e-9).any() or top_p == 0)
     expected = order[(before < top_p) | (torch.arange(VOCABULARY) == 0)]
-    found = nucleus(probabilities, top_p)
+    found = torch.from_numpy(nucleus(probabilities.numpy(), top_p))
     # Of equally likely tokens any will do, so their probabilities are compared.
     assert torch.equal(probabilities[found].sort().values, probabilities[expected].sort().values)
 
 
 def test_greedy_takes_the_best_and_the_first_of_equals() -> None:
-    scores = torch.zeros(VOCABULARY)
+    scores = np.zeros(VOCABULARY, dtype=np.float32)
     assert Sampler(Sampling(), PROMPT, VOCABULARY).choose(scores) == 0
     scores[70] = 1.0
     assert Sampler(Sampling(), PROMPT, VOCABULARY).choose(scores) == 70
@@ -163,13 +174,13 @@ def test_greedy_takes_the_best_and_the_first_of_equals() -> None:
 
 def test_bias_comes_first() -> None:
     sampling = Sampling(logit_bias={4: 2.0, 5: 3.0}, repetition_penalty=2.0)
-    scores = Sampler(sampling, PROMPT, VOCABULARY).penalised(torch.ones(VOCABULARY))
+    scores = Sampler(sampling, PROMPT, VOCABULARY).penalised(np.ones(VOCABULARY, dtype=np.float32))
     assert scores[[4, 5, 6]].tolist() == [3.0, 2.0, 1.0]  # 5 is in the prompt: (1 + 3) / 2
 
 
 def test_draws_follow_the_probabilities() -> None:
     sampling = Sampling(temperature=0.7, top_k=6, seed=1)
-    scores = random_scores(2)
+    scores = random_scores(2).numpy()
     tokens, probabilities = candidates(scores, sampling)
     sampler, draws = Sampler(sampling, PROMPT, VOCABULARY), 20_000
     drawn = Counter(sampler.choose(scores) for _ in range(draws))
@@ -181,11 +192,11 @@ def test_draws_follow_the_probabilities() -> None:
 
 def test_a_draw_depends_on_seed_and_position_alone() -> None:
     sampling = Sampling(temperature=1.0, seed=42)
-    rows = [random_scores(seed) for seed in range(30)]
+    rows = [random_scores(seed).numpy() for seed in range(30)]
     alone = Sampler(sampling, PROMPT, VOCABULARY)
     expected = [alone.choose(row) for row in rows]
 
-    torch.manual_seed(123)  # the global generator has no part in it
+    random.seed(123)  # the global generator has no part in it
     beside = Sampler(sampling, PROMPT, VOCABULARY)
     other = Sampler(Sampling(temperature=2.0, seed=7), (1,), VOCABULARY)
     found = []
@@ -203,7 +214,7 @@ def test_without_a_seed_each_sequence_has_its_own_and_tells_it() -> None:
     first, second = (Sampler(Sampling(temperature=1.0), PROMPT, VOCABULARY) for _ in range(2))
     assert first.seed != second.seed
     again = Sampler(Sampling(temperature=1.0, seed=first.seed), PROMPT, VOCABULARY)
-    rows = [random_scores(seed) for seed in range(10)]
+    rows = [random_scores(seed).numpy() for seed in range(10)]
     assert [first.choose(row) for row in rows] == [again.choose(row) for row in rows]
 
 
@@ -211,26 +222,37 @@ def test_without_a_seed_each_sequence_has_its_own_and_tells_it() -> None:
 @pytest.mark.parametrize("scale", [1.0, 1e30])
 def test_no_temperature_overflows(temperature: float, scale: float) -> None:
     sampler = Sampler(Sampling(temperature=temperature, seed=3), PROMPT, VOCABULARY)
-    token = sampler.choose(random_scores(1) * scale)
+    token = sampler.choose(random_scores(1).numpy() * np.float32(scale))
     assert 0 <= token < VOCABULARY
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
-    scores = random_scores(0)
+    scores = random_scores(0).numpy()
     scores[17] = -math.inf  # a token that the model rules out is fine
     assert Sampler(Sampling(), PROMPT, VOCABULARY).choose(scores) != 17
     scores[18] = bad
     with pytest.raises(NumericError, match="float32"):
         Sampler(Sampling(), PROMPT, VOCABULARY).choose(scores)
     with pytest.raises(NumericError):
-        Sampler(Sampling(), PROMPT, VOCABULARY).choose(torch.full((VOCABULARY,), -math.inf))
+        Sampler(Sampling(), PROMPT, VOCABULARY).choose(np.full(VOCABULARY, -np.inf))
 
 
 def test_log_probabilities_are_float32_of_the_scores_as_they_are() -> None:
-    scores = random_scores(5).bfloat16()
-    found = log_probabilities(scores)
+    scores = random_scores(5)
+    found = torch.from_numpy(log_probabilities(scores.numpy()))
     assert found.dtype == torch.float32
     torch.testing.assert_close(
         found.double(), scores.double().log_softmax(dim=0), check_dtype=False
     )
+
+
+@given(
+    st.lists(st.sampled_from([-3.0, -1.5, -1.0, -math.inf]), min_size=1, max_size=30),
+    st.integers(0, 40),
+)
+def test_the_likeliest_are_in_order(values: list[float], count: int) -> None:
+    found = likeliest_of(np.asarray(values, dtype=np.float32), count).tolist()
+    expected = sorted(range(len(values)), key=lambda place: -values[place])[:count]
+    assert [values[place] for place in found] == [values[place] for place in expected]
+    assert found == sorted(found, key=lambda place: (-values[place], place))

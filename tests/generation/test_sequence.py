@@ -137,7 +137,7 @@ def test_log_probabilities_are_of_the_model_itself(tokenizer: Tokenizer) -> None
     assert sequence.tokens == [65, 65, 65]  # forced by the bias, against the model
     assert sequence.logprobs is not None
     for entry, wanted in zip(sequence.logprobs, b"xyz", strict=True):
-        expected = forced(wanted).log_softmax(dim=0)
+        expected = forced(wanted).double().log_softmax(dim=0)
         assert (entry.token, entry.text) == (65, "A")
         assert entry.logprob == pytest.approx(expected[65].item())
         assert len(entry.top) == 3

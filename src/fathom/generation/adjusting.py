@@ -1,105 +1,84 @@
 """A model's scores before a token is chosen: bias, penalties, and what may not be written.
 
 The meaning of each is that of transformers' logits processors, to which the tests hold it. Rows
-are sequences side by side, so that one sequence and a search with several use the same.
+are sequences side by side, so that one sequence and a search with several use the same. In NumPy,
+on the processor: what is adjusted are a few tokens, and a native program needs no PyTorch for it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from fathom.generation.constraints import Constraints, Limits
 from fathom.generation.request import Sampling
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Places = NDArray[np.intp]
 
 
 class Adjuster:
     """Adjusts the scores of sequences that all began with `before` tokens, by their ids so far."""
 
-    def __init__(
-        self,
-        sampling: Sampling,
-        limits: Limits,
-        before: int,
-        vocabulary: int,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, sampling: Sampling, limits: Limits, before: int, vocabulary: int) -> None:
         self.sampling = sampling
         self.limits = limits
         self.before = before
         self.vocabulary = vocabulary
-        self.device = torch.device(device)
-        self._bias = self._biased()
-        self._never = self._mask(_always_banned(limits))
-        self._first = self._mask(limits.constraints.begin_suppress_tokens)
-        self._ends = self._mask(limits.end)
+        self._biased = self._known(sampling.logit_bias)
+        bias = [sampling.logit_bias[token] for token in self._biased.tolist()]
+        self._bias = np.asarray(bias, dtype=np.float32)
+        self._never = self._known(_always_banned(limits))
+        self._first = self._known(limits.constraints.begin_suppress_tokens)
+        self._ends = self._known(limits.end)
 
-    def __call__(self, scores: Tensor, written: Sequence[list[int]]) -> Tensor:
+    def __call__(self, scores: Floats, written: Sequence[list[int]]) -> Floats:
         """Return scores (rows, vocabulary) float32, adjusted.
 
-        `written` are the ids of each row, those before the answer included; all are as long.
+        `written` are the ids of each row, those before the answer included.
         """
-        if self._bias is not None:
-            scores = scores + self._bias
-        scores = self._penalised(scores, written)
-        return self._constrained(scores, written)
+        adjusted = np.array(scores, dtype=np.float32)
+        for row, ids in zip(adjusted, written, strict=True):
+            row[self._biased] += self._bias
+            self._penalise(row, ids)
+            self._constrain(row, ids)
+        return adjusted
 
-    def _penalised(self, scores: Tensor, written: Sequence[list[int]]) -> Tensor:
+    def _penalise(self, row: Floats, ids: list[int]) -> None:
+        """Change the scores of tokens that were written, in place."""
         sampling = self.sampling
         if sampling.repetition_penalty != 1.0:
-            penalty = sampling.repetition_penalty
-            repeated = torch.where(scores < 0, scores * penalty, scores / penalty)
-            scores = torch.where(self._counts(written, 0) > 0, repeated, scores)
+            penalty = np.float32(sampling.repetition_penalty)
+            seen = np.unique(np.asarray(ids, dtype=np.intp))
+            row[seen] = np.where(row[seen] < 0, row[seen] * penalty, row[seen] / penalty)
         if sampling.presence_penalty != 0.0 or sampling.frequency_penalty != 0.0:
-            counts = self._counts(written, self.before)
-            scores = scores - sampling.presence_penalty * (counts > 0)
-            scores = scores - sampling.frequency_penalty * counts
-        return scores
+            answer = np.asarray(ids[self.before :], dtype=np.intp)
+            tokens, counts = np.unique(answer, return_counts=True)
+            row[tokens] -= np.float32(sampling.presence_penalty)
+            row[tokens] -= np.float32(sampling.frequency_penalty) * counts.astype(np.float32)
 
-    def _constrained(self, scores: Tensor, written: Sequence[list[int]]) -> Tensor:
+    def _constrain(self, row: Floats, ids: list[int]) -> None:
+        """Rule out what may not come next, in place."""
         constraints = self.limits.constraints
-        answered = len(written[0]) - self.before
-        if self._never is not None:
-            scores = scores.masked_fill(self._never, -math.inf)
-        if self._first is not None and answered == 0:
-            scores = scores.masked_fill(self._first, -math.inf)
-        if self._ends is not None and answered < constraints.min_tokens:
-            scores = scores.masked_fill(self._ends, -math.inf)
-        banned = [banned_next(ids, constraints) for ids in written]
-        if any(banned):
-            scores = scores.clone()
-            for row, tokens in enumerate(banned):
-                scores[row, tokens] = -math.inf
+        answered = len(ids) - self.before
+        row[self._never] = -np.inf
+        if answered == 0:
+            row[self._first] = -np.inf
+        if answered < constraints.min_tokens:
+            row[self._ends] = -np.inf
+        row[banned_next(ids, constraints)] = -np.inf
         if constraints.forced_end is not None and answered + 1 == self.limits.max_tokens:
-            scores = torch.full_like(scores, -math.inf)
-            scores[:, constraints.forced_end] = 0.0
-        return scores
+            row[:] = -np.inf
+            row[constraints.forced_end] = 0.0
 
-    def _counts(self, written: Sequence[list[int]], start: int) -> Tensor:
-        """How often each id occurs in each row from `start` on: (rows, vocabulary)."""
-        ids = torch.tensor([row[start:] for row in written], dtype=torch.long, device=self.device)
-        counts = torch.zeros(len(written), self.vocabulary, device=self.device)
-        return counts.scatter_add_(1, ids, torch.ones(ids.shape, device=self.device))
-
-    def _biased(self) -> Tensor | None:
-        if not self.sampling.logit_bias:
-            return None
-        bias = torch.zeros(self.vocabulary)
-        for token, value in self.sampling.logit_bias.items():
-            bias[token] = value
-        return bias.to(self.device)
-
-    def _mask(self, tokens: Sequence[int] | frozenset[int]) -> Tensor | None:
-        """(vocabulary,), True at some ids; None where there are none."""
-        known = [token for token in tokens if token < self.vocabulary]
-        if not known:
-            return None
-        mask = torch.zeros(self.vocabulary, dtype=torch.bool)
-        mask[known] = True
-        return mask.to(self.device)
+    def _known(self, tokens: Iterable[int]) -> Places:
+        """Return those ids that the model has scores for."""
+        return np.asarray([id for id in tokens if id < self.vocabulary], dtype=np.intp)
 
 
 def _always_banned(limits: Limits) -> list[int]:

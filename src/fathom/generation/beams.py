@@ -41,17 +41,18 @@ class BeamSearch:
         *,
         end: frozenset[int],
         max_tokens: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Begin answers of up to `max_tokens` after the tokens that open each of them."""
         self.beams = beams
         self.done = False
         self._adjuster = adjuster
         self._opening = tuple(opening)
-        self._end = torch.tensor(sorted(end), dtype=torch.long, device=adjuster.device)
+        self._end = torch.tensor(sorted(end), dtype=torch.long, device=device)
         self._max_tokens = max_tokens
         self._running: list[list[int]] = [[] for _ in range(beams.beams)]
         # All rows begin alike: only the first counts, or each would find the same tokens.
-        self._sums = torch.full((beams.beams,), RULED_OUT, device=adjuster.device)
+        self._sums = torch.full((beams.beams,), RULED_OUT, device=device)
         self._sums[0] = 0.0
         self._finished: list[Finished] = []
         self._hopeful = True
@@ -73,7 +74,9 @@ class BeamSearch:
         """
         count, vocabulary = self.beams.beams, scores.shape[-1]
         written = [[*self._opening, *row] for row in self._running]
-        logprobs = self._adjuster(scores.float().log_softmax(dim=-1), written)
+        own = scores.float().log_softmax(dim=-1)
+        adjusted = self._adjuster(own.cpu().numpy(), written)
+        logprobs = torch.from_numpy(adjusted).to(own.device)
         totals = (logprobs + self._sums[:, None]).flatten()
         # Each end token may be the next of every row; as many rows must be left to go on.
         kept = min(max(2, 1 + len(self._end)) * count, len(totals))

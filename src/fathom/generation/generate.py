@@ -97,7 +97,6 @@ class Engine:
             self.coder,
             max_tokens=room(request, self.context),
             vocabulary=vocabulary,
-            device=self.forward.device,
         )
         meter = Meter(self.forward.device, self.load_seconds)
         return Generation(sequence, self._pieces(sequence, meter), meter)

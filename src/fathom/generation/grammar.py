@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits
     from numpy.typing import NDArray
 
-    from fathom.generation.forward import Scores
-
 KEPT = 32  # forms that are ready to be used again, of each tokenizer
 LEXER_STATES = 20_000  # of 1 to 2 kB
 GRAMMAR_SIZE = 100_000  # symbols
@@ -43,7 +41,7 @@ class Guide:
         self._vocabulary = vocabulary
         self.finished = False
 
-    def narrowed(self, scores: Scores) -> Scores:
+    def narrowed(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores (vocabulary,) that are -infinity for what the form does not allow next.
 
         Raises:
@@ -51,13 +49,7 @@ class Guide:
             RequestError: when nothing may follow, or working that out costs too much.
         """
         require_finite(float(scores.max()))
-        allowed = self._allowed()
-        if isinstance(scores, np.ndarray):
-            return np.where(allowed, scores, np.float32(-np.inf))
-        import torch
-
-        mask = torch.from_numpy(allowed).to(scores.device)
-        return scores.masked_fill(~mask, -torch.inf)
+        return np.where(self._allowed(), scores, np.float32(-np.inf))
 
     def take(self, token: int) -> None:
         """Go on by a token of the answer.

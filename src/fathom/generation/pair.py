@@ -89,7 +89,6 @@ class PairEngine:
             self.coder,
             max_tokens=wanted,
             vocabulary=self.model.spec.vocabulary,
-            device=self.device,
             before=self.opening.tokens,
         )
         meter = Meter(str(self.device), self.load_seconds)
@@ -138,11 +137,14 @@ class PairEngine:
         """Follow several sequences, and give the best as one piece when nothing better can come."""
         request, rows = sequence.request, sequence.request.beams.beams
         vocabulary, opening = self.model.spec.vocabulary, self.opening.tokens
-        adjuster = Adjuster(
-            request.sampling, sequence.limits, len(opening), vocabulary, self.device
-        )
+        adjuster = Adjuster(request.sampling, sequence.limits, len(opening), vocabulary)
         search = BeamSearch(
-            request.beams, adjuster, opening, end=sequence.end, max_tokens=sequence.max_tokens
+            request.beams,
+            adjuster,
+            opening,
+            end=sequence.end,
+            max_tokens=sequence.max_tokens,
+            device=self.device,
         )
         with meter.reading(len(request.prompt)):
             source = self._read(request.prompt, rows)

@@ -2,7 +2,7 @@
 
 The order and meaning of each stage are those of transformers' logits processors, which the tests
 hold it to. Narrowing works on ever fewer candidates instead of masking the whole vocabulary: the
-costly sort of top-p sees only the tokens that could survive it.
+costly sort of top-p sees only the tokens that could survive it. In NumPy, as `adjusting`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from fathom.errors import RequestError
 from fathom.generation.adjusting import Adjuster
@@ -20,13 +21,18 @@ from fathom.generation.constraints import Limits
 from fathom.generation.greedy import require_finite
 from fathom.generation.request import Sampling
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Places = NDArray[np.intp]
+
 
 class Sampler:
     """Chooses the tokens of one sequence.
 
-    A draw takes one number from the sequence's own generator, which lives on the processor. So
-    it depends on the seed and on how many tokens came before, not on what else is computed at
-    the same time, nor on the device.
+    A draw takes one number from the sequence's own generator, so it depends on the seed and on
+    how many tokens came before, not on what else is computed at the same time, nor on the device.
 
     Attributes:
         seed: the one in use, also when the request left it open.
@@ -37,31 +43,28 @@ class Sampler:
         sampling: Sampling,
         before: Sequence[int],
         vocabulary: int,
-        device: torch.device | str = "cpu",
         limits: Limits | None = None,
     ) -> None:
         """Begin an answer that comes after some tokens: a prompt, or what opens an answer."""
         self.sampling = sampling
         self.seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
-        self._generator = torch.Generator().manual_seed(self.seed)
-        self._adjuster = Adjuster(sampling, limits or Limits(), len(before), vocabulary, device)
+        self._chance = Random(self.seed)
+        self._adjuster = Adjuster(sampling, limits or Limits(), len(before), vocabulary)
         self._written = list(before)
 
-    def choose(self, scores: Tensor) -> int:
+    def choose(self, scores: Floats) -> int:
         """Return the next token for the model's scores (vocabulary,), and remember it.
 
         Raises:
             NumericError: when the best score is not a finite number.
             RequestError: when no token may be written.
         """
-        raw = scores.float()
-        highest = raw.max().item()  # NaN wins over all
-        require_finite(highest)
-        scores = self.penalised(raw)
-        best, token = scores.max(dim=0)
-        if best.item() == -math.inf:
+        require_finite(float(scores.max()))  # NaN wins over all
+        adjusted = self.penalised(scores)
+        best = int(adjusted.argmax())
+        if adjusted[best] == -np.inf:
             raise RequestError("no token may be written here; loosen what may not be written")
-        chosen = int(token.item()) if self.sampling.greedy else self._draw(scores)
+        chosen = best if self.sampling.greedy else self._draw(adjusted)
         self.remember(chosen)
         return chosen
 
@@ -69,54 +72,72 @@ class Sampler:
         """Take note of a token of the answer, for the penalties."""
         self._written.append(token)
 
-    def penalised(self, scores: Tensor) -> Tensor:
+    def penalised(self, scores: Floats) -> Floats:
         """Return float32 scores (vocabulary,) with bias, penalties and constraints applied."""
         return self._adjuster(scores[None], [self._written])[0]
 
-    def _draw(self, scores: Tensor) -> int:
+    def _draw(self, scores: Floats) -> int:
         """Return a token by its probability: where a number in [0, 1) falls in their sum."""
         tokens, probabilities = candidates(scores, self.sampling)
-        sums = probabilities.double().cumsum(dim=0)
-        share = torch.rand((), dtype=torch.float64, generator=self._generator).item()
-        return int(tokens[torch.searchsorted(sums, sums[-1] * share, right=True)].item())
+        sums = probabilities.cumsum(dtype=np.float64)
+        place = int(sums.searchsorted(sums[-1] * self._chance.random(), side="right"))
+        return int(tokens[min(place, len(tokens) - 1)])
 
 
-def candidates(scores: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def candidates(scores: Floats, sampling: Sampling) -> tuple[Places, Floats]:
     """Return the tokens that may be drawn and their probabilities, both (candidates,).
 
     `scores` (vocabulary,) are float32 with penalties applied; the temperature is above 0.
     """
-    tokens = torch.arange(len(scores), device=scores.device)
+    tokens: Places = np.arange(len(scores))
     # The best score becomes 0, so that no temperature makes it overflow.
-    scores = (scores - scores.max()) / sampling.temperature
+    scores = (scores - scores.max()) / np.float32(sampling.temperature)
     if 0 < sampling.top_k < len(scores):
-        kept = scores >= scores.topk(sampling.top_k).values[-1]
+        least = np.partition(scores, len(scores) - sampling.top_k)[-sampling.top_k]
+        kept = np.flatnonzero(scores >= least)
         tokens, scores = tokens[kept], scores[kept]
     if sampling.top_p < 1.0:
-        kept = nucleus(scores.softmax(dim=0), sampling.top_p)
+        kept = nucleus(softmax(scores), sampling.top_p)
         tokens, scores = tokens[kept], scores[kept]
     if sampling.min_p > 0.0:
-        kept = scores >= math.log(sampling.min_p)
+        kept = np.flatnonzero(scores >= math.log(sampling.min_p))
         tokens, scores = tokens[kept], scores[kept]
-    return tokens, scores.softmax(dim=0)
+    return tokens, softmax(scores)
 
 
-def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
+def nucleus(probabilities: NDArray[np.floating], top_p: float) -> Places:
     """Return the places of the fewest probabilities (n,) that sum to `top_p`, at least one.
 
     A token goes when it and all less likely ones sum to no more than 1 - `top_p`. Those below
     that amount's even share, (1 - `top_p`) / n, are sure to go, and need no sorting.
     """
     cut = 1.0 - top_p
-    even_share = probabilities.max().clamp(max=cut / len(probabilities))
-    places = (probabilities >= even_share).nonzero().squeeze(1)
-    ordered, order = probabilities[places].sort()
-    sums = 1.0 - ordered.sum() + ordered.cumsum(dim=0)  # less likely ones and itself
+    even_share = min(float(probabilities.max()), cut / len(probabilities))
+    places = np.flatnonzero(probabilities >= even_share)
+    order = probabilities[places].argsort()
+    ordered = probabilities[places[order]].astype(np.float64)
+    sums = 1.0 - ordered.sum() + ordered.cumsum()  # less likely ones and itself
     kept = sums > cut
     kept[-1] = True
     return places[order[kept]]
 
 
-def log_probabilities(scores: Tensor) -> Tensor:
+def softmax(scores: Floats) -> Floats:
+    """Return probabilities (n,) of scores of which the best is 0 or near it."""
+    weights = np.exp(scores)
+    return weights / weights.sum(dtype=np.float64).astype(np.float32)
+
+
+def log_probabilities(scores: Floats) -> Floats:
     """Return float32 log-probabilities of the model's own scores: no penalty, no temperature."""
-    return scores.float().log_softmax(dim=-1)
+    shifted = (scores - scores.max()).astype(np.float64)
+    return (shifted - np.log(np.exp(shifted).sum())).astype(np.float32)
+
+
+def likeliest_of(logprobs: Floats, count: int) -> Places:
+    """Return the places of the `count` best of (n,), the best first, of equal ones the first."""
+    count = min(count, len(logprobs))
+    if count == 0:
+        return np.zeros(0, dtype=np.intp)
+    best = np.argpartition(logprobs, len(logprobs) - count)[-count:]
+    return best[np.lexsort((best, -logprobs[best]))]

@@ -19,15 +19,16 @@ from fathom.generation.greedy import likeliest, require_finite
 from fathom.generation.reasoning import Budget, Piece, Splitter
 from fathom.generation.request import Request, Sampling
 from fathom.generation.results import TokenLogprob, Usage
+from fathom.generation.sampling import Sampler, likeliest_of, log_probabilities
 from fathom.generation.stopping import Stopper
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from fathom.generation.forward import Scores
     from fathom.generation.grammar import Guide
-    from fathom.generation.sampling import Sampler
+
+    Floats = NDArray[np.float32]
 
 FinishReason: TypeAlias = Literal["stop", "length"]
 
@@ -51,7 +52,6 @@ class TokenSequence:
         *,
         max_tokens: int,
         vocabulary: int,
-        device: torch.device | str = "cpu",
         before: Sequence[int] | None = None,
     ) -> None:
         """Begin an answer after the prompt, or after the tokens `before` that open it."""
@@ -65,7 +65,7 @@ class TokenSequence:
         self.end = _end(request, coder)
         self.limits = Limits(request.constraints, self.end, max_tokens)
         self._before = request.prompt if before is None else before
-        self._vocabulary, self._device = vocabulary, device
+        self._vocabulary = vocabulary
         self._guide = self._guided()
         self._plain = _plain(request)
         self._stopper = Stopper(request.stop)
@@ -76,10 +76,8 @@ class TokenSequence:
     @cached_property
     def sampler(self) -> Sampler:
         """What chooses tokens, made when the first one is chosen other than as the likeliest."""
-        from fathom.generation.sampling import Sampler
-
         sampling = self.request.sampling
-        return Sampler(sampling, self._before, self._vocabulary, self._device, self.limits)
+        return Sampler(sampling, self._before, self._vocabulary, self.limits)
 
     @property
     def text(self) -> str:
@@ -121,10 +119,11 @@ class TokenSequence:
         Raises:
             NumericError: when the scores are not finite.
         """
-        token = self._next(scores)
+        row = _array(scores)
+        token = self._next(row)
         self.tokens.append(token)
         if self.logprobs is not None:
-            self.logprobs.append(self._logprob(_tensor(scores), token))
+            self.logprobs.append(self._logprob(row, token))
         return self._accepted(token)
 
     def replay(self, tokens: Sequence[int]) -> Piece:
@@ -142,7 +141,7 @@ class TokenSequence:
         self._pieces.append(piece)
         return piece
 
-    def _next(self, scores: Scores) -> int:
+    def _next(self, scores: Floats) -> int:
         """Return the token that the model chooses, or has to take to end its reasoning."""
         forced = self._forced(scores)
         if forced is not None:
@@ -163,10 +162,8 @@ class TokenSequence:
             return dictated[len(self.tokens)]
         return self._budget.forced(self._splitter)
 
-    def _chosen(self, scores: Scores) -> int:
-        if self._plain and isinstance(scores, np.ndarray):
-            return likeliest(scores)
-        return self.sampler.choose(_tensor(scores))
+    def _chosen(self, scores: Floats) -> int:
+        return likeliest(scores) if self._plain else self.sampler.choose(scores)
 
     def _advance(self, token: int) -> Piece:
         if token in self.end:
@@ -193,14 +190,11 @@ class TokenSequence:
             self.finish_reason = "stop"
         return Piece(answer + self._stopper.flush(), rest.reasoning)
 
-    def _logprob(self, scores: Tensor, token: int) -> TokenLogprob:
-        from fathom.generation.sampling import log_probabilities
-
+    def _logprob(self, scores: Floats, token: int) -> TokenLogprob:
         logprobs = log_probabilities(scores)
-        values, ids = logprobs.topk(self.request.logprobs or 0)
-        likeliest = zip(ids.tolist(), values.tolist(), strict=True)
-        top = tuple(TokenLogprob(id, self._spelled(id), value) for id, value in likeliest)
-        return TokenLogprob(token, self._spelled(token), logprobs[token].item(), top)
+        best = likeliest_of(logprobs, self.request.logprobs or 0).tolist()
+        top = tuple(TokenLogprob(id, self._spelled(id), float(logprobs[id])) for id in best)
+        return TokenLogprob(token, self._spelled(token), float(logprobs[token]), top)
 
     def _spelled(self, token: int) -> str:
         return self._coder.decode([token], skip_special=False)
@@ -214,10 +208,9 @@ def _plain(request: Request) -> bool:
     return sampling.greedy and unadjusted
 
 
-def _tensor(scores: Scores) -> Tensor:
-    import torch
-
-    return torch.from_numpy(scores) if isinstance(scores, np.ndarray) else scores
+def _array(scores: Scores) -> Floats:
+    """Return scores as float32 on the processor, where tokens are chosen."""
+    return scores if isinstance(scores, np.ndarray) else scores.float().cpu().numpy()
 
 
 def _end(request: Request, coder: TextCoder) -> frozenset[int]:

@@ -141,7 +141,6 @@ class BatchEngine:
             self.coder,
             max_tokens=room(request, self.context),
             vocabulary=self.spec.vocabulary,
-            device=self.executor.forward.device,
         )
         total = len(prompt) + sequence.max_tokens
         track = Track(
