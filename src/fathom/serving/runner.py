@@ -212,6 +212,7 @@ class Runner:
         """Queue an ask for as many answers as it wants."""
         if self.engine is None or not isinstance(self.model, TextModel):
             raise RequestError("this model answers one at a time")
+        options, left = self._thinking(options)
         request, notes = self.model.request(ids, options)
         handles = self.engine.submit_several(request, ask.count, deadline=self._seconds)
         for index, handle in enumerate(handles):
@@ -223,7 +224,16 @@ class Runner:
             for handle in handles:
                 handle.cancel()
 
-        return Begun(cancel, notes)
+        return Begun(cancel, (*left, *notes))
+
+    def _thinking(
+        self, options: Mapping[str, object]
+    ) -> tuple[Mapping[str, object], tuple[str, ...]]:
+        """Leave out how much is to be thought where the model marks no thinking, and say so."""
+        if "reasoning_budget" not in options or self.tokenizer.reasoning is not None:
+            return options, ()
+        rest = {name: value for name, value in options.items() if name != "reasoning_budget"}
+        return rest, ("this model marks no thinking; how much of it there may be changes nothing",)
 
     def _expected(self, handle: Handle) -> Callable[[], Forecast]:
         sequence = handle.sequence

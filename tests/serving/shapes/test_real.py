@@ -162,6 +162,17 @@ def test_tokens_are_the_models_own(serving: Serving, model: TextModel) -> None:
         assert back["content"] == "Hello"
 
 
+def test_thinking_is_bounded_where_there_is_any_and_told_where_not(
+    theirs: openai.OpenAI, serving: Serving, said: str
+) -> None:
+    found = theirs.chat.completions.create(
+        model=serving.model, messages=HELLO, reasoning_effort="low", **GREEDY
+    )
+    assert found.choices[0].message.content == said
+    (line,) = found.model_dump()["warnings"]
+    assert "marks no thinking" in line
+
+
 def test_what_the_model_cannot_is_refused(theirs: openai.OpenAI, serving: Serving) -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     messages = [{"role": "user", "content": [picture]}]
