@@ -7,14 +7,19 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fathom.checkpoint.published import published_spec
 from fathom.cli.main import main
 from fathom.library.kinds import STAGED
-from fathom.spec.parts import children, count
+from fathom.planning.probe import Rates
+from fathom.planning.stages import predict_stages, settled
+from fathom.spec.parts import children, count, leaves
+from fathom.spec.work import Staged, Work
 from parity import (
     cases_autoencoders,
     cases_denoisers,
@@ -187,3 +192,16 @@ def test_planning_loads_no_torch(tmp_path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
+
+
+def test_a_small_part_takes_as_long_as_its_calls() -> None:
+    spec = published_spec(SMALL["Speech"]())
+    assert isinstance(spec, Staged)
+    free = Rates(1, 1e11, {}, {"float32": ((1.0, 1e12),)})
+    slow = replace(free, operation_seconds=1e-5)
+    seconds = [predict_stages(spec, dtype="float32", rates=one).seconds for one in (free, slow)]
+    assert seconds[0] is not None and seconds[1] is not None
+    for stage in spec.stages(settled(Work(), spec.usual)):
+        leaf_calls = stage.passes * sum(1 for _ in leaves(stage.part)) * 1e-5
+        more = seconds[1][stage.name] - seconds[0][stage.name]
+        assert 2 * leaf_calls < more < 8 * leaf_calls

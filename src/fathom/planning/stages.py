@@ -9,8 +9,12 @@ from fathom.planning import costs
 from fathom.planning.costs import BYTES, computed_in
 from fathom.planning.predict import runtime_bytes
 from fathom.planning.probe import Rates
-from fathom.spec.parts import children, walk
+from fathom.spec.parts import children, leaves, walk
 from fathom.spec.work import Pipeline, Stage, Staged, Work
+
+# Operations that PyTorch is asked for per leaf of a part: a layer of attention and a feed-forward
+# has eight leaves and issues 35 (`planning/issued.py`).
+ISSUED_PER_LEAF = 4.4
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,9 @@ def _seconds(stage: Stage, dtype: str, rates: Rates) -> float:
     """Return the time of all passes: of its arithmetic, or of reading its weights if that is more.
 
     A part that is passed once for many rows is bound by the first, one row at a time by the other.
+    Every operation costs its call besides, which is most of the time of a small part.
     """
+    calls = ISSUED_PER_LEAF * sum(1 for _ in leaves(stage.part)) * rates.operation_seconds
     arithmetic = stage.operations / rates.fastest(dtype)
     reading = costs.weight_bytes(stage.part, computed_in(dtype)) / rates.memory_read
-    return stage.passes * max(arithmetic, reading)
+    return stage.passes * (max(arithmetic, reading) + calls)
