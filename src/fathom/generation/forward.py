@@ -14,6 +14,7 @@ import numpy as np
 from fathom.blocks.lowering_decoder import rotations
 from fathom.errors import UnsupportedTaskError
 from fathom.generation.pages import PagedState
+from fathom.generation.speculation import MOST
 from fathom.ops.program import Batch, Program
 from fathom.spec.decoder import Decoder
 
@@ -127,18 +128,40 @@ class NativeCourse:
         for start in range(0, len(tokens), self._program.most_tokens):
             chunk = tokens[start : start + self._program.most_tokens]
             last = start + len(chunk) == len(tokens)
-            batch = Batch(
-                ids=np.asarray(chunk, dtype=np.int32),
-                counts=(len(chunk),),
-                starts=(self._state.advance(len(chunk)),),
-                tables=self._state.tables,
-                frequencies=self._state.frequencies,
-                outputs=np.asarray([len(chunk) - 1] if last else [], dtype=np.int32),
-                slots=(0,),
-            )
-            found = self._program.run(batch, self._state.pages, self._state.memory)
-            self.ids += chunk
+            found = self._run(chunk, [len(chunk) - 1] if last else [])
         return found[0]
+
+    def _run(self, tokens: Sequence[int], outputs: Sequence[int]) -> NDArray[np.float32]:
+        batch = Batch(
+            ids=np.asarray(tokens, dtype=np.int32),
+            counts=(len(tokens),),
+            starts=(self._state.advance(len(tokens)),),
+            tables=self._state.tables,
+            frequencies=self._state.frequencies,
+            outputs=np.asarray(outputs, dtype=np.int32),
+            slots=(0,),
+        )
+        found = self._program.run(batch, self._state.pages, self._state.memory)
+        self.ids += tokens
+        return found
+
+    @property
+    def guessable(self) -> bool:
+        """Whether it takes tokens that may be taken back: what recurrences remember cannot be."""
+        return self._program.plan.slot_bytes == 0 and self._program.most_tokens > MOST
+
+    def each(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Take a few tokens in, and return the scores after each, (tokens, vocabulary).
+
+        Raises:
+            ContextLengthError: when there are more than it can hold.
+        """
+        return self._run(tokens, range(len(tokens)))
+
+    def back(self, length: int) -> None:
+        """Forget all tokens but the first `length`, of the few that came last."""
+        self._state.used = length
+        del self.ids[length:]
 
     def reset(self) -> None:
         """Forget everything, keeping the memory."""

@@ -7,18 +7,19 @@ request ─ check ─► state ─ prefill in chunks ─► scores ─► TokenS
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from threading import Lock
 
 from fathom.errors import ContextLengthError
 from fathom.generation.coder import TextCoder
-from fathom.generation.forward import Course, Forward
+from fathom.generation.forward import Course, Forward, NativeCourse
 from fathom.generation.inserts import alike
 from fathom.generation.measuring import Meter
 from fathom.generation.reasoning import Piece
 from fathom.generation.request import Request
 from fathom.generation.results import Generation
 from fathom.generation.sequence import TokenSequence
+from fathom.generation.speculation import Speculation
 
 ROUNDING = 64  # the capacity of a small state is a multiple of this, within the context
 DOUBLING = 1024  # beyond it, a power of two: the next turns of a chat fit in the same state
@@ -136,9 +137,10 @@ class Engine:
             piece = sequence.take(held.scores(rest))
         if piece:
             yield piece
+        step = _writing(held, sequence)
         while sequence.finish_reason is None:
-            with meter.writing():
-                piece = sequence.take(held.scores(sequence.tokens[-1:]))
+            with meter.writing(sequence.tokens):
+                piece = step()
             if piece:
                 yield piece
 
@@ -161,3 +163,10 @@ class Engine:
     def _keep(self, held: Course) -> None:
         with self._lock:
             self._kept = held
+
+
+def _writing(held: Course, sequence: TokenSequence) -> Callable[[], Piece]:
+    """Return what writes on: some tokens in a pass where guesses can be taken back, else one."""
+    if isinstance(held, NativeCourse) and held.guessable:
+        return Speculation(held, sequence).step
+    return lambda: sequence.take(held.scores(sequence.tokens[-1:]))

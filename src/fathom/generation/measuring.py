@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -42,12 +42,13 @@ class Meter:
         self._peak = peak_memory(self._device)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Time one more token."""
+    def writing(self, tokens: Sized | None = None) -> Iterator[None]:
+        """Time one more token, or those by which `tokens` grow meanwhile."""
+        before = 0 if tokens is None else len(tokens)
         begun = perf_counter()
         yield
         self._writing += perf_counter() - begun
-        self._written += 1
+        self._written += 1 if tokens is None else len(tokens) - before
 
     def end(self) -> None:
         """Look at the memory once more."""
