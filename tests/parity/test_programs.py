@@ -23,7 +23,6 @@ THREADS = 2
 
 # The type of part → why no program has it. A part that is lowered one day leaves this table.
 REFUSED = {
-    "LatentAttention": "LatentAttention has no native step yet",
     "RoundedAlibi": "RoundedAlibi depends on rounding that native steps do not do",
 }
 

@@ -56,6 +56,20 @@ class Lowering:
     def add(self, step: Step) -> None:
         self.steps.append(step)
 
+    def page(self, window: int | None, own: int, *, kept: bool = True) -> tuple[int, int]:
+        """Make room for a layer in the pages of layers that reach as far: their pool, an offset.
+
+        What is not `kept` after a call lies in one place, which all such layers use in turn.
+        """
+        found = [index for index, pool in enumerate(self.pools) if pool.window == window]
+        if not found:
+            self.pools.append(PoolShape(window, 0))
+        index = found[0] if found else len(self.pools) - 1
+        held = self.pools[index].page_bytes
+        offset = held if kept else 0
+        self.pools[index] = PoolShape(window, max(held, offset + own))
+        return index, offset
+
     def remember(self, numbers: int) -> int:
         """Make room in a sequence's slot for numbers in float32; return where it begins."""
         offset = self.slot_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fathom.blocks.lowering import Lowering, factor, join, norm_shape
-from fathom.ops.program import PAGE_TOKENS, WIDEST_HEAD, NoProgramError, PoolShape, head_bytes
+from fathom.ops.program import PAGE_TOKENS, WIDEST_HEAD, NoProgramError, head_bytes
 from fathom.ops.steps import Activate, Angles, Attend, Heads, Multiply, Place
 from fathom.spec.attention import Attention, Chunk, GatedAttention, Window
 from fathom.spec.decoder import Residual
@@ -64,14 +64,8 @@ def _heads(to: Lowering, mixer: Attention, rows: str) -> Heads:
     Of texts that come whole nothing is left behind: all layers use one place in turn.
     """
     window = mixer.reach.width if isinstance(mixer.reach, Window) and mixer.causal else None
-    found = [index for index, pool in enumerate(to.pools) if pool.window == window]
-    if not found:
-        to.pools.append(PoolShape(window, 0))
-    index = found[0] if found else len(to.pools) - 1
-    held = to.pools[index].page_bytes
     own = mixer.kv_heads * head_bytes(mixer.head_width, to.state)
-    offset = held if mixer.causal else 0
-    to.pools[index] = PoolShape(window, max(held, offset + own))
+    index, offset = to.page(window, own, kept=mixer.causal)
     return Heads(rows, mixer.heads, mixer.kv_heads, mixer.head_width, index, offset, to.state)
 
 

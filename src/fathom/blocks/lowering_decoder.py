@@ -13,6 +13,7 @@ from fathom.blocks.lowering import (
     normalise,
 )
 from fathom.blocks.lowering_attention import lower_attention
+from fathom.blocks.lowering_latents import lower_latent_attention
 from fathom.blocks.lowering_recurrences import lower_recurrence
 from fathom.ops.program import NoProgramError, Plan
 from fathom.ops.steps import Deliver, Select, StateType
@@ -70,7 +71,8 @@ def rotations(spec: Layered) -> list[Rotary]:
     found = dict.fromkeys(
         layer.mixer.positions
         for layer in spec.layers
-        if isinstance(layer.mixer, Attention) and isinstance(layer.mixer.positions, Rotary)
+        if isinstance(layer.mixer, Attention | LatentAttention)
+        and isinstance(layer.mixer.positions, Rotary)
     )
     return [each for each in found if isinstance(each, Rotary)]
 
@@ -112,4 +114,4 @@ def _lower_mixer(
         case Mamba() | Mamba2() | DeltaRule():
             lower_recurrence(to, mixer, residual, paths, source)
         case LatentAttention():
-            raise NoProgramError("LatentAttention has no native step yet")
+            lower_latent_attention(to, mixer, residual, paths, source)

@@ -16,11 +16,15 @@ StateType: TypeAlias = Literal["float32", "float16"]
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight by the name of its parameter. An `exact` one is kept in float32."""
+    """A weight by the name of its parameter.
+
+    An `exact` one is kept in float32; a `turned` one has the parameter's columns as its rows.
+    """
 
     name: str
     expert: int | None = None  # of a stack: which one
     exact: bool = False
+    turned: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.description import Description
+from fathom.ops.latent_steps import AttendLatent, MultiplyHeads
 from fathom.ops.program import PAGE_TOKENS, Plan, Step
 from fathom.ops.recurrent_steps import Recurrent
 from fathom.ops.steps import (
@@ -25,7 +26,7 @@ from fathom.ops.steps import (
     Normalise,
     Place,
 )
-from fathom.planning.packing import packed_as, packed_bytes, packed_from
+from fathom.planning.packing import DECODED, packed_as, packed_bytes, packed_from
 from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.programs import lower, most_tokens, rounds, state_type
@@ -77,7 +78,12 @@ class Native:
             return named[key]
 
         found = dict.fromkeys(one for step in self.plan.steps for one in _matrices(step))
-        return {one: (packed(one), *shapes[one.name][-2:]) for one in found}  # type: ignore[misc]
+
+        def shape(matrix: Matrix) -> tuple[int, int]:
+            rows, columns = shapes[matrix.name][-2:]
+            return (columns, rows) if matrix.turned else (rows, columns)
+
+        return {one: (packed(one), *shape(one)) for one in found}
 
     @cached_property
     def encoding(self) -> str:
@@ -181,6 +187,9 @@ class Native:
                     met = scored if step.target is None else rows
                     for factor in step.factors:
                         seconds += self._matrix_seconds(rates, factor.matrix, met)
+                case MultiplyHeads():
+                    for matrix in step.matrices:
+                        seconds += self._matrix_seconds(rates, matrix, rows)
                 case MixExperts():
                     router = step.routing
                     chosen = expected_experts(router.experts, router.active, rows)
@@ -197,11 +206,15 @@ class Native:
 
     def _score_operations(self, seen: int) -> int:
         """Return the operations of one token's queries with `seen` keys before them."""
-        return sum(
-            4 * step.heads.heads * step.heads.width * min(seen, step.reach_width or seen)
-            for step in self.plan.steps
-            if isinstance(step, Attend)
-        )
+        operations = 0
+        for step in self.plan.steps:
+            match step:
+                case Attend(heads=heads):
+                    reached = min(seen, step.reach_width or seen)
+                    operations += 4 * heads.heads * heads.width * reached
+                case AttendLatent():
+                    operations += step.operations(seen)
+        return operations
 
     def _recurrent_operations(self) -> int:
         """Return the operations of one token in recurrences, whose arithmetic is of numbers too."""
@@ -257,7 +270,12 @@ def native(
 def _as_in_files(description: Description, contents: Contents, *, rounded: bool) -> Packing:
     assigned = {name: one for one in description.assignments() for name in one.ours}
     return lambda one: packed_from(
-        contents, assigned[one.name], one.name, exact=one.exact, rounded=rounded
+        contents,
+        assigned[one.name],
+        one.name,
+        exact=one.exact,
+        decoded=one.turned,
+        rounded=rounded,
     )
 
 
@@ -265,7 +283,13 @@ def _as_named(spec: Layered, stored: str) -> Packing:
     chosen = stored_encoding(spec, stored)
     held = {one.name: one for one in parameters(spec)}
     rounded = rounds(spec)
-    return lambda one: packed_as(chosen(held[one.name]), exact=one.exact, rounded=rounded)
+
+    def packing(one: Matrix) -> str:
+        encoding = chosen(held[one.name])
+        kept = DECODED if one.turned else encoding
+        return packed_as(kept, exact=one.exact, wide=encoding == "F32", rounded=rounded)
+
+    return packing
 
 
 def _matrices(step: Step) -> Iterator[Matrix]:
@@ -274,6 +298,8 @@ def _matrices(step: Step) -> Iterator[Matrix]:
             yield step.table
         case Multiply():
             yield from (factor.matrix for factor in step.factors)
+        case MultiplyHeads():
+            yield from step.matrices
         case MixExperts():
             yield from (factor.matrix for maps in step.experts for factor in maps)
 

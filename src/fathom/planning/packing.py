@@ -87,6 +87,7 @@ def packed_from(
     name: str,
     *,
     exact: bool = False,
+    decoded: bool = False,
     rounded: bool = False,
 ) -> str:
     """Return what one parameter's matrix becomes when it is packed from a file."""
@@ -94,6 +95,6 @@ def packed_from(
 
     stored = stored_rows(contents, assignment, name)
     theirs = {contents.tensors[each].encoding for each in assignment.theirs}
-    kept = DECODED if stored is None else stored.encoding
+    kept = DECODED if stored is None or decoded else stored.encoding
     wide = not theirs.isdisjoint(("F32", "F64"))
     return packed_as(kept, exact=exact, wide=wide, rounded=rounded)

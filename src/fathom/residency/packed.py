@@ -61,6 +61,7 @@ class PackedWeights:
         self._reader = StoredReader()
         self._pool = ThreadPoolExecutor(threads)
         self._rounded = rounded
+        self._latest: dict[str, Tensor] = {}  # the one that was decoded last, by its name
         self._progress = progress
         self._module: Any = native()
 
@@ -89,7 +90,8 @@ class PackedWeights:
         parameter = self._wanted[matrix.name]
         stored = stored_rows(self._contents, self._assignments[matrix.name], matrix.name)
         known = stored is not None and stored.encoding in self._module.encodings()
-        if stored is None or not known or (matrix.exact and stored.encoding != "F32"):
+        exact = matrix.exact and stored is not None and stored.encoding != "F32"
+        if stored is None or not known or exact or matrix.turned:
             return self._from_numbers(matrix, parameter)
         _require_shape(parameter, (*stored.rows.shape, stored.columns))
         rows = stored.rows if matrix.expert is None else stored.rows[matrix.expert]
@@ -130,10 +132,14 @@ class PackedWeights:
         """Pack a matrix that has to be decoded."""
         import torch
 
-        tensor = self._decoded(matrix.name)
+        if matrix.name not in self._latest:  # the maps of a stack follow one another
+            self._latest = {matrix.name: self._decoded(matrix.name)}
+        tensor = self._latest[matrix.name]
         _require_shape(parameter, tuple(tensor.shape))
         if matrix.expert is not None:
             tensor = tensor[matrix.expert]
+        if matrix.turned:
+            tensor = tensor.T
         width = 2 if self._rounded else self._stored_width(matrix.name)
         plain = "F32" if matrix.exact else PLAIN[width]
         tensor = tensor.to(torch.float32 if plain == "F32" else torch.bfloat16).contiguous()

@@ -1,23 +1,5 @@
 // Arithmetic with AVX-512.
-#include <immintrin.h>
-
-#include <cstdint>
-
-namespace {
-
-typedef float Halves __attribute__((vector_size(64)));
-
-inline Halves read_halves(const std::uint16_t* from) {
-    return reinterpret_cast<Halves>(
-        _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
-}
-
-inline std::uint16_t write_half(float value) {
-    return static_cast<std::uint16_t>(
-        _mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(value), _MM_FROUND_TO_NEAREST_INT), 0));
-}
-
-}  // namespace
+#include "halves_avx512.hpp"
 
 #include "arithmetic_kernels.hpp"
 #include "prompt_attention_avx512.hpp"

@@ -126,6 +126,12 @@ void bind_program(nb::module_& module) {
              "slot_offset"_a)
         .def("delta", &Builder::delta, "columns"_a, "target"_a, "shape"_a, "vectors"_a, "norm"_a,
              "slot_offset"_a)
+        .def("multiply_heads", &Builder::multiply_heads, "source"_a, "stride"_a, "target"_a,
+             "room"_a, "matrices"_a)
+        .def("place_latent", &Builder::place_latent, "heads"_a, "latents"_a, "angles"_a,
+             "interleaved"_a, "norm"_a)
+        .def("attend_latent", &Builder::attend_latent, "heads"_a, "asked"_a, "target"_a,
+             "scale"_a)
         .def("finish", &Builder::finish)
         .def("run", &Builder::run, "ids"_a, "positions"_a, "owners"_a, "begins"_a,
              "frequencies"_a, "pools"_a, "slots"_a, "slot_numbers"_a, "chosen"_a, "scores"_a)

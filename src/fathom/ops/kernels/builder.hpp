@@ -14,6 +14,7 @@
 #include <stdexcept>
 
 #include "experts_step.hpp"
+#include "latent_steps.hpp"
 #include "recurrence_steps.hpp"
 #include "steps.hpp"
 
@@ -90,6 +91,13 @@ public:
                const std::array<Floats, 2>& vectors, const nb::tuple& norm,
                std::int64_t slot_offset);
 
+    // Those of attention over latents.
+    void multiply_heads(const std::pair<int, std::int64_t>& source, std::int64_t stride, int target,
+                        int room, const std::vector<nb::object>& matrices);
+    void place_latent(const nb::tuple& heads, int latents, int angles, bool interleaved,
+                      const nb::tuple& norm);
+    void attend_latent(const nb::tuple& heads, int asked, int target, float scale);
+
     void finish() { program_.finish(); }
 
     void run(const Integers& ids, const Integers& positions, const Integers& owners,
@@ -121,6 +129,8 @@ private:
     //  active_groups, best)
     Routing routing_of(const nb::tuple& described);
     Expert expert(const std::vector<Weights>& maps, const ExpertsStep& step);
+    // (queries, heads, plain, latent, turned, pool, page_offset, float32)
+    LatentHeads latent_heads_of(const nb::tuple& described);
     Column column(const std::pair<int, std::int64_t>& described, std::int64_t width);
     // Notes what a step remembers of a sequence, and returns its offset.
     std::int64_t remember(std::int64_t offset, std::int64_t numbers);
