@@ -1,11 +1,13 @@
 """Terminal output in documents: written by running the command that stands above it.
 
     python tests/documents/outputs.py README.md      # run every command and rewrite its output
+    python tests/documents/outputs.py README.md tones solver   # those that hold one of the words
 
 A block is a comment ``<!-- output: COMMAND -->`` and the fenced text below it. ``output, varies:``
 marks commands whose words depend on the machine, such as an answer and its timings; ``output,
 once:`` those that take minutes, or files that not everybody has. The latter run in a folder of
-their own, one after another, with the pictures and the autoencoder of the shared data in it.
+their own, one after another, with the pictures and the autoencoder of the shared data in it, and
+the sound of a telephone number being dialled.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,9 @@ _BLOCK = re.compile(
     r"<!-- output(?P<kind>, varies|, once)?: (?P<command>.+?) -->\n```text\n(?P<text>.*?)```",
     re.DOTALL,
 )
+
+
+DIALLED = "5550142"  # which is held out of training
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,14 @@ def shape(text: str) -> list[str]:
     return [" ".join(line.split()) for line in plain.splitlines()]
 
 
-def rewritten(document: str) -> str:
-    """Return the document with every block's output as it is now."""
+def rewritten(document: str, words: Sequence[str] = ()) -> str:
+    """Return the document with every block's output as it is now, or of those with a word."""
     with tempfile.TemporaryDirectory() as name:
         scratch = furnished(Path(name))
 
         def fresh(found: re.Match[str]) -> str:
+            if words and not any(word in found["command"] for word in words):
+                return found[0]
             before = found[0][: found.start("text") - found.start()]
             folder = scratch if found["kind"] == ", once" else None
             return f"{before}$ {found['command']}\n{output_of(found['command'], folder)}```"
@@ -85,7 +93,8 @@ def rewritten(document: str) -> str:
 
 
 def furnished(folder: Path) -> Path:
-    """Return a folder with the shared pictures and autoencoder in it, where they are at hand."""
+    """Return a folder with a dialled number, and the shared data where they are at hand."""
+    dial(folder / "dialled.wav")
     for parent in Path(__file__).resolve().parents:
         data = parent / "shared" / "data"
         if data.is_dir():
@@ -95,7 +104,19 @@ def furnished(folder: Path) -> Path:
     return folder
 
 
+def dial(file: Path) -> None:
+    """Write the sound of a number that no training hears, on a line with some noise."""
+    import numpy as np
+    import soundfile
+
+    from fathom.tuning.tones import RATE, Line, dialled
+
+    chance, tones = np.random.default_rng(7), dialled(DIALLED, Line())
+    sound = (0.01 * chance.standard_normal(2 * RATE)).astype(np.float32)
+    sound[RATE // 2 : RATE // 2 + len(tones)] += tones
+    soundfile.write(file, sound, RATE)
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        path = Path(name)
-        path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path, words = Path(sys.argv[1]), sys.argv[2:]
+    path.write_text(rewritten(path.read_text(encoding="utf-8"), words), encoding="utf-8")

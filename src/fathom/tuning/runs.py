@@ -44,7 +44,7 @@ RUNS: Mapping[str, Mapping[str, Run]] = {
         "sudoku-4": PuzzleRun(4, 64, Recipe(steps=400, batch=64, average=0.98)),
         "sudoku-6": PuzzleRun(6, 96, Recipe(steps=2000, batch=64)),
     },
-    "whisper": {"tones": ToneRun(Recipe(steps=1500, batch=32, rate=3e-3, decay=0.01))},
+    "whisper": {"tones": ToneRun(Recipe(steps=2000, batch=32, rate=3e-3, decay=0.01))},
 }
 
 
