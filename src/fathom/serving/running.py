@@ -31,6 +31,7 @@ def bounded(limits: Limits) -> type[H11Protocol]:
         """A connection that is refused when there are too many, and closed when it dawdles."""
 
         _head: asyncio.TimerHandle | None = None
+        access_log = property(lambda _: False, lambda *_: None)  # its lines hold queries
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
