@@ -150,6 +150,10 @@ def test_a_chat_over_several_turns_is_the_references(pair: Pair) -> None:
     written = answered(pair, prompt, seen)
     assert "".join(map(str, first)) == model.tokenizer.decode(without_end(written))
     assert first.usage.prompt_tokens == len(prompt)
+    assert (first.predicted.memory_bytes or 0) > count(model.spec)
+    took = model.measured
+    assert took.passes == {"vision": 1, "reading": 1, "writing": first.usage.completion_tokens - 1}
+    assert took.seconds.keys() == took.passes.keys() and min(took.seconds.values()) > 0
     prompt += [*written, TURN, *b"user: So?", END, TURN, *b"assistant: "]
     second = model._begun(prompt, [Medium("image", seen[0])], {"max_tokens": 6})
     wanted = answered(pair, prompt, seen)

@@ -50,6 +50,11 @@ class PairState:
         """One state per layer, in order."""
         return self._looking
 
+    @property
+    def used(self) -> int:
+        """Tokens that were written."""
+        return self._own.used
+
     def advance(self, length: int) -> Step:
         """Reserve places for the next `length` tokens written, and return their step."""
         return self._own.advance(length)

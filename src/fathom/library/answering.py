@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,24 @@ from fathom.checkpoint.documents import read_json
 from fathom.errors import UnsupportedTaskError
 from fathom.library.cards import read_tokenizer
 from fathom.library.staged import StagedModel
+from fathom.spec.work import Work
 
 if TYPE_CHECKING:
     from fathom.generation.generate import Engine
     from fathom.generation.inserts import Insert, Placed
     from fathom.generation.results import Generation
+    from fathom.generation.stage_meter import StagedMeasured
     from fathom.inputs.content import Kind, Medium
     from fathom.inputs.tokenizer import Tokenizer
+    from fathom.planning.predict import Forecast
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
 
 
 class AnsweringModel(StagedModel):
     """A decoder that answers about what stands in its prompt. Its spec has a `context`."""
+
+    _answer: Generation | None = None
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -57,14 +63,19 @@ class AnsweringModel(StagedModel):
             PictureError, SoundError: for what is no sound file of its kind.
             RequestError, ContextLengthError: for options that make no sense, or too long a prompt.
         """
-        from fathom.inputs.content import in_parts, told_apart
-        from fathom.inputs.conversation import encode_conversation
+        from fathom.inputs.content import told_apart
 
         shown, media = told_apart(messages)
         self._require_taken(media)
-        if self.tokenizer.chat.only_parts:
-            shown = in_parts(shown)
-        return self._begun(encode_conversation(self.tokenizer, shown), media, options)
+        return self._begun(self._encoded(shown), media, options)
+
+    def _encoded(self, shown: Sequence[Mapping[str, object]]) -> list[int]:
+        """Return a conversation as tokens, with a mark for each picture, video or sound."""
+        from fathom.inputs.content import in_parts
+        from fathom.inputs.conversation import encode_conversation
+
+        parts = in_parts(shown) if self.tokenizer.chat.only_parts else shown
+        return encode_conversation(self.tokenizer, parts)
 
     def _require_taken(self, media: Sequence[Medium]) -> None:
         """Refuse what the model cannot take."""
@@ -88,14 +99,64 @@ class AnsweringModel(StagedModel):
         """Begin to write after a prompt with a mark for each picture, video or sound."""
         from fathom.generation.published import Published
 
+        self._meter.start()
         prompt, inserts = self._composed(ids, media)
         spec: Any = self.spec  # which has a context, whatever its kind
         room = max(1, min(spec.context - len(prompt), ANSWER_TOKENS))
         asked = {**options, "inserts": inserts}
         request, notes = Published.read(self._stated).request(prompt, asked, room)
-        generation = self._engine.generate(request)
+        generation = self._answer = self._engine.generate(request)
+        generation.predicted = self._expected(len(prompt), len(media), request.max_tokens or 1)
         generation.notes = notes
+        generation.kernels = self.kernels
         return generation
+
+    @property
+    def measured(self) -> StagedMeasured:
+        """What the last answer took so far: seeing and hearing, reading and writing."""
+        found, answer = super().measured, self._answer
+        if answer is None:
+            return found
+        usage, rates = answer.usage, answer.measured
+        done = {
+            "reading": (
+                1,
+                usage.prompt_tokens - usage.reused_tokens,
+                rates.prefill_tokens_per_second,
+            ),
+            "writing": (
+                usage.completion_tokens - 1,
+                usage.completion_tokens - 1,
+                rates.decode_tokens_per_second,
+            ),
+        }
+        known = {name: one for name, one in done.items() if one[2] is not None}
+        seconds = {name: tokens / rate for name, (_, tokens, rate) in known.items() if rate}
+        passes = {name: times for name, (times, _, _) in known.items()}
+        return replace(
+            found,
+            seconds={**found.seconds, **seconds},
+            passes={**found.passes, **passes},
+        )
+
+    def _expected(self, prompt: int, media: int, answer: int) -> Forecast:
+        """Return what an answer is expected to take once all that stands in it is seen or heard."""
+        from fathom.planning.predict import Forecast
+
+        found = self.fit(self._text_work(prompt, media, answer))
+        seconds = found.seconds or {}
+        reading, writing = seconds.get("reading"), seconds.get("writing")
+        return Forecast(
+            seconds_to_first_token=reading,
+            prefill_tokens_per_second=prompt / reading if reading else None,
+            decode_tokens_per_second=answer / writing if writing else None,
+            memory_bytes=found.total_bytes,
+            memory_terms=found.terms,
+        )
+
+    def _text_work(self, prompt: int, media: int, answer: int) -> Work:
+        """Return the work of a prompt whose pictures and sounds stand in places of it."""
+        return Work(frames=0, seconds=0.0, tokens=prompt, written=answer)
 
     def _composed(
         self, ids: Sequence[int], media: Sequence[Medium]

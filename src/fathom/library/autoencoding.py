@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fathom.library.staged import StagedModel
+from fathom.library.staged import StagedModel, task
 from fathom.spec.autoencoder import Autoencoder
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ class AutoencoderModel(StagedModel):
         """What drives it, for whoever has latents already."""
         from fathom.tasks.autoencode import Coder
 
-        return Coder(self._module, self.spec, self.dtype)  # type: ignore[arg-type]  # by `kinds`
+        return Coder(self._module, self.spec, self.dtype, meter=self._meter)  # type: ignore[arg-type]  # by `kinds`
 
+    @task
     def autoencode(
         self,
         picture: Source,
@@ -46,6 +47,7 @@ class AutoencoderModel(StagedModel):
         """
         return self.coder.autoencode(picture, size, tile)
 
+    @task
     def interpolate(self, first: Source, second: Source, *, count: int = 5) -> list[Pixels]:
         """Return `count` pictures on the straight way between the latents of two.
 

@@ -10,6 +10,7 @@ from fathom.errors import ConfigError
 from fathom.library.answering import AnsweringModel
 from fathom.library.processors import read_picture_processor
 from fathom.spec.cross_vision_language import CrossVisionLanguage
+from fathom.spec.work import Work
 
 if TYPE_CHECKING:
     from fathom.generation.generate import Engine
@@ -55,9 +56,13 @@ class CrossSeeingModel(AnsweringModel):
         module = cast("Module", self._module)
         tiled = self._canvas(read_picture(cast("Source", medium.source)))
         pixels = torch.from_numpy(tiled.values).to(self.device, getattr(torch, self.dtype))
-        vectors = module.look(pixels, tiled.arrangement)
+        with self._meter.stage("vision"):
+            vectors = module.look(pixels, tiled.arrangement)
         placeholder, real = self.spec.placeholder, len(pixels) * self.spec.vision.places
         return Sighted([placeholder], placeholder, vectors, real=real)
+
+    def _text_work(self, prompt: int, media: int, answer: int) -> Work:
+        return Work(frames=media, tokens=prompt - media, written=answer)
 
     @cached_property
     def _canvas(self) -> PictureCanvas:

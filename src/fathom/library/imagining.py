@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from fathom.checkpoint.storage import cache_folder
 from fathom.errors import RequestError
 from fathom.library.model import Model
-from fathom.library.staged import StagedModel
+from fathom.library.staged import StagedModel, task
 from fathom.planning.stages import StagedPrediction, in_turns
 from fathom.spec.diffusion import PictureMaker
 from fathom.spec.parts import children
@@ -49,6 +49,7 @@ class PictureMakerModel(StagedModel):
     _guide: Model | None = None
     _resting: Resting | None = None
 
+    @task
     def imagine(
         self, prompt: str, *, progress: Watch | None = None, **wishes: Unpack[Wishes]
     ) -> Imagined:
@@ -154,4 +155,5 @@ class PictureMakerModel(StagedModel):
             guide,  # type: ignore[arg-type]
             device=self.device,
             awake=always_awake if self._resting is None else self._resting.awake,
+            meter=self._meter,
         )

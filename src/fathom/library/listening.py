@@ -47,7 +47,8 @@ class ListeningModel(AnsweringModel):
             spectrograms.append(torch.from_numpy(log_mel(samples, hearing, least=hearing.samples)))
             frames.append(-(-len(samples) // hearing.hop))
         heard = torch.stack(spectrograms).to(self.device, getattr(torch, self.dtype))
-        found = cast("Module", self._module).hear(heard, frames)
+        with self._meter.stage("encoder"):
+            found = cast("Module", self._module).hear(heard, frames)
         return [Placed([placeholder] * len(each), placeholder, each) for each in found]
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fathom.errors import RequestError, UnsupportedTaskError
 from fathom.library.cards import read_tokenizer
 from fathom.library.processors import read_picture_processor
-from fathom.library.staged import StagedModel
+from fathom.library.staged import StagedModel, task
 from fathom.spec.vision import PictureEncoder, PictureText
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class PictureModel(StagedModel):
 
     spec: PictureEncoder
 
+    @task
     def features(self, picture: Source) -> Features:
         """Return what the tower makes of a picture: a vector of it, and one of each patch.
 
@@ -36,6 +37,7 @@ class PictureModel(StagedModel):
         """
         return self._looker.features(picture)
 
+    @task
     def compare(self, pictures: Sequence[Source], others: Sequence[Source]) -> NDArray[np.float32]:
         """Return how alike pictures are to others: cosines, (pictures, others).
 
@@ -47,6 +49,7 @@ class PictureModel(StagedModel):
 
         return likeness(self._looker.vectors(pictures), self._looker.vectors(others))
 
+    @task
     def classify(self, picture: Source) -> list[Label]:
         """Return every label of the model with its score for a picture, best first.
 
@@ -66,7 +69,9 @@ class PictureModel(StagedModel):
         from fathom.tasks.looking import Looker
 
         sight = self._module.get_submodule("sight")
-        return Looker(sight, self.spec.sight, read_picture_processor(self._description))
+        return Looker(
+            sight, self.spec.sight, read_picture_processor(self._description), self._meter
+        )
 
     @cached_property
     def _classifier(self) -> Classifier:
@@ -89,10 +94,12 @@ class PictureTextModel(StagedModel):
         """
         return read_tokenizer(self._description)
 
+    @task
     def features(self, picture: Source) -> Features:
         """Return what the tower makes of a picture; errors as `PictureModel.features`."""
         return self._comparer.looker.features(picture)
 
+    @task
     def classify(
         self, picture: Source, labels: Sequence[str], *, template: str | None = None
     ) -> list[Label]:
@@ -115,6 +122,7 @@ class PictureTextModel(StagedModel):
         chosen = TEMPLATE if template is None else template
         return self._comparer.classify(picture, labels, chosen)
 
+    @task
     def compare(
         self,
         pictures: Sequence[Source],
@@ -143,5 +151,5 @@ class PictureTextModel(StagedModel):
 
         sight = self._module.get_submodule("vision")
         how = read_picture_processor(self._description)
-        looker = Looker(sight, self.spec.vision, how)
+        looker = Looker(sight, self.spec.vision, how, self._meter)
         return Comparer(self._module, looker, self.tokenizer)  # type: ignore[arg-type]

@@ -53,7 +53,8 @@ class OmniModel(SeeingModel):
         silence = len(samples) + hearing.window  # after it, as beside shorter ones of a batch
         spectrogram = torch.from_numpy(log_mel(samples, hearing, least=silence)[:, :frames])
         heard = spectrogram.to(self.device, getattr(torch, self.dtype))
-        vectors = cast("Module", self._module).hear(heard)
+        with self._meter.stage("encoder"):
+            vectors = cast("Module", self._module).hear(heard)
         return Placed([voice] * len(vectors), voice, vectors)
 
     @cached_property

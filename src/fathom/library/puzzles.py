@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fathom.library.staged import StagedModel
+from fathom.library.staged import StagedModel, task
 from fathom.spec.recursive import Recursive
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ class PuzzleModel(StagedModel):
     def _solver(self) -> Solver:
         from fathom.tasks.solve import Solver
 
-        return Solver(self._module, self.spec)  # type: ignore[arg-type]  # by the table of kinds
+        return Solver(self._module, self.spec, self._meter)  # type: ignore[arg-type]  # by the table of kinds
 
+    @task
     def solve(self, puzzle: str, *, rounds: int | None = None) -> Solution:
         """Return what the model makes of a sudoku, round by round; it may be wrong, and says so.
 

@@ -133,7 +133,9 @@ class SeeingModel(AnsweringModel):
         if found.ndim == 5:
             found = found.transpose(1, 2)
         module = cast("Module", self._module)
-        return module.look(found.to(self.device, getattr(torch, self.dtype)))
+        moved = found.to(self.device, getattr(torch, self.dtype))
+        with self._meter.stage("vision"):
+            return module.look(moved)
 
     def _extent(self, frames: int, shown: Shown, interval: float = 1.0) -> Extent:
         from fathom.generation.inserts import Extent

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fathom.library.processors import read_picture_processor
-from fathom.library.staged import StagedModel
+from fathom.library.staged import StagedModel, task
 from fathom.spec.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class SegmenterModel(StagedModel):
 
     spec: Segmenter
 
+    @task
     def segment(
         self, picture: Source, prompts: Sequence[Prompt], *, several: bool | None = None
     ) -> list[list[Mask]]:
@@ -39,6 +40,7 @@ class SegmenterModel(StagedModel):
         """
         return self._marker.segment(picture, prompts, several)
 
+    @task
     def everything(self, picture: Source, how: Everything | None = None) -> list[Mask]:
         """Return masks of all that a picture shows, best first.
 
@@ -55,4 +57,4 @@ class SegmenterModel(StagedModel):
         from fathom.tasks.segmenting import Marker
 
         how = read_picture_processor(self._description)
-        return Marker(self._module, how)  # type: ignore[arg-type]  # by the table of kinds
+        return Marker(self._module, how, self._meter)  # type: ignore[arg-type]  # by the table of kinds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from fathom.checkpoint.documents import read_json
 from fathom.errors import RequestError
 from fathom.library.cards import read_tokenizer
-from fathom.library.staged import StagedModel
+from fathom.library.staged import StagedModel, task
 from fathom.spec.speech import Speech
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class SpeechModel(StagedModel):
         from fathom.inputs.sound_spectrogram import log_mel
         from fathom.tasks.transcribe import Course
 
+        self._meter.start()
         samples = self._samples(sound)
         hearing = self._hearing
         short = len(samples) <= hearing.samples
@@ -80,6 +81,7 @@ class SpeechModel(StagedModel):
         segments = self._transcriber.segments(spectrogram, course, manner)
         return Transcription(found, len(samples) / hearing.rate, course, segments)
 
+    @task
     def detect_language(self, sound: Sound) -> dict[str, float]:
         """Return how likely each language is at the begin of a sound, by code, likeliest first.
 
@@ -162,6 +164,7 @@ class SpeechModel(StagedModel):
             self.tokenizer,
             dtype=getattr(torch, self.dtype),
             device=self.device,
+            meter=self._meter,
         )
 
 

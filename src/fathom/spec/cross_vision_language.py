@@ -120,6 +120,10 @@ class CrossVisionLanguage:
             written=USUAL_WRITTEN,
         )
 
+    def taken(self, work: Work) -> Mapping[str, int]:
+        """Return the places that a picture takes: it lies beside."""
+        return {"picture": 1}
+
     def stages(self, work: Work) -> tuple[Stage, ...]:
         """Three: looking at pictures one by one, reading the prompt, and writing on.
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from fathom.blocks.pyramid import channels_last
 from fathom.errors import DoesNotFitError, RequestError
+from fathom.generation.stage_meter import StageMeter
 from fathom.inputs.pictures import Picture, Pixels, Source, read_picture
 from fathom.models.autoencoder import Autoencoder
 from fathom.planning.costs import BYTES
@@ -53,7 +54,9 @@ class Coder:
         described: spec.Autoencoder,
         dtype: str,
         device: torch.device | None = None,
+        meter: StageMeter | None = None,
     ) -> None:
+        self.meter = meter or StageMeter()
         self.model = channels_last(model)
         self.spec = described
         self.dtype = dtype
@@ -70,6 +73,7 @@ class Coder:
             RequestError: for a size or a tile that cannot be.
         """
         picture, began = resized(read_picture(source), size), perf_counter()
+        self.meter.work = Work(height=picture.height, width=picture.width)
         latents = self.encode(self.numbers(picture), tile)
         back = self.decode(latents, tile)[:, :, : picture.height, : picture.width]
         pixels = to_pixels(back)[0]
@@ -116,20 +120,22 @@ class Coder:
     ) -> Tensor:
         """Return latents of pictures (batch, channels, height, width) in [-1, 1]."""
         tiles = self._tiles(planes.shape[2], planes.shape[3], tile, self.spec.encoding)
-        if tiles is None:
-            return self.model.encode(planes, generator)
-        if generator is not None:
+        if tiles is not None and generator is not None:
             raise RequestError("a sample of latents is taken in one piece; leave out the tiles")
-        return tiles.apply(self.model.encode, planes)
+        with self.meter.stage("encoder"):
+            if tiles is None:
+                return self.model.encode(planes, generator)
+            return tiles.apply(self.model.encode, planes)
 
     def decode(self, latents: Tensor, tile: int | None = None) -> Tensor:
         """Return pictures (batch, channels, height, width) of latents."""
         factor = self.spec.factor
         height, width = latents.shape[2] * factor, latents.shape[3] * factor
         tiles = self._tiles(height, width, tile, self.spec.decoding)
-        if tiles is None:
-            return self.model.decode(latents)
-        return Tiles(tiles.outputs, tiles.inputs).apply(self.model.decode, latents)
+        with self.meter.stage("decoder"):
+            if tiles is None:
+                return self.model.decode(latents)
+            return Tiles(tiles.outputs, tiles.inputs).apply(self.model.decode, latents)
 
     def tiles(self, height: int, width: int, tile: int | None) -> int:
         """Return in how many pieces a picture is made of latents."""

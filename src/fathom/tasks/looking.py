@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from fathom.errors import ContextLengthError, RequestError, UnsupportedTaskError
 from fathom.generation.labelling import Label, scaled
+from fathom.generation.stage_meter import StageMeter
 from fathom.inputs.picture_processing import PictureProcessor
 from fathom.inputs.pictures import Source, read_picture
 from fathom.inputs.tokenizer import Tokenizer
@@ -44,16 +45,23 @@ class Features:
 class Looker:
     """A tower that sees, and how its publisher prepares pictures for it."""
 
-    def __init__(self, sight: torch.nn.Module, described: spec.Sight, how: PictureProcessor):
+    def __init__(
+        self,
+        sight: torch.nn.Module,
+        described: spec.Sight,
+        how: PictureProcessor,
+        meter: StageMeter | None = None,
+    ) -> None:
         self.sight = sight
         self.spec = described
         self.how = how
+        self.meter = meter or StageMeter()
         self.device = next(sight.parameters()).device
 
     def features(self, picture: Source) -> Features:
         """Return the features of one picture."""
         pixels = self.prepared([picture])
-        with torch.inference_mode():
+        with torch.inference_mode(), self.meter.stage("vision"):
             states, vectors = self.sight(pixels)
         rows, columns = self.spec.tower.embedding.cut(*pixels.shape[2:])
         patches = states[0, self.spec.tower.embedding.before :].unflatten(0, (rows, columns))
@@ -71,8 +79,9 @@ class Looker:
             raise RequestError("give at least one picture")
         found = []
         for some in _batches(pictures):
-            with torch.inference_mode():
-                vectors = self.sight(self.prepared(some))[1]
+            pixels = self.prepared(some)
+            with torch.inference_mode(), self.meter.stage("vision"):
+                vectors = self.sight(pixels)[1]
             if vectors is None:
                 raise UnsupportedTaskError(
                     "this tower makes no vector of a whole picture; take its `features`"
@@ -104,8 +113,9 @@ class Classifier:
 
     def classify(self, picture: Source) -> list[Label]:
         """Return every label with its score, best first."""
-        with torch.inference_mode():
-            scores = self.model(self.looker.prepared([picture])).scores
+        pixels = self.looker.prepared([picture])
+        with torch.inference_mode(), self.looker.meter.stage("vision"):
+            scores = self.model(pixels).scores
         return _labels(self.model.spec.labels, scaled(scores[0].float(), self.model.spec.kind))
 
 
@@ -149,7 +159,7 @@ class Comparer:
             longest = max(map(len, some))
             rows = torch.tensor([[*row, *[row[-1]] * (longest - len(row))] for row in some])
             ends = torch.tensor([len(row) - 1 for row in some])
-            with torch.inference_mode():
+            with torch.inference_mode(), self.looker.meter.stage("text"):
                 vectors = self.model.text(rows.to(self.looker.device), ends.to(self.looker.device))
             found.append(vectors.float())
         return torch.cat(found)

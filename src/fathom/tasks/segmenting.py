@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fathom.errors import PictureError, RequestError
+from fathom.generation.stage_meter import StageMeter
 from fathom.inputs.masks import Places
 from fathom.inputs.picture_processing import PictureProcessor
 from fathom.inputs.pictures import Picture, Source, read_picture
@@ -116,9 +117,12 @@ class Scene:
 class Marker:
     """A segmenter, how its publisher prepares pictures, and what it saw in the last ones."""
 
-    def __init__(self, model: Segmenter, how: PictureProcessor) -> None:
+    def __init__(
+        self, model: Segmenter, how: PictureProcessor, meter: StageMeter | None = None
+    ) -> None:
         self.model = model
         self.how = how
+        self.meter = meter or StageMeter()
         self.device = next(model.parameters()).device
         self._scenes: OrderedDict[bytes, Scene] = OrderedDict()
 
@@ -141,8 +145,8 @@ class Marker:
                 f"pictures come out {prepared.values.shape[1:]} and the model takes {expected};"
                 " take preprocessor_config.json from the original model"
             )
-        with torch.inference_mode():
-            pixels = torch.from_numpy(prepared.values)[None].to(self.device)
+        pixels = torch.from_numpy(prepared.values)[None].to(self.device)
+        with torch.inference_mode(), self.meter.stage("vision"):
             return Scene(self.model.seen(pixels), prepared.original, prepared.resized)
 
     def segment(
@@ -186,7 +190,7 @@ class Marker:
         kinds = torch.tensor([kinds for _, kinds in marks], device=self.device)
         factors = [new / old for new, old in zip(scene.resized, scene.original, strict=True)]
         places = places * torch.tensor(factors[::-1], device=self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), self.meter.stage("prompts"):
             return self.model.answered(scene.seen, places, kinds)
 
     def _masks(self, scene: Scene, drawn: Drawn, number: int, several: bool) -> list[Mask]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fathom.errors import RequestError
+from fathom.generation.stage_meter import StageMeter
 from fathom.inputs import sudoku
 from fathom.inputs.sudoku import Grid
 from fathom.models.recursive import Recursive, Round
@@ -42,9 +43,12 @@ class Solution:
 class Solver:
     """Drives a recursive model until it thinks itself right or its rounds are over."""
 
-    def __init__(self, model: Recursive, described: spec.Recursive) -> None:
+    def __init__(
+        self, model: Recursive, described: spec.Recursive, meter: StageMeter | None = None
+    ) -> None:
         self.model = model
         self.spec = described
+        self.meter = meter or StageMeter()
 
     def solve(self, text: str, rounds: int | None = None) -> Solution:
         """Return what the model makes of a sudoku; `rounds` is the most that it may take.
@@ -81,7 +85,8 @@ class Solver:
         question, carry = self.model.question(tokens), self.model.start(1)
         answers: list[Grid] = []
         for taken in range(1, rounds + 1):
-            found = self.model.round(question, carry)
+            with self.meter.stage("refining"):
+                found = self.model.round(question, carry)
             carry = found.carry
             answers.append(decode(found)[0])
             if found.halting.item() > 0:

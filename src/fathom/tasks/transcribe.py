@@ -20,6 +20,7 @@ from torch import Tensor
 from fathom.blocks.cross import Source
 from fathom.errors import ContextLengthError, NumericError, RequestError, nearest
 from fathom.generation.source import PairState
+from fathom.generation.stage_meter import StageMeter
 from fathom.models.speech import Speech
 from fathom.spec.speech import Speech as Spec
 from fathom.tasks.transcribe_control import Control
@@ -136,6 +137,7 @@ class Transcriber:
         *,
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
+        meter: StageMeter | None = None,
     ) -> None:
         """Take a loaded model; `dtype` is the type that it computes in.
 
@@ -149,6 +151,7 @@ class Transcriber:
         self.coder = coder
         self.dtype = dtype
         self.device = torch.device(device)
+        self.meter = meter or StageMeter(self.device)
 
     @torch.inference_mode()
     def languages(self, spectrogram: NDArray[np.float32]) -> dict[str, float]:
@@ -160,7 +163,7 @@ class Transcriber:
         known = self.control.languages or {}
         if not known:
             raise RequestError("this model knows English alone, so there is nothing to detect")
-        source = self.model.hear(self.window(spectrogram, 0))
+        source = self.heard(self.window(spectrogram, 0))
         scores = self.scores((self.control.start,), source, self.state(1))[-1]
         shares = scores[list(known.values())].softmax(dim=0).tolist()
         return dict(sorted(zip(known, shares, strict=True), key=lambda item: -item[1]))
@@ -188,6 +191,11 @@ class Transcriber:
         padded = np.pad(heard, ((0, 0), (0, missing))) if missing else heard
         return torch.from_numpy(padded)[None].to(self.device, self.dtype)
 
+    def heard(self, window: Tensor) -> Source:
+        """Hear one window, (1, bands, frames)."""
+        with self.meter.stage("encoder"):
+            return self.model.hear(window)
+
     def state(self, capacity: int) -> PairState:
         """Return room for a window that is heard and so many tokens written."""
         encoder = self.model.spec.encoder
@@ -212,8 +220,10 @@ class Transcriber:
         They come back to the processor, where the rules are applied.
         """
         row = torch.tensor([list(tokens)], dtype=torch.long, device=self.device)
-        hidden = self.model.hidden(row, source, step=state.advance(len(tokens)), state=state)
-        return self.model.scores(hidden[0, list(places)]).float().cpu()
+        with self.meter.stage("decoder" if state.used else "opening"):
+            step = state.advance(len(tokens))
+            hidden = self.model.hidden(row, source, step=step, state=state)
+            return self.model.scores(hidden[0, list(places)]).float().cpu()
 
 
 class _Passage:
@@ -235,7 +245,7 @@ class _Passage:
         """Return the segments of the next window, and move on to where the one after begins."""
         course, begun = self.course, self.course.at
         length = min(int(window.shape[2]), course.frames - begun)
-        source = self.by.model.hear(window)
+        source = self.by.heard(window)
         self.state.reset()
         before = self._before()
         written = self._believed(before, source)

@@ -16,6 +16,7 @@ from torch import Tensor
 from fathom.blocks.pyramid import channels_last
 from fathom.blocks.spatial import Prompt, waves
 from fathom.errors import RequestError
+from fathom.generation.stage_meter import StageMeter
 from fathom.inputs.pictures import Pixels
 from fathom.inputs.tokenizer import Tokenizer
 from fathom.models.diffusion import PictureMaker
@@ -23,6 +24,7 @@ from fathom.models.unet import ControlNet, Unet
 from fathom.spec.diffusion import FEW_STEPS, USUAL_STEPS
 from fathom.spec.diffusion_transformer import DiffusionTransformer
 from fathom.spec.unet import Waves
+from fathom.spec.work import Work
 from fathom.tasks.autoencode import Coder, to_pixels
 from fathom.tasks.diffusion.beginnings import Beginning, begin, prepared
 from fathom.tasks.diffusion.prompts import Awake, Prompts, Seen, always_awake
@@ -59,13 +61,15 @@ class Maker:
         *,
         device: torch.device,
         awake: Awake = always_awake,
+        meter: StageMeter | None = None,
     ) -> None:
+        self.meter = meter or StageMeter(device)
         self.model = channels_last(model)
         self.spec = model.spec
         self.tokenizers = tuple(tokenizers)
         self.device = device
         self.awake = awake
-        self.coder = Coder(model.autoencoder, self.spec.autoencoder, dtype, device)
+        self.coder = Coder(model.autoencoder, self.spec.autoencoder, dtype, device, self.meter)
         self.dtype: torch.dtype = getattr(torch, dtype)
         self.guide = guide if guide is not None else model.guide
 
@@ -80,9 +84,10 @@ class Maker:
         wish.check()
         began = perf_counter()
         width, height = self._size(wish)
-        prompts = Prompts(self.model, self.tokenizers, self.device, self.awake)
+        prompts = Prompts(self.model, self.tokenizers, self.device, self.awake, self.meter)
         told = self._conditions(wish, prompts, width, height)
         plan = self._schedule(wish, width, height)
+        self.meter.work = Work(height=height, width=width, steps=plan.steps, guided=told.guided)
         generator = torch.Generator().manual_seed(wish.seed)
         channels = self.spec.denoiser.channels
         with self.awake(*(() if wish.picture is None else ("autoencoder",))):
@@ -225,9 +230,10 @@ class Maker:
         for index in range(start.first, plan.steps):
             entered = start.beside(enter(plan, index, planes))
             moments = plan.timesteps[index].expand(sides).to(planes.device)
-            output = self._predict(
-                entered.repeat(sides, 1, 1, 1), moments, told, prompt, (hint, guide_prompt, wish)
-            )
+            entered = entered.repeat(sides, 1, 1, 1)
+            with self.meter.stage("denoiser"):
+                steered = (hint, guide_prompt, wish)
+                output = self._predict(entered, moments, told, prompt, steered)
             if told.guided:
                 away, towards = output.chunk(2)
                 output = away + told.guidance * (towards - away)
@@ -252,15 +258,16 @@ class Maker:
             hint, guide_prompt, wish = steered
             steering = None
             if hint is not None and self.guide is not None:
-                steering = self.guide(
-                    planes,
-                    moments,
-                    guide_prompt,
-                    hint.repeat(len(planes), 1, 1, 1),
-                    scale=wish.steering,
-                    vector=told.vector,
-                    sizes=told.sizes,
-                )
+                with self.meter.stage("guide"):
+                    steering = self.guide(
+                        planes,
+                        moments,
+                        guide_prompt,
+                        hint.repeat(len(planes), 1, 1, 1),
+                        scale=wish.steering,
+                        vector=told.vector,
+                        sizes=told.sizes,
+                    )
             return self.model.denoiser(
                 planes,
                 moments,

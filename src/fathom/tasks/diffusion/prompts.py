@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from fathom.blocks.prompting import Read
 from fathom.errors import TokenizerError
+from fathom.generation.stage_meter import StageMeter
 from fathom.inputs.tokenizer import Tokenizer
 from fathom.models.diffusion import PictureMaker
 from fathom.spec.diffusion import LONG, ClipText, Reader
@@ -52,8 +53,10 @@ class Prompts:
         tokenizers: Sequence[Tokenizer],
         device: torch.device,
         awake: Awake,
+        meter: StageMeter | None = None,
     ) -> None:
         self.model = model
+        self._meter = meter or StageMeter()
         self._device = device
         self._awake = awake
         self.spec = model.spec
@@ -67,7 +70,7 @@ class Prompts:
         """
         found: list[list[tuple[Reader, Read]]] = [[] for _ in texts]
         for reader, tokenizer in zip(self.spec.readers, self.tokenizers, strict=True):
-            with self._awake(reader.name):
+            with self._awake(reader.name), self._meter.stage(reader.name):
                 for text, read in zip(texts, found, strict=True):
                     tokens = self._tokens(text, reader, tokenizer)
                     ids = torch.tensor([tokens], device=self._device)
