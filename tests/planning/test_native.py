@@ -85,9 +85,9 @@ def test_state_is_that_of_the_pages(context: int, batch: int) -> None:
 
 
 def describe_once() -> Native:
+    from fathom.blocks.lowering_decoder import lower
     from fathom.dialects.config import Config
     from fathom.dialects.dialect import find
-    from fathom.planning.programs import lower
 
     spec = find("llama").read(Config(CONFIG))
     assert isinstance(spec, Decoder)

@@ -29,7 +29,7 @@ from fathom.ops.steps import (
 from fathom.planning.packing import DECODED, packed_as, packed_bytes, packed_from
 from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import NativeRates, Rates
-from fathom.planning.programs import lower, most_tokens, rounds, state_type
+from fathom.planning.programs import most_tokens, planned, rounds
 from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expected_experts
 from fathom.planning.storing import stored_encoding
 from fathom.spec.decoder import Decoder
@@ -260,7 +260,7 @@ def native(
     spec = description.spec
     if not isinstance(spec, Decoder | Encoder):
         raise TypeError(f"{type(spec).__name__} has no program; ask `why_modules` first")
-    plan = lower(spec, state_type(dtype))
+    plan = planned(spec, dtype)
     if description.contents is not None and quant is None:
         packing = _as_in_files(description, description.contents, rounded=rounds(spec))
         return Native(spec, plan, packing, rates)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from fathom.blocks.lowering_decoder import lower, why_not
 from fathom.ops.native import native
 from fathom.ops.program import Plan
-from fathom.ops.steps import StateType
 from fathom.planning.machine import this_machine
 from fathom.spec.encoder import Encoder
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
     from fathom.spec.model import Layered, Model
 
-__all__ = ["lower", "most_tokens", "opened_dtype", "rounds", "state_type", "why_modules"]
+__all__ = ["most_tokens", "opened_dtype", "planned", "rounds", "why_modules"]
 
 MOST_TOKENS = 512  # that go through together: weights are read once for all of them
 LEAST_TOKENS = 64
@@ -53,12 +52,16 @@ def opened_dtype(contents: Contents) -> str:
     return "bfloat16" if computes else "float32"
 
 
-def state_type(dtype: str) -> StateType:
-    """Return what keys and values are kept in, for weights published in a type.
+def planned(spec: Layered, dtype: str) -> Plan:
+    """Return the steps of a model whose weights were published in a type.
 
-    float16 holds three more bits of a number than bfloat16 does, at the same size.
+    Its keys and values are in float32 where nothing else is rounded, or else in float16, which
+    holds three more bits of a number than bfloat16 does, at the same size.
+
+    Raises:
+        NoProgramError: when `why_modules` has a reason.
     """
-    return "float32" if dtype == "float32" else "float16"
+    return lower(spec, "float32" if dtype == "float32" and not rounds(spec) else "float16")
 
 
 def rounds(spec: Layered) -> bool:

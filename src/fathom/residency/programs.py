@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fathom.blocks.lowering_decoder import lower
 from fathom.ops.native import native
 from fathom.ops.program import Program
-from fathom.planning.programs import most_tokens, rounds, state_type
+from fathom.planning.programs import most_tokens, planned, rounds
 from fathom.spec.model import Layered
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def load_program(
     """
     from fathom.residency.packed import PackedWeights
 
-    plan = lower(spec, state_type(dtype))
+    plan = planned(spec, dtype)
     with PackedWeights(
         spec,
         contents,

@@ -1,0 +1,80 @@
+"""What native steps refuse, each beside a twin that they express."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fathom.blocks.lowering_decoder import lower, why_not
+from fathom.ops.recurrent_steps import WIDEST_CONVOLUTION
+from fathom.spec.attention import Attention, Chunk, Window
+from fathom.spec.decoder import Decoder, Embedding, Layer, Mixer, Output, Residual
+from fathom.spec.encoder import Encoder
+from fathom.spec.feed_forward import Mlp
+from fathom.spec.heads import Head, SummaryHead, TokenHead, Transform
+from fathom.spec.parts import Norm
+from fathom.spec.positions import Sinusoid
+from fathom.spec.state_space import Convolution, Mamba
+
+WIDTH = 16
+PLAIN = Embedding(20, WIDTH)
+
+
+def decoder(mixer: Mixer, embedding: Embedding = PLAIN) -> Decoder:
+    layer = Layer(mixer, Residual(Norm(WIDTH, 1e-5)), None)
+    return Decoder(32, embedding, (layer,), None, Output(WIDTH, 20))
+
+
+def mamba(kernel: int) -> Mamba:
+    return Mamba(WIDTH, WIDTH, 4, 2, Convolution(WIDTH, kernel))
+
+
+def encoder(reach: Window | Chunk, head: Head | None = None) -> Encoder:
+    attention = Attention(WIDTH, 2, 2, 8, reach=reach, causal=False)
+    layer = Layer(attention, Residual(), Mlp(WIDTH, 32, "gelu"))
+    return Encoder(32, Embedding(20, WIDTH), (layer,), head=head)
+
+
+ATTENTION = Attention(WIDTH, 2, 2, 8)
+SUMMARY, TAGS = SummaryHead(Transform(WIDTH, "tanh")), TokenHead(WIDTH, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("refused", "expressed", "reason"),
+    [
+        (mamba(WIDEST_CONVOLUTION + 1), mamba(WIDEST_CONVOLUTION), "layers.0: a convolution"),
+        (replace(ATTENTION, head_width=513), ATTENTION, "layers.0: heads of 513"),
+    ],
+    ids=["convolution", "heads"],
+)
+def test_mixers_beyond_the_kernels_are_refused(
+    refused: Mixer, expressed: Mixer, reason: str
+) -> None:
+    assert why_not(decoder(expressed)) is None
+    assert (why_not(decoder(refused)) or "").startswith(reason)
+
+
+def test_sinusoids_are_refused() -> None:
+    waves = Embedding(20, WIDTH, positions=Sinusoid(WIDTH))
+    assert why_not(decoder(ATTENTION)) is None
+    assert "sinusoids" in (why_not(decoder(ATTENTION, waves)) or "")
+
+
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [(encoder(Chunk(4)), "one way"), (encoder(Window(4), TAGS), "TokenHead")],
+    ids=["chunks", "head"],
+)
+def test_encoders_give_hidden_states_of_texts_seen_both_ways(refused: Encoder, reason: str) -> None:
+    assert why_not(encoder(Window(4), SUMMARY)) is None
+    assert reason in (why_not(refused) or "")
+
+
+def test_layers_that_keep_nothing_share_their_pages() -> None:
+    one = encoder(Window(4))
+    many = replace(one, layers=one.layers * 5)
+    assert lower(many).pools == lower(one).pools
+    deep = decoder(ATTENTION)
+    deeper = lower(replace(deep, layers=deep.layers * 5))
+    assert deeper.pools[0].page_bytes == 5 * lower(deep).pools[0].page_bytes
