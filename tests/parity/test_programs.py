@@ -1,7 +1,7 @@
 """Native programs against the modules that define them, for every decoder of our table.
 
 The same files go both ways: read into modules in float32, and packed for the program with its
-state in float32. What no program expresses is listed here with the reason.
+state in float32.
 """
 
 from __future__ import annotations
@@ -20,23 +20,6 @@ from fathom.residency.packed import PackedWeights
 from parity.conftest import Pair
 
 THREADS = 2
-
-# The type of part → why no program has it. A part that is lowered one day leaves this table.
-REFUSED = {
-    "RoundedAlibi": "RoundedAlibi depends on rounding that native steps do not do",
-}
-
-
-def refusal(pair: Pair) -> str | None:
-    """Return what this table says of a case, by the types of its mixers and positions."""
-    for index, layer in enumerate(pair.ours.spec.layers):
-        mixer = layer.mixer
-        kinds = (type(mixer).__name__, type(getattr(mixer, "positions", None)).__name__)
-        for kind in kinds:
-            if kind in REFUSED:
-                return f"layers.{index}: {REFUSED[kind]}"
-    return None
-
 
 class Sequences:
     """Sequences of one program that share their pages' memory, as a server holds them."""
@@ -112,13 +95,8 @@ def planned_bytes(pair: Pair) -> int:
 
 
 def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
-    """Whole prompts; then in uneven steps, two sequences side by side at different places.
-
-    What no program expresses is refused for the reason that is listed.
-    """
-    assert why_not(pair.ours.spec) == refusal(pair)
-    if refusal(pair) is not None:
-        return
+    """Whole prompts; then in uneven steps, two sequences side by side at different places."""
+    assert why_not(pair.ours.spec) is None
     program = program_of(pair)
     assert planned_bytes(pair) == sum(each.nbytes for each in program.matrices.values())
     length, tokens = pair.case.length, pair.tokens.tolist()

@@ -23,8 +23,6 @@ def lower_attention(
     Raises:
         NoProgramError: for what no step expresses.
     """
-    if isinstance(mixer.positions, RoundedAlibi):
-        raise NoProgramError("RoundedAlibi depends on rounding that native steps do not do")
     if not mixer.causal and isinstance(mixer.reach, Chunk):
         raise NoProgramError("chunks are read one way only")
     if mixer.head_width > WIDEST_HEAD:
@@ -100,9 +98,10 @@ def _attend(mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
         width,
         mixer.head_width**-0.5 if mixer.scale is None else mixer.scale,
         mixer.soft_cap or 0.0,
-        positions.slopes if isinstance(positions, Alibi) else None,
+        positions.slopes if isinstance(positions, Alibi | RoundedAlibi) else None,
         f"{path}.sinks" if mixer.sinks else None,
         mixer.causal,
+        isinstance(positions, RoundedAlibi),
     )
 
 

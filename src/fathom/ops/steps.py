@@ -257,6 +257,7 @@ class Attend:
     slopes: tuple[float, ...] | None = None
     sinks: str | None = None
     causal: bool = True
+    rounded: bool = False  # slopes are those of `RoundedAlibi`
 
     def build(self, to: Assembly) -> None:
         import numpy as np
@@ -272,6 +273,7 @@ class Attend:
             slopes,
             to.optional(self.sinks),
             self.causal,
+            self.rounded,
         )
 
 

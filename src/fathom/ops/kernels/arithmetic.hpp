@@ -61,6 +61,8 @@ struct Attending {
     const std::int32_t* positions; // (rows) of the queries
     const float* sinks;            // (rows) scores that take their share, or nullptr
     Softmax* softmax;              // (rows) to be merged with other keys', or nullptr
+    float rounded;                 // 0, or the factor of slope · key position in bfloat16, which
+                                   // is added in place of the penalty
 };
 
 struct Arithmetic {

@@ -178,7 +178,14 @@ void add_page(const float* weights, const Number* values, std::int64_t stride, i
 inline void weigh(const Attending& work, int row, std::int32_t start, float* scores,
                   Softmax& softmax, float* results, std::int64_t stride) {
     if (work.soft_cap != 0) bound(scores, 1.0F, work.soft_cap, page_tokens);
-    if (work.slopes) {
+    if (work.rounded != 0) {
+        const float slope = as_bfloat16(work.slopes[row]);
+#pragma omp simd
+        for (int i = 0; i < page_tokens; ++i) {
+            const float place = as_bfloat16(static_cast<float>(start + i));
+            scores[i] += as_bfloat16(slope * place) * work.rounded;
+        }
+    } else if (work.slopes) {
         const float slope = work.slopes[row];
         const std::int32_t position = work.positions[row];
 #pragma omp simd

@@ -182,7 +182,8 @@ void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) co
          heads.pages(pool), heads.kv_heads * heads.head_bytes(), item.kv_head * heads.head_bytes(),
          pool.tables + item.sequence * pool.table_width, heads.type, soft_cap,
          slopes ? found.slopes : nullptr, found.positions,
-         sinks && item.part == 0 ? found.sinks : nullptr, whole ? nullptr : softmax});
+         sinks && item.part == 0 ? found.sinks : nullptr, whole ? nullptr : softmax,
+         rounded ? scale : 0.0F});
     if (whole) deliver(run, found, results);
 }
 

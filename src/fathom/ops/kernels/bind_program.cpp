@@ -112,7 +112,8 @@ void bind_program(nb::module_& module) {
              "query_norm"_a.none(), "key_norm"_a.none(), "late"_a, "clip"_a, "sharpened"_a,
              "strength"_a)
         .def("attend", &Builder::attend, "heads"_a, "target"_a, "reach"_a, "reach_width"_a,
-             "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none(), "causal"_a = true)
+             "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none(), "causal"_a = true,
+             "rounded"_a = false)
         .def("deliver", &Builder::deliver, "source"_a)
         .def("experts", &Builder::experts, "source"_a, "scores"_a, "target"_a, "rooms"_a,
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,

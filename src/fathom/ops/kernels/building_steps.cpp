@@ -152,7 +152,7 @@ void Builder::place(const nb::tuple& heads, int angles, bool interleaved,
 
 void Builder::attend(const nb::tuple& heads, int target, const std::string& reach,
                      std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
-                     const Vector& sinks, bool causal) {
+                     const Vector& sinks, bool causal, bool rounded) {
     AttendStep step;
     step.heads = heads_of(heads);
     step.target = target;
@@ -164,6 +164,8 @@ void Builder::attend(const nb::tuple& heads, int target, const std::string& reac
     step.sinks = vector(sinks, step.heads.heads, 1);
     require(causal || (step.reach != Reach::Chunk && !slopes), "no chunks or slopes both ways");
     step.causal = causal;
+    require(!rounded || slopes, "what is rounded are slopes");
+    step.rounded = rounded;
     whole_ = whole_ || !causal;
     require(reach_width > 0 || step.reach == Reach::Everything, "a reach has a width");
     require(step.heads.heads * step.heads.width == program_.at(target).width,

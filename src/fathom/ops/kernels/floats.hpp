@@ -18,6 +18,12 @@ namespace fathom {
     return bits;
 }
 
+// A number as bfloat16 holds it: the nearest, ties to even.
+[[maybe_unused]] static inline float as_bfloat16(float value) {
+    const std::uint32_t bits = to_bits(value);
+    return from_bits((bits + 0x7fffU + (bits >> 16 & 1U)) & 0xffff0000U);
+}
+
 // float16 → float32, exactly (IEEE 754). The exponent is moved by a product with 2^112, which is
 // right for subnormal numbers too; infinities and not-a-numbers have their exponent put back.
 [[maybe_unused]] static inline float from_half(std::uint16_t half) {

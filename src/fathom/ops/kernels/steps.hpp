@@ -143,6 +143,7 @@ struct AttendStep final : Step {
     float scale, soft_cap;
     const float* slopes = nullptr;  // (heads) or nullptr
     const float* sinks = nullptr;   // (heads) or nullptr
+    bool rounded = false;           // slopes are RoundedAlibi's
     bool causal = true;             // else tokens see those after them too: texts come whole
 
     void run(Run& run, Team& team) const override;
