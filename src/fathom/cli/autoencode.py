@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fathom.cli.output import print_facts, print_json, seconds_text
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import record_argument
 
 if TYPE_CHECKING:
     from fathom.tasks.autoencode import Reconstruction
@@ -31,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--tile", type=int, metavar="INT", help="side of pieces; whole where memory holds that"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write what comes back")
+    record_argument(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
@@ -42,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Send one picture there and back."""
     from fathom import library
+    from fathom.cli.recording import record_task
 
     model = library.open(
         args.name,
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
         write_picture(args.out, found.pixels)
     _tell(found, args)
+    record_task(model, args)
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fathom.cli import seeds
 from fathom.cli.output import on_terminal, print_facts, print_json, seconds_text
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steer-by", metavar="NAME", help="a ControlNet: folder or hub id")
     seeds.arguments(parser)
+    record_argument(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument(
         "--adapter", metavar="FILE", help="a LoRA of diffusers or kohya: a .safetensors file"
@@ -74,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         if file is not None and file.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
             raise RequestError(f"{file}: the name of a picture ends with .png, .jpg or .webp")
     from fathom import library
+    from fathom.cli.recording import record_task
     from fathom.library.generating import GeneratorModel
     from fathom.library.imagining import PictureMakerModel
 
@@ -95,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         watch.done()
     made.save(args.out)
     _tell(made, args)
+    record_task(model, args)
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fathom.cli.output import plain, print_columns, print_facts, print_json
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=float, metavar="FLOAT", help="score from which a box counts (0.25)"
     )
+    record_argument(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threshold is not None and args.text is None:
         raise RequestError("--threshold is for boxes of what is named; add --text")
     from fathom import library
+    from fathom.cli.recording import record_task
     from fathom.inputs.pictures import read_picture
 
     picture = read_picture(args.picture)
@@ -91,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         _boxes(model, picture, told, args)
     else:
         _labels(model, picture, told, args)
+    record_task(model, args)
     return 0
 
 

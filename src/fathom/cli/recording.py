@@ -1,7 +1,8 @@
-"""What `fathom run` remembers of an answer: how fast it was beside what was predicted."""
+"""What verbs remember of an answer or a task: how fast it was beside what was predicted."""
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from fathom.cli.figures import expected_memory
@@ -10,6 +11,7 @@ from fathom.planning.records import (
     DECODE,
     FIRST,
     LOAD,
+    PASS_SECONDS,
     PREFILL,
     TOTAL,
     WAITED,
@@ -21,7 +23,8 @@ from fathom.planning.records import (
 from fathom.planning.store import keep, recording
 
 if TYPE_CHECKING:
-    from fathom.library import Generation, TextModel
+    from fathom.library import Generation, Model, TextModel
+    from fathom.library.staged import StagedModel
 
 
 def record_run(model: TextModel, generation: Generation) -> None:
@@ -54,4 +57,44 @@ def run_record(model: TextModel, generation: Generation) -> Record:
             ),
             FIRST: Figure(predicted.seconds_to_first_token, measured.seconds_to_first_token),
         }
+    return new_record("run", model.subject, how, figures)
+
+
+def record_task(model: Model, args: argparse.Namespace) -> None:
+    """Keep a record of what a model in stages has just done, unless the user says not to."""
+    from fathom.library.staged import StagedModel
+
+    if not isinstance(model, StagedModel) or args.no_record or not recording():
+        return
+    if model.measured.seconds:
+        keep(task_record(model))
+
+
+def task_record(model: StagedModel) -> Record:
+    """Return the record of the last task: seconds of a pass of each stage, and the memory."""
+    took = model.measured
+    predicted = model.fit(took.work)
+    passes = {stage.name: stage.passes for stage in model.spec.stages(predicted.work)}
+    forecast = predicted.seconds or {}
+    figures = {
+        name + PASS_SECONDS: Figure(
+            forecast[name] / passes[name] if forecast.get(name) and passes[name] else None,
+            seconds / took.passes[name],
+        )
+        for name, seconds in took.seconds.items()
+    }
+    figures |= {
+        LOAD: Figure(None, took.load_seconds),
+        TOTAL: Figure(predicted.total_bytes, took.peak_memory_bytes),
+        WAITED: Figure(None, turns().since(Turns())),
+    }
+    work = predicted.work
+    how = settings(
+        model.computing,
+        model.device_type,
+        context=(work.tokens or 0) + (work.written or 0),
+        batch=work.batch,
+        prompt=work.tokens or 0,
+        new=work.written or 0,
+    )
     return new_record("run", model.subject, how, figures)

@@ -156,7 +156,9 @@ def _talk_about(
     system = [] if args.system is None else [{"role": "system", "content": args.system}]
     said = {"role": "user", "content": content(media, text, model.card.inputs)}
     given: dict[str, Any] = options(args)
-    _write(model.chat([*system, said], **given), "chat", args)
+    generation = model.chat([*system, said], **given)
+    _write(generation, "chat", args)
+    _remember(args)(model, generation)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fathom.cli.output import Json, print_columns, print_json
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--side", type=int, default=32, help="points on a side, of --everything")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write masks and an overlay there")
+    record_argument(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument(
         "--detector",
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment one picture."""
     prompts = _prompts(args)
     from fathom import library
+    from fathom.cli.recording import record_task
     from fathom.inputs.pictures import read_picture
 
     picture = read_picture(args.picture)
@@ -106,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(told | {"masks": listed, "files": [*map(str, files)]})
     else:
         _print(masks, files, found)
+    record_task(model, args)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fathom.cli.output import plain, print_json, seconds_text
 from fathom.cli.progress import shown_progress
+from fathom.cli.working import record_argument
 
 if TYPE_CHECKING:
     from fathom.tasks.solve import Solution
@@ -33,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, metavar="INT", help="refine so often at most")
     parser.add_argument("--show", action="store_true", help="print the answer after every round")
+    record_argument(parser)
     parser.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     parser.add_argument(
         "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
@@ -42,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Solve one puzzle and check the answer by the rules."""
     from fathom import library
+    from fathom.cli.recording import record_task
 
     text = _puzzle(args.puzzle)
     model = library.open(
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({**_whole(found), "predicted": plain(model.fit())})
     else:
         _print(found, show=args.show)
+    record_task(model, args)
     return 0 if found.right else UNSOLVED
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fathom.cli.output import on_terminal, plain, print_json, seconds_text
 from fathom.cli.progress import SoundBar, shown_progress
+from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 from fathom.spec.work import Work
 
@@ -60,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--conditioned", action="store_true", help="go on from what was said in windows before"
     )
     parser.add_argument("--quiet", action="store_true", help="the transcript and nothing else")
+    record_argument(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError(f"--json and --format {args.format} contradict one another; drop one")
     sound = sys.stdin.buffer.read() if args.sound == "-" else Path(args.sound)
     from fathom import library
+    from fathom.cli.recording import record_task
 
     model: SpeechModel = library.open(  # type: ignore[assignment]  # another says what it can do
         args.name,
@@ -96,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     taken = time.perf_counter() - begun
     if not args.quiet and form != "json":
         print(_figures(model, found, taken), file=sys.stderr)
+    record_task(model, args)
     return 0
 
 

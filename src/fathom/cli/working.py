@@ -1,4 +1,4 @@
-"""Options by which verbs ask for work in stages: sizes of pictures, seconds of sound, steps."""
+"""Options of work in stages: sizes of pictures, seconds of sound, steps; whether it is noted."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def work_arguments(parser: argparse.ArgumentParser) -> None:
         "--guided",
         action=argparse.BooleanOptionalAction,
         help="each step with and without the prompt, or with it alone",
+    )
+
+
+def record_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option by which a verb keeps no record."""
+    parser.add_argument(
+        "--no-record", action="store_true", help="keep no record of the time measured"
     )
 
 
