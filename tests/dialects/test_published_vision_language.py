@@ -11,6 +11,7 @@ from fathom.checkpoint.published import published_spec
 from fathom.errors import ConfigError
 from fathom.spec.classes import model_class
 from fathom.spec.parts import count
+from fathom.spec.picture_sizes import WHOLE
 from fathom.spec.vision_language import VisionLanguage
 
 SHAPE_OPTIMISED = {
@@ -53,8 +54,26 @@ def qwen(width: int, inner: int, layers: int, heads: int, kv_heads: int, **more:
     }
 
 
+SIGHT = {
+    **SHAPE_OPTIMISED,
+    **{"model_type": "siglip_vision_model", "vision_use_head": False, "projection_dim": 2048},
+}
+GEMMA_3: dict[str, Any] = {
+    **{"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"},
+    **{"boi_token_index": 255999, "eoi_token_index": 256000, "image_token_index": 262144},
+    **{"mm_tokens_per_image": 256, "vision_config": {**SIGHT, "image_size": 896}},
+}
+GEMMA_3_TEXT: dict[str, Any] = {
+    **{"model_type": "gemma3_text", "sliding_window": 1024},
+    "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
+}
+PALIGEMMA: dict[str, Any] = {
+    **{"architectures": ["PaliGemmaForConditionalGeneration"], "model_type": "paligemma"},
+    **{"image_token_index": 257152, "vision_config": SIGHT},
+}
 SMALL = {"vocab_size": 151936, "tie_word_embeddings": True}
-# What is published, the parameters in its files, and the places of a picture of 480 × 640.
+# What is published, the parameters in its files, and the places of a picture of 480 × 640, or of
+# one as large as its tower was trained for where others are brought to that.
 PUBLISHED: Mapping[str, tuple[Mapping[str, Any], int, int]] = {
     "HuggingFaceTB/SmolVLM-256M-Instruct": (
         {
@@ -141,6 +160,53 @@ PUBLISHED: Mapping[str, tuple[Mapping[str, Any], int, int]] = {
         2_208_985_600,
         17 * 23,
     ),
+    "google/paligemma-3b-pt-224": (
+        {
+            **{**PALIGEMMA, "projection_dim": 2048},
+            "text_config": {
+                **{"hidden_size": 2048, "intermediate_size": 16384, "model_type": "gemma"},
+                **{"num_attention_heads": 8, "num_hidden_layers": 18, "num_image_tokens": 256},
+                **{"num_key_value_heads": 1, "vocab_size": 257216},
+            },
+        },
+        2_923_466_480,
+        256,
+    ),
+    "google/paligemma2-3b-pt-224": (
+        {
+            **{**PALIGEMMA, "projection_dim": 2304},
+            "text_config": {
+                **{"hidden_size": 2304, "intermediate_size": 9216, "model_type": "gemma2"},
+                **{"num_attention_heads": 8, "num_hidden_layers": 26, "num_image_tokens": 256},
+                **{"num_key_value_heads": 4, "vocab_size": 257216, "sliding_window": 4096},
+                **{"query_pre_attn_scalar": 256, "hidden_activation": "gelu_pytorch_tanh"},
+            },
+        },
+        3_032_242_416,
+        256,
+    ),
+    "google/gemma-3-4b-it": (
+        {
+            **GEMMA_3,
+            "text_config": {
+                **{**GEMMA_3_TEXT, "hidden_size": 2560, "intermediate_size": 10240},
+                "num_hidden_layers": 34,
+            },
+        },
+        4_300_079_472,
+        256,
+    ),
+    "google/gemma-3-12b-it": (
+        {
+            **GEMMA_3,
+            "text_config": {
+                **{**GEMMA_3_TEXT, "hidden_size": 3840, "intermediate_size": 15360},
+                **{"num_attention_heads": 16, "num_hidden_layers": 48, "num_key_value_heads": 8},
+            },
+        },
+        12_187_325_040,
+        256,
+    ),
 }
 
 
@@ -151,7 +217,8 @@ def test_a_published_model_is_recognised(name: str) -> None:
     assert isinstance(spec, VisionLanguage)
     assert count(spec) == parameters
     assert model_class(spec)[0] == "VLM"
-    assert spec.places(480, 640) == places
+    size = spec.vision.picture if spec.sizing == WHOLE else (480, 640)
+    assert spec.places(*size) == places
     assert all(stage.operations > 0 and stage.kept >= 0 for stage in spec.stages(spec.usual))
 
 
@@ -164,6 +231,7 @@ IDEFICS, QWEN_3B = "HuggingFaceTB/SmolVLM-256M-Instruct", "Qwen/Qwen2.5-VL-3B-In
         (IDEFICS, {"scale_factor": 3}, "does not divide 32"),
         (IDEFICS, {"text_config": {"model_type": "distilbert", "dim": 64}}, "is of no decoder"),
         (IDEFICS, {"image_token_id": -1}, "image_token_id"),
+        ("google/gemma-3-4b-it", {"mm_tokens_per_image": 200}, "cannot become 200 places"),
         (
             QWEN_3B,
             {"vision_config": {**PANED, "out_hidden_size": 1024}},

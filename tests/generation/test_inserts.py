@@ -9,7 +9,16 @@ from torch import Tensor
 from fathom.errors import RequestError
 from fathom.generation import modules
 from fathom.generation.generate import Engine
-from fathom.generation.inserts import Extent, Insert, Placed, inserts_at, placed, places_of
+from fathom.generation.inserts import (
+    Extent,
+    Insert,
+    Placed,
+    cut,
+    inserts_at,
+    placed,
+    places_of,
+    seen_by,
+)
 from fathom.generation.request import Request
 
 from .conftest import Tiny
@@ -105,3 +114,27 @@ def test_what_is_spread_over_rows_and_columns_stands_there() -> None:
     for start, length in ((0, 4), (3, 8), (13, 1), (14, 2), (15, 1)):
         part = places_of([spread], start, length)
         assert part is not None and torch.equal(part, found[..., start : start + length])
+
+
+def test_tokens_that_see_one_another_are_in_one_pass() -> None:
+    """However long a pass may be otherwise; each sees the last of its own, and no other."""
+    vectors = torch.rand(3, 4)
+    inserts = [
+        Insert(2, vectors, 1, together=(2, 5)),
+        Insert(7, vectors, 2, together=(7, 10)),
+        Insert(11, vectors, 3),
+    ]
+    for chunk, passes in ((512, [14]), (4, [2, 4, 4, 4]), (3, [2, 3, 2, 3, 3, 1]), (1, None)):
+        lengths = list(cut(inserts, 0, 14, chunk))
+        assert sum(lengths) == 14
+        assert passes is None or lengths == passes
+        starts = [sum(lengths[:number]) for number in range(len(lengths))]
+        assert not {3, 4, 8, 9} & set(starts)
+    found = seen_by(inserts, 0, 14)
+    assert found is not None and found[1] is None
+    assert found[0][0].tolist() == [0, 1, 4, 4, 4, 5, 6, 9, 9, 9, 10, 11, 12, 13]
+    assert seen_by(inserts, 10, 4) is None
+    bound = [Insert(0, vectors, 1, together=(0, 5), bound=True)]
+    ends, starts_of = seen_by(bound, 3, 4) or (None, None)
+    assert ends is not None and ends[0].tolist() == [4, 4, 5, 6]
+    assert starts_of is not None and starts_of[0].tolist() == [0, 0, 5, 6]

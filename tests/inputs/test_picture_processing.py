@@ -46,6 +46,7 @@ REFERENCES: Mapping[str, tuple[str, tuple[dict[str, object], ...]]] = {
         "SiglipImageProcessorPil",
         ({}, {"size": {"height": 384, "width": 256}, "resample": 2}),
     ),
+    "gemma3": ("Gemma3ImageProcessorPil", ({}, {"size": {"height": 96, "width": 96}})),
     "sam": (
         "SamImageProcessorPil",
         (
@@ -128,7 +129,9 @@ def test_proportions_are_kept(height: int, width: int, edge: int, longest: int) 
     by_short = ShortestEdge(edge).size(height, width)
     assert min(by_short) == edge
     bounded = ShortestEdge(edge, longest).size(height, width)
-    assert bounded <= by_short and (bounded == by_short or max(bounded) <= max(longest, width))
+    assert bounded <= by_short and (
+        bounded == by_short or max(bounded) <= max(longest, height, width)
+    )
     for found in (by_long, by_short):
         assert (found[0] <= found[1]) == (height <= width) or found[0] == found[1]
 

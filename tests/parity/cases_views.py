@@ -8,7 +8,8 @@ from typing import Any
 
 CONTROL = (
     *("</s>", "<image>", "<turn>", "<video>", "<fake_token_around_image>", "<global-img>"),
-    *("<row_1_col_1>", "<row_1_col_2>", "<pad>"),
+    *("<row_1_col_1>", "<row_1_col_2>", "<pad>", "<bos>"),
+    *("<start_of_image>", "<end_of_image>", "<image_soft_token>"),
 )
 IDS: Mapping[str, int] = {token: 256 + place for place, token in enumerate(CONTROL)}
 VOCABULARY = 256 + len(CONTROL)
@@ -35,6 +36,14 @@ QWEN: dict[str, Any] = {
     **{"max_position_embeddings": 512, "bos_token_id": 1, "eos_token_id": IDS["</s>"]},
     "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 3, 5]},
 }
+GEMMA: dict[str, Any] = {
+    **{"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 12},
+    **{"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCABULARY},
+    **{"max_position_embeddings": 512, "bos_token_id": 1, "eos_token_id": IDS["</s>"]},
+    "pad_token_id": IDS["<pad>"],
+}
+KINDS = ["sliding_attention", "full_attention"]
+SLIDING = {"query_pre_attn_scalar": 12, "sliding_window": 24}
 PANED: dict[str, Any] = {
     **{"depth": 3, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2},
     **{"out_hidden_size": 48, "patch_size": 4, "window_size": 16, "fullatt_block_indexes": [1]},
@@ -57,13 +66,21 @@ class Case:
     videos: bool = False
 
     @property
+    def in_tiles(self) -> bool:
+        return "max_image_size" in self.preparing
+
+    @property
     def after(self) -> str:
         """What stands after each picture; Qwen's need something between two of them."""
         return "\n" if self.videos else ""
 
     @property
-    def template(self) -> str:
-        return TEMPLATE.replace("AFTER", self.after)
+    def template(self) -> str | None:
+        """The chat template; PaliGemma has none."""
+        if self.model_type == "paligemma":
+            return None
+        mark = "<start_of_image>" if self.model_type == "gemma3" else "<image>"
+        return TEMPLATE.replace("<image>", mark).replace("AFTER", self.after)
 
 
 def tiled(model_type: str, text: Mapping[str, Any] = LLAMA, **changed: Any) -> Case:
@@ -86,6 +103,19 @@ def native(model_type: str, vision: Mapping[str, Any], **changed: Any) -> Case:
         preparing,
         videos=True,
     )
+
+
+def gemma(model_type: str, text: Mapping[str, Any], size: int = 32, **changed: Any) -> Case:
+    """Return a case of pictures of one size, all of whose places see one another."""
+    soft = "<image_soft_token>" if model_type == "gemma3" else "<image>"
+    ids = {"image_token_id": IDS[soft], "image_token_index": IDS[soft]}
+    if model_type == "gemma3":
+        ids |= {"boi_token_index": IDS["<start_of_image>"], "boi_token_id": IDS["<start_of_image>"]}
+    kind = "Gemma3ImageProcessor" if model_type == "gemma3" else "SiglipImageProcessor"
+    vision = {**SIGLIP, "model_type": "siglip_vision_model", "vision_use_head": False}
+    config = {"text_config": {**GEMMA, **text}, "vision_config": vision, **ids, **changed}
+    preparing = {"image_processor_type": kind, "size": {"height": size, "width": size}}
+    return Case(model_type, config, preparing)
 
 
 CASES: Mapping[str, Case] = {
@@ -114,5 +144,13 @@ CASES: Mapping[str, Case] = {
             **{"depth": 2, "embed_dim": 32, "num_heads": 2, "mlp_ratio": 2},
             **{"hidden_size": 48, "patch_size": 4},
         },
+    ),
+    "paligemma": gemma("paligemma", {"model_type": "gemma"}, projection_dim=48),
+    "paligemma 2": gemma("paligemma", {"model_type": "gemma2", **SLIDING}, projection_dim=48),
+    "gemma3": gemma("gemma3", {**SLIDING, "layer_types": KINDS}, mm_tokens_per_image=4),
+    "gemma3, no states joined, a window shorter than a picture": gemma(
+        "gemma3",
+        {**SLIDING, "sliding_window": 6, "layer_types": KINDS},
+        mm_tokens_per_image=16,
     ),
 }

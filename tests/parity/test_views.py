@@ -24,9 +24,11 @@ from fathom import library
 from fathom.blocks.state import Step
 from fathom.cli.main import main
 from fathom.errors import ContextLengthError, PictureError, UnsupportedTaskError
-from fathom.generation.inserts import given_to, places_of
-from fathom.inputs.content import Medium
+from fathom.generation.inserts import given_to, places_of, seen_by
+from fathom.inputs.content import Medium, told_apart
 from fathom.library.seeing import SeeingModel
+from fathom.spec.attention import Everything
+from fathom.spec.picture_sizes import WHOLE
 from fathom.spec.work import Work
 from parity.cases_views import CASES, CONTROL, IDS, Case
 from parity.conftest import Measured
@@ -57,7 +59,8 @@ def pair(label: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, An
     case = CASES[label]
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(case.model_type, **case.config)
-    theirs = transformers.AutoModelForImageTextToText.from_config(config).eval()
+    made = transformers.AutoModelForImageTextToText.from_config
+    theirs = made(config, attn_implementation="eager").eval()  # its fused one bounds no scores
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     folder = tmp_path_factory.mktemp("model") / "saved"
@@ -75,7 +78,7 @@ def save_beside(case: Case, folder: Path) -> None:
     backend.decoder = tokenizers.decoders.ByteLevel()
     backend.add_special_tokens(list(CONTROL))
     backend.save(str(folder / "tokenizer.json"))
-    stated = {"eos_token": "</s>", "chat_template": case.template}
+    stated = {"eos_token": "</s>"} | ({"chat_template": case.template} if case.template else {})
     (folder / "tokenizer_config.json").write_text(json.dumps(stated))
     (folder / "preprocessor_config.json").write_text(json.dumps(case.preparing))
     if case.videos:
@@ -99,39 +102,59 @@ class Theirs:
     def prompt(self, said: str, shown: Sequence[Image.Image], moving: bool) -> dict[str, Tensor]:
         """Return what the model is given for pictures, then a video, then what is said."""
         given: dict[str, Tensor] = {}
-        text = "<turn>user: "
-        if self.case.videos:
-            for one in shown:
-                seen = self.seeing([one], return_tensors="pt")
-                join(given, "pixel_values", seen["pixel_values"])
-                join(given, "image_grid_thw", seen["image_grid_thw"])
-                text += "<image>" * (int(seen["image_grid_thw"].prod()) // 4) + self.case.after
-            if moving:
-                text += "<video>" * self._moving(given) + self.case.after
+        opening, closing = "<turn>user: ", [IDS["</s>"], IDS["<turn>"], *b"assistant: "]
+        if self.case.in_tiles:
+            text = opening + self._in_tiles(given, shown)
+        elif self.case.videos:
+            text = opening + self._at_their_own(given, shown)
+            text += "<video>" * self._moving(given) + self.case.after if moving else ""
         else:
-            seen = self.seeing([list(shown)], return_tensors="pt", return_row_col_info=True)
-            places = seen_places(self.case)
-            given = {name: seen[name] for name in ("pixel_values", "pixel_attention_mask")}
-            text += "".join(
-                get_image_prompt_string(
-                    rows,
-                    columns,
-                    places,
-                    fake_token_around_image="<fake_token_around_image>",
-                    image_token="<image>",
-                    global_image_token="<global-img>",
-                )
-                for rows, columns in zip(seen["rows"][0], seen["cols"][0], strict=True)
-            )
-        closing = [IDS["</s>"], IDS["<turn>"], *b"assistant: "]
+            given["pixel_values"] = self.seeing(list(shown), return_tensors="pt")["pixel_values"]
+            text, closing = self._as_one(opening, len(shown), closing)
         ids = [*self.tokenizer(text)["input_ids"], *said.encode(), *closing]  # said is text alone
         given["input_ids"] = torch.tensor([ids])
         given["attention_mask"] = torch.ones_like(given["input_ids"])
-        if self.case.videos:
-            types = {IDS["<image>"]: 1, IDS["<video>"]: 2}
-            kinds = [types.get(token, 0) for token in ids]
-            given["mm_token_type_ids"] = torch.tensor([kinds])
+        if "pixel_attention_mask" not in given:
+            given |= self._kinds(ids)
         return given
+
+    def _kinds(self, ids: Sequence[int]) -> dict[str, Tensor]:
+        """Return which tokens are of pictures and of videos, as the reference wants it said."""
+        types = {IDS["<image>"]: 1, IDS["<image_soft_token>"]: 1, IDS["<video>"]: 2}
+        if self.case.model_type == "paligemma":
+            types = {}  # all see all
+        kinds = torch.tensor([[types.get(token, 0) for token in ids]])
+        return {"mm_token_type_ids" if self.case.videos else "token_type_ids": kinds}
+
+    def _as_one(self, opening: str, count: int, closing: list[int]) -> tuple[str, list[int]]:
+        if self.case.model_type == "paligemma":
+            return "<image>" * 16 * count + "<bos>", [*b"\n"]
+        places = "<image_soft_token>" * int(self.case.config["mm_tokens_per_image"])
+        return opening + f"\n\n<start_of_image>{places}<end_of_image>\n\n" * count, closing
+
+    def _at_their_own(self, given: dict[str, Tensor], shown: Sequence[Image.Image]) -> str:
+        text = ""
+        for one in shown:
+            seen = self.seeing([one], return_tensors="pt")
+            join(given, "pixel_values", seen["pixel_values"])
+            join(given, "image_grid_thw", seen["image_grid_thw"])
+            text += "<image>" * (int(seen["image_grid_thw"].prod()) // 4) + self.case.after
+        return text
+
+    def _in_tiles(self, given: dict[str, Tensor], shown: Sequence[Image.Image]) -> str:
+        seen = self.seeing([list(shown)], return_tensors="pt", return_row_col_info=True)
+        given |= {name: seen[name] for name in ("pixel_values", "pixel_attention_mask")}
+        return "".join(
+            get_image_prompt_string(
+                rows,
+                columns,
+                seen_places(self.case),
+                fake_token_around_image="<fake_token_around_image>",
+                image_token="<image>",
+                global_image_token="<global-img>",
+            )
+            for rows, columns in zip(seen["rows"][0], seen["cols"][0], strict=True)
+        )
 
     def _moving(self, given: dict[str, Tensor]) -> int:
         """Add a video: frames as pictures, of which every two are one in time."""
@@ -185,6 +208,7 @@ def scores(model: SeeingModel, ids: Sequence[int], media: Sequence[Medium]) -> T
     prompt, inserts = model._composed(ids, media)
     row = torch.tensor([prompt])
     step = Step.dense(1, 0, len(prompt), row.device).at(places_of(inserts, 0, len(prompt)))
+    step = step.seeing(*(seen_by(inserts, 0, len(prompt)) or (None, None)))
     with torch.inference_mode():
         scored: Tensor = model.module.decoder(row, step=step, given=given_to(row, inserts, 0))
     return scored
@@ -193,18 +217,14 @@ def scores(model: SeeingModel, ids: Sequence[int], media: Sequence[Medium]) -> T
 def test_scores_equal_the_reference(pair, label: str, measured: Measured) -> None:
     case, theirs, folder = pair
     model = library.open(str(folder), dtype="float32", device="cpu")
-    media = [Medium("image", one) for one in pictures()]
-    marks = f"<image>{case.after}" * 2
-    if case.videos:
-        media, marks = [*media, Medium("video", film())], f"{marks}<video>{case.after}"
-    asked = f"<turn>user: {marks}What?</s><turn>assistant: "
-    ids = model.tokenizer.encode(asked, add_special=False)
-    found = scores(model, ids, media)
-    given = Theirs(case, folder).prompt("What?", pictures(), case.videos)
+    shown, media = told_apart(conversation(case.videos))
+    found = scores(model, model._encoded(shown), media)
+    given = Theirs(case, folder).prompt("What <image>?", pictures(), case.videos)
     with torch.inference_mode():
         expected = theirs(**given).logits
         plain = torch.tensor([model.tokenizer.encode("no picture at all")])
-        reading = relative_error(model.module(plain), theirs(input_ids=plain).logits)
+        ordered = {"token_type_ids": torch.ones_like(plain)} if case.template is None else {}
+        reading = relative_error(model.module(plain), theirs(input_ids=plain, **ordered).logits)
     seeing = relative_error(found, expected)
     assert measured(case_id(case.model_type, label), model.spec, max(seeing, reading)) < 1e-4
 
@@ -214,20 +234,25 @@ def test_saved_it_has_the_references_names_again(pair, tmp_path: Path) -> None:
     library.open(str(folder), device="cpu").save(tmp_path / "again")
     ours, saved = (load_file(at / "model.safetensors") for at in (tmp_path / "again", folder))
     assert ours.keys() == saved.keys()
-    assert all(torch.equal(ours[name], tensor) for name, tensor in saved.items())
-    again = type(theirs).from_pretrained(tmp_path / "again").eval()
+    for name, tensor in saved.items():  # norms of some are kept as their distance from one
+        torch.testing.assert_close(ours[name], tensor, atol=1e-6, rtol=0)
+    opened = type(theirs).from_pretrained
+    again = opened(tmp_path / "again", attn_implementation="eager").eval()
     tokens = torch.tensor([[5, 9, 2]])
     with torch.inference_mode():
-        assert torch.equal(again(input_ids=tokens).logits, theirs(input_ids=tokens).logits)
+        expected = theirs(input_ids=tokens).logits
+        assert relative_error(again(input_ids=tokens).logits, expected) < 1e-5
 
 
 def test_its_stages_count_what_pytorch_counts(pair) -> None:
     _, _, folder = pair
     model = library.open(str(folder), dtype="float32", device="cpu")
-    height, width, module = 60, 41, model.module
+    module, spec = model.module, model.spec
+    height, width = spec.vision.picture
+    if spec.sizing != WHOLE:  # as the file beside the weights says
+        height, width, spec = 60, 41, replace(spec, sizing=model._views.rule)
     work = Work(height=height, width=width, frames=1, tokens=30, written=0)
-    shown = model._views.rule.shown(height, width)  # as the file beside the weights says
-    spec = replace(model.spec, sizing=model._views.rule)
+    shown = spec.sizing.shown(height, width)
     looking, reading, _ = spec.stages(work)
     frames = spec.vision.embedding.frames
     size = (shown.count, 3, *((frames,) if frames > 1 else ()), shown.height, shown.width)
@@ -241,15 +266,19 @@ def test_its_stages_count_what_pytorch_counts(pair) -> None:
     assert looking.kept == vectors.numel()
     assert looking.operations == pytest.approx(seen.get_total_flops(), rel=0.02)
     # The reference path multiplies with keys that a mask hides; the statement leaves them out.
-    hidden = prompt.numel() * (prompt.numel() - (prompt.numel() + 1) // 2)
-    masked = sum(layer.operations(1) for layer in spec.decoder.layers) * hidden
-    assert reading.operations + masked == pytest.approx(read.get_total_flops(), rel=0.02)
+    length, layers = prompt.numel(), spec.decoder.layers
+    hidden = length * sum(
+        replace(one.mixer, reach=Everything()).operations(length)
+        - one.operations((length + 1) // 2)
+        for one in layers
+    )
+    assert reading.operations + hidden == pytest.approx(read.get_total_flops(), rel=0.02)
 
 
 def test_what_is_taken_of_a_prompt_is_said(pair, tmp_path: Path, capsys) -> None:
     _, _, folder = pair
     for verb in ("explain", "fit"):
-        assert main([verb, str(folder), "--size", "60", "41", "--json"]) == 0
+        assert main([verb, str(folder), "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
         told = said["notes"] if verb == "explain" else said["assumptions"]
         assert any("a picture takes" in note and "tokens of the prompt" in note for note in told)

@@ -29,7 +29,9 @@ class Step:
     length, fixed for a session, so that keys kept from its start stay valid at its end.
 
     What stands in rows and columns has `places`, (axes, batch, length), for rotations that know
-    several axes; order is by `positions` all the same.
+    several axes; order is by `positions` all the same. Tokens that see beyond themselves have
+    `ends`, (batch, length): the last position that each sees; `starts` are those from which on
+    they see, whatever a window says.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Step:
     ) -> None:
         self.positions = positions
         self.places: Tensor | None = None  # as positions on each axis, unless said
+        self.ends: Tensor | None = None
+        self.starts: Tensor | None = None
         self.start = start  # None unless dense
         self._span = span
         self._rotations: dict[Rotary, tuple[Tensor, Tensor]] = {}
@@ -89,6 +93,12 @@ class Step:
                 found = angles(frequency, self.positions, factor)
             self._rotations[rotary] = found
         return self._rotations[rotary]
+
+    def seeing(self, ends: Tensor | None, starts: Tensor | None = None) -> Step:
+        """Return this step with `ends` and `starts` (batch or 1, length); None for none."""
+        step = copy(self)
+        step.ends, step.starts = ends, starts
+        return step
 
     def at(self, places: Tensor | None) -> Step:
         """Return this step with `places` (axes, batch or 1, length); None for none."""
@@ -185,8 +195,10 @@ def sight(step: Step, key_positions: Tensor, scoring: Scoring) -> Tensor | None:
     """
     reach = min(scoring.window or step.total, scoring.chunk or step.total)
     ordered = step.start is not None and key_positions.shape[1] == step.total
-    within_reach = ordered and reach >= step.total
-    return None if within_reach else visible(step.positions, key_positions, scoring)
+    within_reach = ordered and reach >= step.total and step.ends is None
+    if within_reach:
+        return None
+    return visible(step.positions, key_positions, scoring, step.ends, step.starts)
 
 
 def attend(

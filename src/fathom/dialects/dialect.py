@@ -93,6 +93,8 @@ FAMILIES: Mapping[str, str] = {
     "llava": "llava",
     "idefics3": "idefics3",
     "smolvlm": "idefics3",
+    "paligemma": "gemma_vision",
+    "gemma3": "gemma_vision",
     "qwen2_vl": "qwen_vl",
     "qwen2_5_vl": "qwen_vl",
     "mllama": "mllama",

@@ -56,13 +56,17 @@ class Insert:
     """Vectors (n, width) for the places `start` … `start` + n - 1 of a prompt.
 
     `key` tells their content from any other's, so that a state can be known again. An `extent`
-    is of what is spread over rows and columns, for models whose positions know them.
+    is of what is spread over rows and columns, for models whose positions know them. Tokens
+    `together`, from the first to before the second, see one another because of it, and where
+    they are `bound` so in layers with a shorter window, too.
     """
 
     start: int
     vectors: Tensor
     key: int
     extent: Extent | None = None
+    together: tuple[int, int] | None = None
+    bound: bool = False
 
     @property
     def end(self) -> int:
@@ -173,11 +177,12 @@ def check_inserts(inserts: Sequence[Insert], length: int) -> None:
 
 def alike(some: Sequence[Insert], others: Sequence[Insert], length: int) -> bool:
     """Tell whether the same vectors stand in the first `length` places of two prompts."""
-    held, wanted = (
-        [(insert.start, insert.key, insert.extent) for insert in inserts if insert.known < length]
-        for inserts in (some, others)
-    )
-    return held == wanted
+
+    def told(inserts: Sequence[Insert]) -> list[tuple[object, ...]]:
+        within = (one for one in inserts if one.known < length)
+        return [(one.start, one.key, one.extent, one.together) for one in within]
+
+    return told(some) == told(others)
 
 
 def given_to(row: Tensor, inserts: Sequence[Insert], start: int) -> Given | None:
@@ -221,6 +226,43 @@ def places_of(inserts: Sequence[Insert], start: int, length: int) -> Tensor | No
         after = max(insert.end - start, 0)
         places[:, after:] = numbers[after:] + ahead
     return places[:, None]
+
+
+def seen_by(
+    inserts: Sequence[Insert], start: int, length: int
+) -> tuple[Tensor, Tensor | None] | None:
+    """Return the last and the first place that each of the tokens from `start` on sees at least.
+
+    Both are (1, length); None where each sees itself and what is before it, and for the first
+    where a window may hide what is far.
+    """
+    import torch
+
+    grouped = [(one.together, one.bound) for one in inserts if one.together is not None]
+    ends = torch.arange(start, start + length)
+    starts, found = ends.clone(), False
+    for (first, end), _ in grouped:
+        within = slice(max(first - start, 0), max(end - start, 0))
+        found = found or ends[within].numel() > 0
+        ends[within], starts[within] = end - 1, first
+    if not found:
+        return None
+    return ends[None], starts[None] if all(bound for _, bound in grouped) else None
+
+
+def cut(inserts: Sequence[Insert], start: int, length: int, chunk: int) -> Iterator[int]:
+    """Yield the lengths of passes over the tokens from `start` on, of `chunk` where they can be.
+
+    Tokens that see one another are in one pass, however many they are.
+    """
+    end, ranges = start + length, [one.together for one in inserts if one.together is not None]
+    while start < end:
+        last = min(start + chunk, end)
+        for first, beyond in ranges:
+            if first < last < beyond:
+                last = first if first > start else min(beyond, end)
+        yield last - start
+        start = last
 
 
 def _runs(places: Sequence[int]) -> list[tuple[int, int]]:

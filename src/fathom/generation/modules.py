@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fathom.generation.forward import CHUNK
-from fathom.generation.inserts import Insert, given_to, places_of
+from fathom.generation.inserts import Insert, cut, given_to, places_of, seen_by
 from fathom.generation.state import ContiguousState
 from fathom.models.decoder import Decoder
 from fathom.spec import decoder as spec
@@ -56,13 +56,20 @@ class ModuleCourse:
     def scores(self, tokens: Sequence[int]) -> Tensor:
         """Take tokens in, and return the scores after the last one, (vocabulary,)."""
         state = self._state
-        for start in range(0, len(tokens), CHUNK):
-            chunk = tokens[start : start + CHUNK]
+        start = 0
+        for length in cut(self.inserts, len(self.ids), len(tokens), CHUNK):
+            chunk = tokens[start : start + length]
+            start += length
             row = torch.tensor([chunk], dtype=torch.long, device=state.device)
             step = state.advance(len(chunk))
             places = places_of(self.inserts, len(self.ids), len(chunk))
             if places is not None:
                 step = step.at(places.to(state.device))
+            seen = seen_by(self.inserts, len(self.ids), len(chunk))
+            if seen is not None:
+                ends, starts = seen
+                device = state.device
+                step = step.seeing(ends.to(device), None if starts is None else starts.to(device))
             given = given_to(row, self.inserts, len(self.ids))
             hidden = self._model.hidden(row, step=step, state=state, given=given)
             self.ids += chunk

@@ -85,6 +85,23 @@ def in_parts(messages: Messages) -> list[dict[str, object]]:
     ]
 
 
+def questioned(shown: Messages) -> tuple[int, str]:
+    """Return how many pictures a single question is about, and its text.
+
+    Raises:
+        RequestError: for more than one message, which a model without a template cannot take.
+    """
+    if len(shown) != 1:
+        raise RequestError(
+            "this model was trained to answer one question at a time and has no chat template;"
+            " send one message, with its pictures"
+        )
+    content = shown[0].get("content")
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    texts = [str(part["text"]) for part in parts if part.get("type") == "text"]
+    return sum(part.get("type") == "image" for part in parts), " ".join(texts)
+
+
 def _medium(part: Mapping[str, object]) -> Medium | None:
     """Return what a part holds; None for a text."""
     stated = part.get("type")

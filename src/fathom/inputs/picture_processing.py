@@ -201,6 +201,7 @@ USUAL: Mapping[str, Usual] = {
     "bit": _USUAL_CLIP,
     "mllama": Usual({"height": 224, "width": 224}, "bilinear", HALF, HALF),
     "siglip": Usual({"height": 224, "width": 224}, "bicubic", HALF, HALF),
+    "gemma3": Usual({"height": 224, "width": 224}, "bilinear", HALF, HALF),
     "sam": Usual({"longest_edge": 1024}, "bilinear", _IMAGENET["mean"], _IMAGENET["std"], pad=1024),
     "groundingdino": Usual(
         {"shortest_edge": 800, "longest_edge": 1333},

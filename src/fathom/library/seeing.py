@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from fathom.errors import ContextLengthError
+from fathom.errors import ContextLengthError, RequestError
 from fathom.library.answering import AnsweringModel
 from fathom.library.processors import Views, read_picture_processor, read_views
 from fathom.spec.picture_sizes import Shown, Whole
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from fathom.generation.inserts import Extent, Placed
+    from fathom.generation.inserts import Extent, Insert, Placed
     from fathom.generation.results import Generation
     from fathom.inputs.content import Kind, Medium
     from fathom.inputs.picture_processing import PictureProcessor
@@ -48,6 +49,39 @@ class SeeingModel(AnsweringModel):
 
         media = [Medium("image", picture) for picture in pictures]
         return self._begun(self.tokenizer.encode(prompt), media, options)
+
+    def _encoded(self, shown: Sequence[Mapping[str, object]]) -> list[int]:
+        """Return a conversation as tokens; one question where nobody was trained to converse."""
+        if self.spec.question is None or self.tokenizer.templates:
+            return super()._encoded(shown)
+        from fathom.inputs.content import questioned
+
+        before, after = self.spec.question
+        pictures, text = questioned(shown)
+        encode = self.tokenizer.encode
+        return [
+            *[self.marks["image"]] * pictures,
+            *encode(before, add_special=False),
+            *encode(text + after, add_special=False, parse_special=False),
+        ]
+
+    def _composed(
+        self, ids: Sequence[int], media: Sequence[Medium]
+    ) -> tuple[list[int], tuple[Insert, ...]]:
+        prompt, inserts = super()._composed(ids, media)
+        ranges = {
+            "picture": [(one.start, one.end) for one in inserts],
+            "prompt": [(0, len(prompt))] * len(inserts),
+        }
+        if self.spec.ahead is None:
+            return prompt, inserts
+        if self.spec.ahead == "prompt" and not inserts:
+            raise RequestError("this model answers about pictures: give one beside the text")
+        together, bound = ranges[self.spec.ahead], self.spec.ahead == "prompt"
+        return prompt, tuple(
+            replace(one, together=them, bound=bound)
+            for one, them in zip(inserts, together, strict=True)
+        )
 
     def _placed(self, media: Sequence[Medium]) -> list[Placed]:
         return [self._seen(medium) for medium in media]  # each alone: memory is that of one

@@ -31,19 +31,28 @@ class Scoring:
     rounded: bool = False  # slope · key position in bfloat16, times scale, instead
 
 
-def visible(query_positions: Tensor, key_positions: Tensor, scoring: Scoring) -> Tensor:
+def visible(
+    query_positions: Tensor,
+    key_positions: Tensor,
+    scoring: Scoring,
+    ends: Tensor | None = None,
+    starts: Tensor | None = None,
+) -> Tensor:
     """Return which keys each query may see, (batch, 1, length, keys).
 
-    A negative position marks padding or an empty slot. No query sees one; a padding query sees
-    everything, so that its softmax has something to sum and its result stays finite.
+    Causal order ends at the query itself, or where `ends` (batch, length) says. A window begins
+    no later than `starts` (batch, length), where they are given. A negative position marks
+    padding or an empty slot. No query sees one; a padding query sees everything, so that its
+    softmax has something to sum and its result stays finite.
     """
     query = query_positions[:, None, :, None]
     key = key_positions[:, None, None, :]
     seen = (key >= 0).expand(-1, -1, query.shape[2], -1)
     if scoring.causal:
-        seen = seen & (key <= query)
+        seen = seen & (key <= (query if ends is None else ends[:, None, :, None]))
     if scoring.window is not None:
-        seen = seen & (key > query - scoring.window)
+        near = key > query - scoring.window
+        seen = seen & (near if starts is None else near | (key >= starts[:, None, :, None]))
         if not scoring.causal:
             seen = seen & (key < query + scoring.window)
     if scoring.chunk is not None:

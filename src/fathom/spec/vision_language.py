@@ -128,7 +128,9 @@ class VisionLanguage:
     """A tower whose states of a picture go through a connector into a decoder's prompt.
 
     `placeholder` is the token in whose places they stand, once for each; a template leaves one
-    `mark` for a picture, the same token unless said.
+    `mark` for a picture, the same token unless said. Where tokens see `ahead`, those of a picture
+    see all of it, or those of a prompt all of that. Without a chat template a `question` stands
+    between two texts, after its pictures.
     """
 
     vision: VisionEncoder
@@ -140,6 +142,8 @@ class VisionLanguage:
     layout: Layout = Layout()
     mark: int | None = None
     moving: Moving | None = None
+    ahead: Literal["picture", "prompt"] | None = None
+    question: tuple[str, str] | None = None
 
     def parts(self) -> Mapping[str, Part | None]:
         return {"vision": self.vision, "connector": self.connector, "decoder": self.decoder}
