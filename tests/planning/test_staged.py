@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fathom import library
 from fathom.checkpoint.published import published_spec
 from fathom.cli.main import main
 from fathom.library.kinds import STAGED
@@ -205,3 +207,19 @@ def test_a_small_part_takes_as_long_as_its_calls() -> None:
         leaf_calls = stage.passes * sum(1 for _ in leaves(stage.part)) * 1e-5
         more = seconds[1][stage.name] - seconds[0][stage.name]
         assert 2 * leaf_calls < more < 8 * leaf_calls
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the reference's, of its own scheduler
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("stable_diffusion", r"asked 100 \(2 × 50\) times; .* asks it 4 times, 0.04 times"),
+        ("consistent", r"asked 4 times; guided diffusion asks it 100 \(2 × 50\) times, 25 times"),
+    ],
+)
+def test_evaluations_are_counted_beside_the_other_kind_of_model(
+    made: str, said: str, tmp_path: Path
+) -> None:
+    cases_pipelines.save(getattr(cases_pipelines, made)(), tmp_path / "model")
+    found = library.explain(str(tmp_path / "model"))
+    assert any(re.search(said, note) for note in found.notes), found.notes

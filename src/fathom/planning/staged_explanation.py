@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fathom.checkpoint.description import Description
 from fathom.planning import costs
@@ -11,6 +11,7 @@ from fathom.planning.costs import BYTES, computed_in
 from fathom.planning.explanation import Named, RoleCount, count_roles, names_of
 from fathom.planning.running_code import Code, running_code, translating_code
 from fathom.planning.stages import settled
+from fathom.spec.diffusion import FEW_STEPS, USUAL_STEPS, PictureMaker
 from fathom.spec.outline import show
 from fathom.spec.parts import children, count
 from fathom.spec.work import Stage, Staged, Work
@@ -122,8 +123,34 @@ def explain_stages(
             *running_code(spec),
         ),
         names=tuple(names_of(description, spec)) if names else (),
-        notes=(*notes, *prompt_notes(spec, settled_work)),
+        notes=(*notes, *prompt_notes(spec, settled_work), *_evaluations(spec, settled_work)),
     )
+
+
+def _evaluations(spec: Staged, work: Work) -> tuple[str, ...]:
+    """Return how often a picture's denoiser is asked, beside what the other kind of model needs."""
+    if not isinstance(spec, PictureMaker):
+        return ()
+    few = replace(work, steps=FEW_STEPS, guided=False)
+    many = replace(work, steps=USUAL_STEPS, guided=True)
+    other = many if spec.consistent else few
+    kind = "guided diffusion" if spec.consistent else "a consistency model (LCM) of these sizes"
+    ratio = _denoising(spec, other) / _denoising(spec, work)
+    return (
+        f"the denoiser is asked {_asked(work)} times; {kind} asks it {_asked(other)} times,"
+        f" {ratio:.3g} times the operations",
+    )
+
+
+def _denoising(spec: PictureMaker, work: Work) -> int:
+    """Return the operations of all steps of some work."""
+    stages = {stage.name: stage for stage in spec.stages(work)}
+    return sum(stages[name].operations * stages[name].passes for name in spec.at_each_step)
+
+
+def _asked(work: Work) -> str:
+    steps = work.steps or 0
+    return f"{2 * steps:,} (2 × {steps:,})" if work.guided else f"{steps:,}"
 
 
 def _cost(stage: Stage, dtype: str) -> StageCost:
