@@ -11,7 +11,7 @@ USER_STAMP := $(VENV)/installed-user
 DEV_STAMP  := $(VENV)/installed-dev
 NATIVE := CMakeLists.txt $(wildcard src/fathom/ops/kernels/*.?pp)
 
-.PHONY: help run test check fast format support sanitize clean
+.PHONY: help run test check fast format support sanitize bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -57,6 +57,11 @@ sanitize: $(DEV_STAMP)  ## the tests of the native kernels, with addresses and u
 	FATHOM_NATIVE=$$(ls build/sanitized/fathom/ops/kernels/_native.*.so) ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 		$(BIN)/python -m pytest -q tests/ops/kernels
+
+bench: $(DEV_STAMP)  ## how fast models run beside peers: measures every part and writes docs/performance.md
+	CMAKE_ARGS=-DGGML_NATIVE=ON PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet \
+		--disable-pip-version-check --no-binary llama-cpp-python --editable '.[bench]'
+	$(BIN)/python benchmarks/cpu.py all
 
 clean:  ## forget the set-up
 	rm -rf $(VENV) build dist

@@ -1,16 +1,14 @@
-"""How fast SmolLM2-135M runs on this processor, beside llama.cpp on the same files.
+"""How fast models run on this processor, beside peers on the same files; a part at a time.
 
-    python -m venv /tmp/peers && CMAKE_ARGS=-DGGML_NATIVE=ON /tmp/peers/bin/pip install \
-        --no-binary llama-cpp-python llama-cpp-python
-    .venv/bin/python benchmarks/cpu.py --peers /tmp/peers/bin/python   # writes the page
-    .venv/bin/python benchmarks/cpu.py --peers … --quality --text wikitext-2/test.txt
-    .venv/bin/python benchmarks/cpu.py --peers … --only Q4_1 --rounds 5 --print
+    .venv/bin/python benchmarks/cpu.py --list
+    .venv/bin/python benchmarks/cpu.py decode/Q4_0 eight start --peers /tmp/peers/bin/python
+    .venv/bin/python benchmarks/cpu.py all --text wikitext-2/test.txt
 
-Both stay loaded, each in a process of its own, and take turns; a ratio is of two neighbours, so
-that what else the machine does falls on both. Questions go over a pipe, a line each: `prefill`
-and `decode` take tokens and return seconds, `scores` saves what the model thinks of them. The
-peer runs with the number of threads and the attention that decode fastest. Files other than the
-published one are made from it by llama.cpp.
+Each part takes less than a minute, or says so, and leaves its figures in `benchmarks/cpu.json`;
+the page is written from there. The peers are those of the `bench` extra, llama-cpp-python built
+natively (`CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary llama-cpp-python …`), in this
+environment or in another whose Python `--peers` names. Files other than the published one are
+made from it by llama.cpp, once, beside the peers' Python or in `--files`.
 """
 
 from __future__ import annotations
@@ -22,282 +20,343 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 
 import numpy as np
+from cpu_page import FIGURES, TARGETS, write
+from cpu_runners import (
+    ROOT,
+    WRITTEN,
+    best_setting,
+    llama,
+    ours,
+    running,
+    script,
+    taking_turns,
+)
 
 from fathom import library
 from fathom.catalog.starters import sources
 from fathom.checkpoint.sources.locate import locate
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "performance.md"
-MODEL = "smollm2:135m"
-ROUNDS = 7
-READ, WRITTEN, LONG = 512, 64, 4096  # tokens
+MODEL, EMBEDDER = "smollm2:135m", "minilm:l6"
+ROUNDS = 5
+READ, LONG = 512, 4096  # tokens
 BEGUN = 32  # tokens that stand before those written
+KINDS = ("Q4_1", "Q4_0", "Q4_K_M", "Q8_0", "BF16")
+CONTEXTS = (128, 512, 1024, 2048, 3072, 4096)
+TEXTS = 256
+EIGHT = 8
 
-# Type of file → the ratio to llama.cpp in writing and in reading that the project set itself.
-TARGETS = {
-    "Q4_1": (2.0, 5.0),
-    "Q4_0": (1.6, 1.85),
-    "Q4_K_M": (1.8, 1.85),
-    "Q8_0": (1.45, 1.85),
-    "BF16": (1.2, 1.85),
-}
-
-
-class Runner:
-    """A process that holds a model and answers questions about it."""
-
-    def __init__(self, command: Sequence[str], *, quiet: bool = False) -> None:
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        self.name = str(self._answer()["ready"])
-
-    def ask(self, what: str, tokens: Sequence[int], more: int | str = 0) -> float:
-        """Return the seconds that it took."""
-        question = json.dumps({"what": what, "tokens": list(tokens), "more": more})
-        self._process.stdin.write(question + "\n")
-        self._process.stdin.flush()
-        return float(self._answer()["seconds"])
-
-    def _answer(self) -> dict[str, object]:
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args} ended with {self._process.wait()}")
-        return json.loads(line)
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-
-
-@contextmanager
-def running(command: Sequence[str]) -> Iterator[Runner]:
-    runner = Runner(command)
-    try:
-        yield runner
-    finally:
-        runner.close()
+Figures = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """Rates of ours and of the peer, round by round."""
+class Bench:
+    """What parts are measured with."""
 
-    ours: tuple[float, ...]
-    peer: tuple[float, ...]
+    peers: str
+    folder: Path
+    text: str
+    rounds: int
 
-    @property
-    def each(self) -> list[float]:
-        return sorted(mine / theirs for mine, theirs in zip(self.ours, self.peer, strict=True))
+    def file(self, kind: str) -> Path:
+        """Return a file of a type, made by llama.cpp where nobody publishes it."""
+        published = locate(MODEL, catalog=sources()).path
+        if kind == "Q4_1":
+            return published
+        path = self.folder / f"SmolLM2-135M-Instruct.{kind}.gguf"
+        if not path.is_file():
+            arguments = ("quantise", str(published), str(path), kind)
+            subprocess.run(script("cpu_llama.py", *arguments, python=self.peers), check=True)
+        return path
 
-    @property
-    def middle(self) -> float:
-        return median(self.each)
+    def tokens(self, count: int) -> list[int]:
+        tokenizer = library.open(MODEL, device="cpu").tokenizer
+        return tokenizer.encode(self.text[: 16 * count])[:count]
 
-    def cell(self, target: float) -> str:
-        reached = "" if self.middle >= target else f", wanted {target:g}"
-        spread = f"{self.each[0]:.2f} – {self.each[-1]:.2f}"
-        return (
-            f"{median(self.ours):,.0f} / {median(self.peer):,.0f} | "
-            f"**{self.middle:.2f}** ({spread}{reached})"
-        )
+    def peer(self, kind: str) -> list[str]:
+        """Return the command of llama.cpp at its best setting, which is looked for once."""
+        found = FIGURES.get(f"setting/{kind}")
+        if found is None:
+            threads, flash = best_setting(self.file(kind), self.peers, self.tokens(BEGUN))
+            FIGURES[f"setting/{kind}"] = found = {"threads": threads, "flash": flash}
+        return llama(self.file(kind), self.peers, int(found["threads"]), int(found["flash"]))
 
-
-def taking_turns(
-    ours: Runner, peer: Runner, what: str, tokens: Sequence[int], rounds: int
-) -> Ratio:
-    """Measure both, round by round; the first round only warms up."""
-    count = WRITTEN if what == "decode" else len(tokens)
-    rates: list[tuple[float, float]] = []
-    for _ in range(rounds + 1):
-        mine = count / ours.ask(what, tokens, WRITTEN)
-        rates.append((mine, count / peer.ask(what, tokens, WRITTEN)))
-    mine, theirs = zip(*rates[1:], strict=True)
-    return Ratio(mine, theirs)
-
-
-def best_setting(python: str, file: Path, tokens: Sequence[int]) -> list[str]:
-    """Return the command of the peer with the threads and the attention that write fastest."""
-    cores = len(os.sched_getaffinity(0))
-    taken: dict[tuple[str, ...], float] = {}
-    for threads, flash in product(sorted({1, cores}), (0, 1)):
-        script = str(ROOT / "benchmarks" / "cpu_llama.py")
-        command = (python, script, "serve", str(file), str(threads), str(flash))
-        with running(command) as peer:
-            taken[command] = min(peer.ask("decode", tokens, WRITTEN) for _ in range(2))
-    return list(min(taken, key=taken.__getitem__))
+    def against(self, kind: str, what: str, tokens: Sequence[int], count: int) -> Figures:
+        rounds = 1 if count >= LONG else self.rounds
+        with running(ours(self.file(kind))) as mine, running(self.peer(kind)) as peer:
+            return taking_turns(mine, peer, what, tokens, count, rounds)
 
 
-def output(*command: str) -> str:
-    """Return what a command prints."""
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return ran.stdout.strip()
+def decode(bench: Bench, kind: str) -> Figures:
+    return bench.against(kind, "decode", bench.tokens(BEGUN), WRITTEN)
 
 
-def commit() -> str:
-    return output("git", "rev-parse", "--short", "HEAD")
+def prefill(bench: Bench, kind: str) -> Figures:
+    return bench.against(kind, "prefill", bench.tokens(READ), READ)
 
 
-def row(name: str, file: Path, python: str, tokens: Sequence[int], rounds: int) -> str:
-    """Measure one file and return its row."""
-    command = best_setting(python, file, tokens[:BEGUN])
-    ours_command = [sys.executable, str(ROOT / "benchmarks" / "cpu_fathom.py"), str(file)]
-    with running(ours_command) as ours, running(command) as peer:
-        decode = taking_turns(ours, peer, "decode", tokens[:BEGUN], rounds)
-        prefill = taking_turns(ours, peer, "prefill", tokens[:READ], rounds)
-        long = [LONG / each.ask("prefill", tokens) for each in (ours, peer) if len(tokens) == LONG]
-    writing, reading = TARGETS[name]
-    cells = (
-        name,
-        f"{file.stat().st_size / 1e6:.0f}",
-        decode.cell(writing),
-        prefill.cell(reading),
-        " / ".join(f"{rate:,.0f}" for rate in long),
-        f"{rounds}, {commit()}",
+def long(bench: Bench, kind: str) -> Figures:
+    return bench.against(kind, "prefill", bench.tokens(LONG), LONG)
+
+
+def eight(bench: Bench) -> Figures:
+    return bench.against("Q4_1", "together", bench.tokens(EIGHT * BEGUN), EIGHT * WRITTEN)
+
+
+def transformers(bench: Bench) -> Figures:
+    file = bench.file("Q4_1")
+    peer_command = script("cpu_torch.py", "decode", str(file), python=sys.executable)
+    with running(ours(file)) as mine, running(peer_command) as peer:
+        return taking_turns(mine, peer, "decode", bench.tokens(BEGUN), WRITTEN, 3)
+
+
+def embeddings(bench: Bench) -> Figures:
+    """Texts of mixed length, cut from one; the peer in a process of its own."""
+    random = np.random.default_rng(3)
+    words = bench.text.split()
+    starts, sizes = random.integers(0, len(words) - 50, TEXTS), random.integers(4, 50, TEXTS)
+    texts = [" ".join(words[a : a + n]) for a, n in zip(starts, sizes, strict=True)]
+    model = library.open(EMBEDDER, device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        path, vectors = Path(folder) / "texts.json", Path(folder) / "vectors.npy"
+        path.write_text(json.dumps(texts))
+        source = locate(EMBEDDER, catalog=sources()).path
+        where = str(source if source.is_dir() else source.parent)
+        with running(script("cpu_torch.py", "embed", where, str(path))) as peer:
+            peer.ask("embed", (), str(vectors))
+            mine = np.asarray(model.embed(texts))
+            rates = []
+            for _ in range(3):
+                began = perf_counter()
+                model.embed(texts)
+                rates.append((TEXTS / (perf_counter() - began), TEXTS / peer.ask("embed")))
+        theirs = np.load(vectors)
+    lengths = np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1)
+    ratios = sorted(a / b for a, b in rates)
+    return {
+        "ours": median(a for a, _ in rates),
+        "peer": median(b for _, b in rates),
+        "least": ratios[0],
+        "value": median(ratios),
+        "most": ratios[-1],
+        "rounds": 3,
+        "cosine": float(((mine * theirs).sum(axis=1) / lengths).min()),
+    }
+
+
+def start(bench: Bench) -> Figures:
+    """Return the seconds of `fathom run` until its first token."""
+    command = [str(Path(sys.executable).with_name("fathom")), "run", MODEL, "Why is the sky blue?"]
+    command += ["--quiet", "--no-record", "--max-tokens", "16"]
+    firsts = []
+    for _ in range(bench.rounds):
+        began = perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            if not process.stdout.read(1):
+                raise SystemExit(f"{' '.join(command)} said nothing")
+            firsts.append(perf_counter() - began)
+            process.stdout.read()
+    return {"value": median(firsts), "least": min(firsts), "most": max(firsts)}
+
+
+def load(bench: Bench) -> Figures:
+    """Return the seconds of opening the model in a process that has imported everything."""
+    code = (
+        "import sys, time\nfrom fathom import library\n"
+        f"library.open('{MODEL}', device='cpu')\n"
+        f"began = time.perf_counter()\nlibrary.open('{MODEL}', device='cpu')\n"
+        "print(time.perf_counter() - began)"
     )
-    return "| " + " | ".join(cells) + " |"
+    taken = [
+        float(subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT))
+        for _ in range(bench.rounds)
+    ]
+    return {"value": median(taken), "least": min(taken), "most": max(taken)}
 
 
-def divergence(reference: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return KL(reference ‖ scores) in nats for each position."""
+def memory(bench: Bench, kind: str) -> Figures:
+    """Return what a process grew by, opening and reading, beside the file and the state."""
+    code = (
+        "import sys\nfrom fathom import library\nimport fathom.residency.programs\n"
+        "import fathom.residency.packed, fathom.generation.generate\n"
+        "from fathom.planning.memory_watch import resident, settled\n"
+        "idle = settled()\nmodel = library.open(sys.argv[1], device='cpu')\n"
+        "from fathom.generation.forward import NativeForward\n"
+        "course = NativeForward(model.spec, model.program).begin(2048)\n"
+        "course.scores([1] * 2048)\n"
+        "print((resident() - idle), course._state.nbytes)"
+    )
+    command = [sys.executable, "-c", code, str(bench.file(kind))]
+    grown, state = map(int, subprocess.check_output(command, text=True, cwd=ROOT).split())
+    stored = bench.file(kind).stat().st_size
+    return {"value": grown / (stored + state), "grown": grown, "stored": stored, "state": state}
 
-    def logarithms(values: np.ndarray) -> np.ndarray:
-        shifted = values.astype(np.float64) - values.max(axis=1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
-    wanted, found = logarithms(reference), logarithms(scores)
-    return (np.exp(wanted) * (wanted - found)).sum(axis=1)
+def bandwidth(bench: Bench) -> Figures:
+    """Return which share of the memory's rate of reading a large model's tokens reach."""
+    with running(ours(Path("random"))) as mine:
+        size = mine.ask("bytes")
+        mine.ask("decode", [1], 4)
+        rates = []
+        for _ in range(bench.rounds):
+            taken = mine.ask("decode", [1], 8) / 8
+            rates.append((size / taken, read_rate()))
+    shares = sorted(mine / all for mine, all in rates)
+    return {
+        "value": median(shares),
+        "least": shares[0],
+        "most": shares[-1],
+        "ours": median(mine for mine, _ in rates),
+        "peer": median(all for _, all in rates),
+    }
 
 
-def quality_row(name: str, file: Path, python: str, tokens: Sequence[int], folder: Path) -> str:
-    """Return the row of one file."""
-    mine, theirs = quality(file, python, tokens, folder)
-    return f"| {name} | {mine:.5f} | {theirs:.5f} | {mine / theirs:.2f} | {commit()} |"
+def read_rate() -> float:
+    """Return the bytes per second that all cores together read of memory, plainly added up."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    cores = len(os.sched_getaffinity(0))
+    arrays = [np.ones(32 << 20, dtype=np.uint64) for _ in range(cores)]
+    best = float("inf")
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(4):
+            began = perf_counter()
+            list(pool.map(np.bitwise_or.reduce, arrays))
+            best = min(best, perf_counter() - began)
+    return sum(each.nbytes for each in arrays) / best
 
 
-def quality(file: Path, python: str, tokens: Sequence[int], folder: Path) -> tuple[float, float]:
-    """Return the mean divergence from float32, ours and the peer's, over four windows."""
-    peer_command = [
-        python, str(ROOT / "benchmarks" / "cpu_llama.py"), "serve", str(file),
-        str(len(os.sched_getaffinity(0))), "0",
-    ]  # fmt: skip
-    ours_command = [sys.executable, str(ROOT / "benchmarks" / "cpu_fathom.py"), str(file)]
-    exact = library.open(str(file), device="cpu", dtype="float32")
+def context(bench: Bench) -> Figures:
+    """Return how well a line fits the milliseconds of a token at several lengths."""
+    with running(ours(bench.file("Q4_1"))) as mine:
+        token = bench.tokens(BEGUN)[:8]
+        taken = [
+            min(mine.ask("steps", token, length) for _ in range(3)) / len(token) * 1e3
+            for length in CONTEXTS
+        ]
+    return line(CONTEXTS, taken)
+
+
+def size(bench: Bench) -> Figures:
+    """Return how well a line fits the milliseconds of a token with files of several sizes."""
+    kinds = [kind for kind in KINDS if f"decode/{kind}" in FIGURES]
+    sizes = [bench.file(kind).stat().st_size / 1e6 for kind in kinds]
+    return line(sizes, [1e3 / float(FIGURES[f"decode/{kind}"]["ours"]) for kind in kinds])
+
+
+def line(x: Sequence[float], y: Sequence[float]) -> Figures:
+    slope, begin = np.polyfit(x, y, 1)
+    off = np.asarray(y) - (begin + slope * np.asarray(x))
+    explained = 1 - float((off**2).sum() / ((np.asarray(y) - np.mean(y)) ** 2).sum())
+    return {"value": explained, "slope": float(slope), "begin": float(begin), "points": list(y)}
+
+
+def quality(bench: Bench, kind: str) -> Figures:
+    """Return divergence from float32 beside the peer's, and perplexity beside float32's."""
+    tokens = bench.tokens(4 * READ)
+    exact = library.open(str(bench.file(kind)), device="cpu", dtype="float32")
     sums: list[list[np.ndarray]] = [[], []]
-    with running(ours_command) as ours, running(peer_command) as peer:
-        for start in range(0, 4 * READ, READ):
-            window = list(tokens[start : start + READ])
-            wanted = exact.logits([window])[0].numpy()
-            for runner, found in zip((ours, peer), sums, strict=True):
-                path = folder / "scores.npy"
-                runner.ask("scores", window, str(path))
-                found.append(divergence(wanted, np.load(path)))
-    mine, theirs = (float(np.concatenate(found).mean()) for found in sums)
-    return mine, theirs
+    losses: list[list[np.ndarray]] = [[], []]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "scores.npy")
+        peer_command = llama(bench.file(kind), bench.peers, len(os.sched_getaffinity(0)), 0)
+        with running(ours(bench.file(kind))) as mine, running(peer_command) as peer:
+            for first in range(0, len(tokens), READ):
+                window = tokens[first : first + READ]
+                wanted = logarithms(np.asarray(exact.logits([window])[0]))
+                losses[1].append(loss(wanted, window))
+                for runner, found in zip((mine, peer), sums, strict=True):
+                    runner.ask("scores", window, path)
+                    scores = logarithms(np.load(path))
+                    found.append((np.exp(wanted) * (wanted - scores)).sum(axis=1))
+                    if runner is mine:
+                        losses[0].append(loss(scores, window))
+    own, other = (float(np.concatenate(found).mean()) for found in sums)
+    perplexity, exactly = (float(np.exp(np.concatenate(each).mean())) for each in losses)
+    return {
+        "ours": own,
+        "peer": other,
+        "value": own / other,
+        "perplexity": perplexity,
+        "exactly": exactly,
+        "off": perplexity / exactly - 1,
+    }
 
 
-def files(published: Path, python: str, folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    """Return a file of each type, those that nobody publishes made by llama.cpp."""
-    made = {"Q4_1": published}
-    script = str(ROOT / "benchmarks" / "cpu_llama.py")
-    for kind in wanted:
-        if kind not in made:
-            made[kind] = folder / f"SmolLM2-135M-Instruct.{kind}.gguf"
-            command = [python, script, "quantise", str(published), str(made[kind]), kind]
-            subprocess.run(command, check=True)
-    return {kind: made[kind] for kind in wanted}
+def logarithms(scores: np.ndarray) -> np.ndarray:
+    shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", required=True, help="a Python that has llama-cpp-python")
-    parser.add_argument("--text", type=Path, help="text to read; WikiText-2's test split for KL")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--only", choices=TARGETS, nargs="*", default=list(TARGETS))
-    parser.add_argument("--short", action="store_true", help="leave out the prompt of 4,096")
-    parser.add_argument("--quality", action="store_true", help="divergence instead of speed")
-    parser.add_argument("--print", action="store_true", help="write no page")
-    asked = parser.parse_args()
-    model = library.open(MODEL, device="cpu")
-    text = asked.text.read_text() if asked.text else (ROOT / "docs" / "landscape.md").read_text()
-    tokens = model.tokenizer.encode(text[: 16 * LONG])[: READ if asked.short else LONG]
-    published = locate(MODEL, catalog=sources()).path
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for kind, path in files(published, asked.peers, folder, asked.only).items():
-            if asked.quality:
-                found = quality_row(kind, path, asked.peers, tokens, folder)
-            else:
-                found = row(kind, path, asked.peers, tokens, asked.rounds)
-            print(found, flush=True)
-            if not asked.print:
-                write(found, 1 if asked.quality else 0, asked.peers)
+def loss(scores: np.ndarray, window: Sequence[int]) -> np.ndarray:
+    return -scores[np.arange(len(window) - 1), window[1:]]
 
 
-def write(found: str, table: int, python: str) -> None:
-    """Put a row in a table of the page, in place of the one that its file had."""
-    tables: list[dict[str, str]] = [{}, {}]
-    index = -1
-    for line in PAGE.read_text().splitlines() if PAGE.is_file() else ():
-        index += line.startswith("| file |")
-        if line.startswith(tuple(f"| {kind} |" for kind in TARGETS)):
-            tables[index][line.split("|")[1].strip()] = line
-    tables[table][found.split("|")[1].strip()] = found
-    rows = ["\n".join(kept[kind] for kind in TARGETS if kind in kept) for kept in tables]
-    PAGE.write_text(PREFACE.format(about=about(python), rows=rows[0], quality=rows[1]))
+PARTS: Mapping[str, Callable[[Bench], Figures]] = {
+    **{
+        f"{measure.__name__}/{kind}": lambda bench, measure=measure, kind=kind: measure(bench, kind)
+        for measure in (decode, prefill, long, quality)
+        for kind in KINDS
+    },
+    **{f"memory/{kind}": lambda bench, kind=kind: memory(bench, kind) for kind in ("Q4_1", "Q8_0")},
+    **{
+        measure.__name__: measure
+        for measure in (eight, transformers, embeddings, start, load, bandwidth, context, size)
+    },
+}
 
 
 def about(python: str) -> str:
     """Return the machine and the versions in a line."""
-
     from fathom.residency.programs import kernels
 
-    peer = output(python, "-c", "import llama_cpp; print(llama_cpp.__version__)")
-    cores = len(os.sched_getaffinity(0))
+    asked = [python, "-c", "import llama_cpp; print(llama_cpp.__version__)"]
+    peer = subprocess.check_output(asked, text=True).strip()
+    names = ("transformers", "sentence-transformers")
+    others = ", ".join(f"{name} {version(name)}" for name in names)
     return (
-        f"{cores} cores ({platform.machine()}, kernels {kernels()[0]}), Python"
-        f" {platform.python_version()}, torch {version('torch')}, llama-cpp-python {peer} built"
-        " natively"
+        f"{len(os.sched_getaffinity(0))} cores ({platform.machine()}, kernels {kernels()[0]}),"
+        f" Python {platform.python_version()}, torch {version('torch')}, llama-cpp-python {peer}"
+        f" built natively, {others}"
     )
 
 
-PREFACE = """\
-# Performance on the processor
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help="parts, or `all`; none writes the page alone")
+    parser.add_argument("--list", action="store_true", help="the parts, and what they want")
+    parser.add_argument("--peers", default=sys.executable, help="a Python with llama-cpp-python")
+    parser.add_argument("--files", type=Path, help="where files that llama.cpp makes are kept")
+    parser.add_argument("--text", type=Path, help="text to read; WikiText-2's test split")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    asked = parser.parse_args()
+    if asked.list:
+        for part in PARTS:
+            print(f"{part:18}{TARGETS.get(part, '')}")
+        return
+    unknown = set(asked.parts) - {*PARTS, "all"}
+    if unknown:
+        parser.error(f"no such parts: {', '.join(sorted(unknown))}; --list has them")
+    text = asked.text or ROOT / "docs" / "landscape.md"
+    folder = asked.files or Path(asked.peers).absolute().parent.parent
+    bench = Bench(asked.peers, folder, text.read_text(), asked.rounds)
+    for part in PARTS if "all" in asked.parts else asked.parts:
+        found = PARTS[part](bench)
+        commit = ("git", "rev-parse", "--short", "HEAD")
+        found["commit"] = subprocess.check_output(commit, text=True, cwd=ROOT).strip()
+        FIGURES[part] = found
+        print(part, json.dumps(found), flush=True)
+        write(about(asked.peers))
+    if not asked.parts:
+        write(about(asked.peers))
 
-Written by `benchmarks/cpu.py`: {about}.
-
-SmolLM2-135M-Instruct, the same file for both, in tokens per second, ours / llama.cpp: medians of
-the rounds. Both take turns and a ratio is of two neighbours, with the least and the greatest;
-above 1 is faster. Writing is 64 tokens after 32; reading is a prompt of 512, and once of 4,096.
-Each row says what it wanted to reach where it did not.
-
-| file | MB | writing | ratio | reading 512 | ratio | reading 4,096 | rounds, commit |
-|---|---:|---:|---|---:|---|---:|---|
-{rows}
-
-Where a row misses, products are not what it waits for: `benchmarks/kernels.py` has them alone at
-the rate at which memory is read, and in long prompts well above the rate that the target
-needs. The rest of a token goes to threads that meet between steps, attention and norms; a prompt
-of bfloat16 is bound by arithmetic that is half as quick as that of bytes.
-
-How far the probabilities of the next token are from those of the same weights in float32: the
-mean Kullback-Leibler divergence in nats over 2,048 positions of WikiText-2, which is not wanted
-to be above 1.1 times that of llama.cpp.
-
-| file | ours | llama.cpp | ratio | commit |
-|---|---:|---:|---:|---|
-{quality}
-"""
 
 if __name__ == "__main__":
     main()

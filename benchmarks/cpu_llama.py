@@ -17,6 +17,7 @@ import numpy as np
 
 CONTEXT = 4608
 BATCH = 512
+SEQUENCES = 8  # at once
 
 
 @api.llama_log_callback
@@ -33,6 +34,7 @@ class Peer:
         settings.n_ctx, settings.n_batch, settings.n_ubatch = CONTEXT, BATCH, BATCH
         settings.n_threads = settings.n_threads_batch = threads
         settings.flash_attn_type = int(flash)
+        settings.n_seq_max, settings.kv_unified = SEQUENCES, True
         self.context = api.llama_init_from_model(self.model, settings)
         self.vocabulary = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self.model))
 
@@ -66,18 +68,38 @@ class Peer:
             scores = self.take([int(scores.argmax())])
         return perf_counter() - began
 
+    def together(self, tokens: list[int], count: int) -> float:
+        """Write `count` tokens after each of eight prompts, a token of each at a time."""
+        size = len(tokens) // SEQUENCES
+        prompts = [tokens[index * size : (index + 1) * size] for index in range(SEQUENCES)]
+        self.forget()
+        for index, prompt in enumerate(prompts):
+            self._several([(token, place, index) for place, token in enumerate(prompt)])
+        last = [prompt[-1] for prompt in prompts]
+        began = perf_counter()
+        for step in range(count):
+            rows = self._several([(token, size + step, i) for i, token in enumerate(last)])
+            last = [int(row.argmax()) for row in rows]
+        return perf_counter() - began
+
+    def _several(self, tokens: list[tuple[int, int, int]]) -> list[np.ndarray]:
+        """Take tokens with their places and sequences in; return the scores after each."""
+        batch = api.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for index, (token, place, sequence) in enumerate(tokens):
+            batch.token[index], batch.pos[index] = token, place
+            batch.n_seq_id[index], batch.seq_id[index][0] = 1, sequence
+            batch.logits[index] = 1
+        if api.llama_decode(self.context, batch):
+            raise RuntimeError("llama_decode failed")
+        api.llama_batch_free(batch)
+        return [self._scores(index) for index in range(len(tokens))]
+
     def scores(self, tokens: list[int], path: str) -> float:
         """Save the scores after each of up to BATCH tokens, (tokens, vocabulary)."""
         self.forget()
-        batch = api.llama_batch_init(len(tokens), 0, 1)
-        batch.n_tokens = len(tokens)
-        for index, token in enumerate(tokens):
-            batch.token[index], batch.pos[index] = token, index
-            batch.n_seq_id[index], batch.seq_id[index][0], batch.logits[index] = 1, 0, 1
-        if api.llama_decode(self.context, batch):
-            raise RuntimeError("llama_decode failed")
-        np.save(path, np.stack([self._scores(index) for index in range(len(tokens))]))
-        api.llama_batch_free(batch)
+        rows = self._several([(token, place, 0) for place, token in enumerate(tokens)])
+        np.save(path, np.stack(rows))
         return 0.0
 
 
