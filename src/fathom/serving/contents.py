@@ -11,6 +11,7 @@ import binascii
 from fathom.errors import RequestError, UnsupportedTaskError
 from fathom.serving.bounds import PICTURE_BYTES, SIZES
 from fathom.serving.service import Service
+from fathom.spec.card import Card
 
 _MOST = SIZES["pictures"].most
 
@@ -61,6 +62,11 @@ def joined(parts: list[dict[str, object]]) -> str | list[dict[str, object]]:
     return parts
 
 
+def sees(card: Card) -> bool:
+    """Whether a model reads pictures and writes text."""
+    return "picture" in card.inputs and "text" in card.outputs
+
+
 def require_eyes(service: Service, model: str, messages: list[dict[str, object]]) -> None:
     """Refuse pictures for a model that cannot see, before it is opened, and too many of them.
 
@@ -78,7 +84,7 @@ def require_eyes(service: Service, model: str, messages: list[dict[str, object]]
         raise RequestError(f"{pictures} pictures; send at most {_MOST} with one request")
     offered = {one.name: one.card for one in service.offered()}
     card = offered.get(model) or offered.get(model.removesuffix(":latest"))
-    if card is not None and "image" not in card.inputs:
-        seeing = [name for name, each in offered.items() if "image" in each.inputs][:3]
+    if card is not None and not sees(card):
+        seeing = [name for name, each in offered.items() if sees(each)][:3]
         remedy = f"ask {' or '.join(seeing)}" if seeing else "serve one that sees, such as a VLM"
         raise UnsupportedTaskError(f"{model} reads text only and cannot see pictures; {remedy}")

@@ -54,7 +54,7 @@ CARD = Card(
     tokenizer="BPE",
     chat_template=True,
 )
-SEEING = replace(CARD, name="eyes", inputs=("text", "image"))
+SEEING = replace(CARD, name="eyes", inputs=("text", "picture"))
 PLAIN = replace(CARD, name="base", chat_template=False)
 CALL = ToolCall("call_1", "get_weather", '{"city": "Köln"}')
 

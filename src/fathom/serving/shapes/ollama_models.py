@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from fathom.errors import RequestError
 from fathom.serving.bounds import size
+from fathom.serving.contents import sees
 from fathom.serving.schemas import Body, Name, Text
 from fathom.serving.service import Offered, Service
 from fathom.serving.shapes.ollama_schemas import KeepAlive, Options
@@ -161,7 +162,7 @@ def _capabilities(card: Card) -> list[str]:
     """Return what a model can, by the words that Ollama's clients look for."""
     found = ["completion"] if "text" in card.outputs and card.chat_template else []
     found += ["embedding"] if card.model_class == "embedding" else []
-    found += ["vision"] if "image" in card.inputs and "text" in card.outputs else []
+    found += ["vision"] if sees(card) else []
     return found or ["completion"]
 
 
