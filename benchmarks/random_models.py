@@ -49,7 +49,7 @@ def write_model(config: Mapping[str, object], folder: Path, encoding: str) -> Pa
 def _weights(config: Path, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     generator = torch.Generator().manual_seed(11)
     some = torch.empty(_DIFFERENT).normal_(std=SPREAD, generator=generator)
-    for one in parameters(describe(config).text):
+    for one in parameters(describe(config).spec):
         target = torch.float32 if one.role in EXACT else dtype
         if one.role in (Role.NORM, Role.STATE_SPACE):
             yield one.name, torch.ones(one.shape, dtype=target)

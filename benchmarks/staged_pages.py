@@ -1,0 +1,129 @@
+"""docs/staged.md: models beyond text, from what benchmarks/staged.py kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fathom.planning.contention import BUSY
+from fathom.planning.records import GROWTH, PASS_SECONDS, TOTAL
+
+PAGE = "staged.md"
+MEDIAN, WORST = 0.05, 0.07  # that memory may be off
+FASTER = 1.3  # than the reference, at the median
+Kept = Mapping[str, Any]
+
+
+def write_pages(kept: Kept, docs: Path) -> None:
+    """Write the page into the folder of documents."""
+    (docs / PAGE).write_text("\n".join(page(kept)) + "\n", encoding="utf-8")
+
+
+def page(kept: Kept) -> Iterator[str]:
+    """Yield the lines of the page."""
+    about = kept.get("about", {})
+    told = ", ".join(f"{name} {found}" for name, found in about.items() if name != "machine")
+    yield "# Models that see, hear, draw or solve: predicted, measured, beside others"
+    yield ""
+    yield "Written by `python benchmarks/staged.py`: do not edit. Models are random, of published"
+    yield f"shapes or smaller ones. {about.get('machine', '')}; {told}."
+    yield ""
+    yield from _memory(kept["memory"])
+    yield from _seconds(kept["memory"])
+    yield from _speed(kept["speed"])
+    yield from _steps(kept["steps"])
+
+
+def _error(figure: Mapping[str, float]) -> float:
+    return figure["predicted"] / figure["measured"] - 1
+
+
+def _memory(rows: Kept) -> Iterator[str]:
+    errors = sorted((abs(_error(row["figures"][TOTAL])) for row in rows.values()), reverse=True)
+    yield "## Memory"
+    yield ""
+    if errors:
+        yield f"The whole process at its peak is off by {median(errors):.1%} at the median and"
+        yield f"{errors[0]:.1%} at the worst; wanted are {MEDIAN:.0%} and {WORST:.0%}. *Model* is"
+        yield "the growth over the idle process: weights, and what is kept and at work."
+        yield ""
+    both = " | ".join(("predicted", "measured", "error"))
+    yield f"| model | computed | asked for | MB {both} | model {both} |"
+    yield "|---|---|---|---:|---:|---:|---:|---:|---:|"
+    for name, row in sorted(rows.items(), key=lambda one: -abs(_error(one[1]["figures"][TOTAL]))):
+        cells = [f"`{name.split()[0]}`", row["dtype"], " ".join(row["options"]) or "as usual"]
+        for what in (TOTAL, GROWTH):
+            one = row["figures"][what]
+            cells += [_mb(one["predicted"]), _mb(one["measured"]), f"{_error(one):+.1%}"]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _seconds(rows: Kept) -> Iterator[str]:
+    yield "## Seconds of one pass of each stage"
+    yield ""
+    yield "*Waited* is the share of time that other work kept the process from a core; from"
+    yield f"{BUSY:.0%} on a row says more about the neighbours than about the model."
+    yield ""
+    yield "| model | computed | stage | predicted | measured | error | waited |"
+    yield "|---|---|---|---:|---:|---:|---:|"
+    for name, row in sorted(rows.items()):
+        figures = row["figures"]
+        waited = (figures.get("waited_share") or {}).get("measured")
+        for stage, one in figures.items():
+            if stage.endswith(PASS_SECONDS) and one["predicted"]:
+                cells = [f"`{name.split()[0]}`", row["dtype"], stage.removesuffix(PASS_SECONDS)]
+                cells += [f"{one['predicted']:.3g}", f"{one['measured']:.3g}"]
+                cells += [f"{_error(one):+.0%}", "" if waited is None else f"{waited:.0%}"]
+                yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _speed(rows: Kept) -> Iterator[str]:
+    ratios = {name: _ratios(row) for name, row in rows.items()}
+    yield "## Beside the reference library"
+    yield ""
+    yield "The same weights in the same type, one thread each, turn by turn; the reference's"
+    yield "convolutions have their channels last, as ours. Counted is the thread's own time on the"
+    yield "processor. A ratio is theirs by ours, with the least and the greatest of the turns:"
+    yield "above 1 ours is faster."
+    yield ""
+    if ratios:
+        middle = median(median(each) for each in ratios.values())
+        slower = [name for name, each in ratios.items() if median(each) < 1]
+        yield f"The median of the rows is {middle:.2f} (wanted {FASTER}); slower than the reference"
+        yield f"are {len(slower)} of {len(ratios)} (wanted none)."
+        yield ""
+    yield "| what | computed | ours, s | theirs, s | ratio | turns |"
+    yield "|---|---|---:|---:|---|---:|"
+    for name, row in sorted(rows.items(), key=lambda one: median(ratios[one[0]])):
+        what, _, dtype = name.rpartition(" ")
+        each = ratios[name]
+        spread = f"**{median(each):.2f}** ({min(each):.2f} – {max(each):.2f})"
+        times = (f"{median(row[side]):.3g}" for side in ("ours", "theirs"))
+        yield f"| {' | '.join((what, dtype, *times, spread, str(len(each))))} |"
+    yield ""
+
+
+def _ratios(row: Mapping[str, Sequence[float]]) -> list[float]:
+    return [theirs / ours for ours, theirs in zip(row["ours"], row["theirs"], strict=True)]
+
+
+def _steps(rows: Kept) -> Iterator[str]:
+    yield "## Four evaluations beside a hundred"
+    yield ""
+    yield "A consistency model asks its denoiser 4 times; 50 steps with guidance ask it 100 times."
+    yield "`fathom explain` says so of a pipeline; here the same denoiser does both."
+    yield ""
+    for row in rows.values():
+        few, many = row["operations"]
+        seconds = row["seconds"]
+        yield f"- operations: {few:,} and {many:,}, {many / few:.1f} times as many"
+        yield f"- seconds on one thread: {seconds[0]:.3g} and {seconds[1]:.3g},"
+        yield f"  {seconds[1] / seconds[0]:.1f} times as long"
+
+
+def _mb(count: float) -> str:
+    return f"{count / 1e6:,.1f}"
