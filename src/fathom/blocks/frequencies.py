@@ -65,11 +65,7 @@ def _by_axis(rotary: Rotary) -> Floats:
     """Return the frequency of each pair where places have several axes, no law applied."""
     if rotary.axes is None or rotary.axes.frequencies == "shared":
         return _plain(rotary.base, rotary.width)
-    sections = rotary.axes.sections
-    if rotary.axes.frequencies == "each":
-        return np.concatenate([_plain(rotary.base, 2 * section) for section in sections])
-    row = _plain(rotary.base, rotary.width)
-    return np.concatenate([row[axis :: len(sections)] for axis in range(len(sections))])
+    return np.concatenate([_plain(rotary.base, 2 * count) for count in rotary.axes.sections])
 
 
 def _dynamic_base(rotary: Rotary, factor: float, original: int, total: int) -> float:

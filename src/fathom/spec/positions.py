@@ -81,13 +81,12 @@ class Axes:
     `sections` is how many pairs each axis turns. Those of an axis stand together, or where they
     are `woven` in turn: of three axes every third pair, and what is beyond a section is the
     first axis's. Frequencies are one falling row, `shared` by all axes (Wang et al., 2024, arXiv
-    2409.12191); or `each` axis has such a row of its own, as in the tower there; or one row is
-    `dealt` to the axes in turn (Agrawal et al., 2024, arXiv 2410.07073).
+    2409.12191), or `each` axis has such a row of its own, as in the tower there.
     """
 
     sections: tuple[int, ...]
     woven: bool = False
-    frequencies: Literal["shared", "each", "dealt"] = "shared"
+    frequencies: Literal["shared", "each"] = "shared"
 
     @property
     def of_pairs(self) -> tuple[int, ...]:
