@@ -41,7 +41,7 @@ def allot(card: Card, room: int, *, context: int | None, limits: Limits) -> Allo
     Raises:
         DoesNotFitError: when weights and the least state are more than the room.
     """
-    if card.context is None or "text" not in card.outputs:
+    if card.context is None or card.inputs != ("text",) or "text" not in card.outputs:
         total = fit(card.name).prediction.total_bytes
         _require(card, total, room)
         return Allotment(total)

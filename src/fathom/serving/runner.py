@@ -143,7 +143,10 @@ class Runner:
     def _chat(self, ask: ChatAsk, emit: Emit) -> Begun:
         self._require("chat")
         if self.engine is None:
-            return self._one(ask, emit, partial(self.model.chat, ask.messages, **ask.options))
+            if ask.tools and ask.choice != "none":
+                raise RequestError("this model calls no tools here; leave out `tools`")
+            options, left = self._thinking(ask.options)
+            return self._one(ask, emit, partial(self.model.chat, ask.messages, **options), left)
         calling = Calling.of(self.tokenizer, ask)
         options = {**ask.options, **calling.options}
         return self._batched(self._conversation(ask), ask, options, emit, calling)
@@ -243,10 +246,16 @@ class Runner:
             return Forecast
         return partial(expectation.forecast, prompt, prompt + sequence.max_tokens)
 
-    def _one(self, ask: Ask, emit: Emit, begin: Callable[[], Generation]) -> Begun:
+    def _one(
+        self,
+        ask: Ask,
+        emit: Emit,
+        begin: Callable[[], Generation],
+        warnings: tuple[str, ...] = (),
+    ) -> Begun:
         if ask.count != 1:
             raise RequestError("this model writes one answer at a time; ask with n=1, repeatedly")
-        return Begun(self.alone.write(begin, emit))
+        return Begun(self.alone.write(begin, emit), warnings)
 
 
 def _top(options: Mapping[str, object]) -> int | None:

@@ -154,7 +154,7 @@ class ChatBody(Body):
     harmless: ClassVar[frozenset[str]] = frozenset(
         {
             *("user", "metadata", "store", "service_tier", "safety_identifier", "modalities"),
-            *("prompt_cache_key", "prompt_cache_retention", "functions", "function_call"),
+            *("prompt_cache_key", "prompt_cache_retention"),
         }
     )
     model: Name

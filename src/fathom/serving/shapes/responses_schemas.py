@@ -115,7 +115,7 @@ class ResponsesBody(Body):
     harmless: ClassVar[frozenset[str]] = frozenset(
         {
             *("user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key"),
-            *("prompt_cache_retention", "include", "stream_options", "background"),
+            *("prompt_cache_retention", "include", "stream_options"),
         }
     )
     model: Name
