@@ -1,0 +1,236 @@
+"""How `fathom serve` does with many clients on this processor, beside two other servers.
+
+    .venv/bin/python benchmarks/serve.py PART --peers /tmp/peers/bin/python   # a part, < 60 s
+    .venv/bin/python benchmarks/serve.py --list                               # which there are
+    .venv/bin/python benchmarks/serve.py --page                               # writes the page
+
+Results are kept part by part in `serve.json`, so that each can be measured while nothing else
+runs. The peers: llama-cpp-python's server with the same GGUF file, and `transformers serve` with
+the same weights as safetensors in bfloat16 (`fathom convert` makes them). Clients are
+`serve_load.py`'s and share the two cores with the server that they ask.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+from serve_load import Question, ask, closed_loop, mixed, open_loop, summary
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).with_name("serve.json")
+PAGE = ROOT / "docs" / "serving.md"
+MODEL = "smollm2:135m"
+CLIENTS = (1, 2, 4, 8, 16, 32)
+SECONDS = 20.0
+GOAL_FIRST, GOAL_BETWEEN = 3.0, 0.25  # seconds: an answer within both is a good one
+
+Result = dict[str, object]
+
+
+@contextmanager
+def started(command: list[str], port: int, path: str = "/v1/models") -> Iterator[psutil.Process]:
+    """Run a server until it answers, then until the block ends."""
+    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ
+    ) as process:
+        try:
+            _await(port, path, process)
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _await(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            raise SystemExit(f"{process.args} ended with {process.returncode}")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2)
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"{process.args} does not answer")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def fathom(*words: str) -> Iterator[tuple[int, psutil.Process]]:
+    """Serve with Fathom, the model in memory."""
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("fathom")), "serve", MODEL, *words]
+    with started([*command, "--port", str(port)], port) as process:
+        asyncio.run(ask(port, Question(5, 2).body(MODEL, _chance())))
+        yield port, process
+
+
+def _chance() -> object:
+    import random
+
+    return random.Random(0)
+
+
+def with_clients(clients: int) -> Callable[[argparse.Namespace], Result]:
+    def part(_: argparse.Namespace) -> Result:
+        with fathom("--together", str(max(16, clients))) as (port, process):
+            found = asyncio.run(closed_loop(port, MODEL, clients, SECONDS, mixed(64)))
+            held = sum(each.memory_info().rss for each in process.children(recursive=True))
+            metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+            return {**summary(*found), "worker_bytes": held, "overhead": _metric(metrics)}
+
+    return part
+
+
+def _metric(text: str) -> float | None:
+    """Return the share of a step that is scheduling."""
+    lines = [line for line in text.splitlines() if line.startswith("fathom_overhead{")]
+    return float(lines[0].split()[-1]) if lines else None
+
+
+def llama(args: argparse.Namespace) -> Result:
+    """llama-cpp-python's server, with as many threads as there are cores."""
+    from fathom import library
+
+    port = free_port()
+    file = str(library.locate(MODEL).path)
+    command = [args.peers, "-m", "llama_cpp.server", "--model", file, "--port", str(port)]
+    with started([*command, "--n_ctx", "2048", "--n_threads", "2"], port):
+        return summary(*asyncio.run(closed_loop(port, "any", 8, SECONDS, mixed(64))))
+
+
+def transformers(args: argparse.Namespace) -> Result:
+    """`transformers serve`, the weights as bfloat16 in safetensors."""
+    folder = Path(args.converted)
+    port = free_port()
+    program = str(Path(sys.executable).with_name("transformers"))
+    command = [program, "serve", str(folder), "--device", "cpu", "--dtype", "bfloat16"]
+    more = ["--continuous-batching"] if args.batching else []
+    with started([*command, *more, "--port", str(port)], port, "/health"):
+        short = [replace(each, written=each.written) for each in mixed(64)]
+        found = asyncio.run(closed_loop(port, str(folder), 8, SECONDS, short))
+        return summary(*found)
+
+
+def overload(_: argparse.Namespace) -> Result:
+    """Twice what 16 clients were answered, for 25 seconds: good answers per second."""
+    kept = json.loads(RESULTS.read_text())
+    capacity = float(kept["clients_16"]["answers_per_second"])
+    result: Result = {"capacity": capacity}
+    with fathom() as (port, _process):
+        for times in (1, 2):
+            found, seconds = asyncio.run(
+                open_loop(port, MODEL, times * capacity, 18.0, mixed(64, seed=times))
+            )
+            good = [
+                each
+                for each in found
+                if each.status == 200
+                and each.pieces
+                and each.first < GOAL_FIRST
+                and sum(each.between) / max(1, len(each.between)) < GOAL_BETWEEN
+            ]
+            result[f"at_{times}x"] = {
+                **summary(found, seconds),
+                "good_per_second": len(good) / 18.0,
+            }
+    return result
+
+
+def memory(_: argparse.Namespace) -> Result:
+    """Two thousand short answers: what server and worker hold before and after."""
+    with fathom() as (port, process):
+
+        def held() -> int:
+            every = [process, *process.children(recursive=True)]
+            return sum(each.memory_info().rss for each in every)
+
+        asked = [Question(5, 2)]
+        asyncio.run(_count(port, 200, asked))
+        before = held()
+        begun = time.perf_counter()
+        asyncio.run(_count(port, 1800, asked))
+        return {"before": before, "after": held(), "seconds": time.perf_counter() - begun}
+
+
+async def _count(port: int, count: int, asked: list[Question]) -> None:
+    chance = _chance()
+    left = iter(range(count))
+
+    async def client() -> None:
+        for _ in left:
+            await ask(port, asked[0].body(MODEL, chance))
+
+    await asyncio.gather(*(client() for _ in range(16)))
+
+
+def second_turn(_: argparse.Namespace) -> Result:
+    """A chat of about 2,000 tokens: the first piece of its first turn and of its second."""
+    firsts, seconds = [], []
+    with fathom() as (port, _process):
+        for number in range(5):
+            body = Question(1900 + number, 8).body(MODEL, _chance())
+            told = asyncio.run(ask(port, body))
+            firsts.append(told.first)
+            more = [
+                {"role": "assistant", "content": "A story."},
+                {"role": "user", "content": f"And then? {number}"},
+            ]
+            body["messages"] = [*body["messages"], *more]  # type: ignore[misc]
+            seconds.append(asyncio.run(ask(port, body)).first)
+    return {"first": sorted(firsts)[2], "second": sorted(seconds)[2]}
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], Result]] = {
+    **{f"clients_{clients}": with_clients(clients) for clients in CLIENTS},
+    "llama_cpp_python_8": llama,
+    "transformers_8": transformers,
+    "overload": overload,
+    "memory": memory,
+    "second_turn": second_turn,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []])
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--page", action="store_true", help="write the results into the page")
+    parser.add_argument("--peers", help="the Python that has llama-cpp-python's server")
+    parser.add_argument("--converted", default=str(Path(tempfile.gettempdir()) / "smollm2-bf16"))
+    parser.add_argument("--batching", action="store_true", help="of transformers' server too")
+    args = parser.parse_args()
+    if args.list:
+        sys.stdout.write("\n".join(PARTS) + "\n")
+    for name in args.part:
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        kept[name] = PARTS[name](args)
+        RESULTS.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
+        sys.stdout.write(f"{name} {json.dumps(kept[name])}\n")
+    if args.page:
+        from serve_page import write
+
+        write(json.loads(RESULTS.read_text()), PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""`docs/serving.md`, as far as it is generated: what was measured, the endpoints, the bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from fathom.serving.application import application
+from fathom.serving.house import House
+from fathom.serving.limits import USUAL, Limits
+
+Results = Mapping[str, Mapping[str, float]]
+PEERS = {
+    "llama_cpp_python_8": "llama-cpp-python's server, the same file",
+    "transformers_8": "`transformers serve`, the weights in bfloat16",
+}
+
+
+def write(results: Results, page: Path) -> None:
+    """Write the parts of the page that are generated, each between its marks."""
+    parts = {
+        "measured": "\n".join(measured(results)),
+        "endpoints": "\n".join(endpoints()),
+        "bounds": "\n".join(bounds()),
+    }
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.S)
+        text = marks.sub(lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text)
+    page.write_text(text, encoding="utf-8")
+
+
+def measured(results: Results) -> Iterator[str]:
+    """Yield what the benchmark found, as far as it was run."""
+    yield "| server, clients | tokens/s | first token p50 · p95 · p99 | between p50 · p95 · p99 |"
+    yield "|---|---:|---:|---:|"
+    for name, found in sorted(results.items(), key=lambda pair: _order(pair[0])):
+        if name.startswith("clients_"):
+            clients = name.removeprefix("clients_")
+            yield _row(f"Fathom, {clients}", found)
+        elif name in PEERS:
+            yield _row(f"{PEERS[name]}, 8", found)
+    ours = results.get("clients_8", {}).get("tokens_per_second")
+    for name, words in PEERS.items():
+        theirs = results.get(name, {}).get("tokens_per_second")
+        if ours and theirs:
+            ratio = ours / theirs
+            yield f"\nWith eight clients {ratio:.1f} times the tokens per second of {words}."
+    yield from _rest(results)
+
+
+def _rest(results: Results) -> Iterator[str]:
+    """Yield the sentences about single parts."""
+    turn = results.get("second_turn")
+    if turn:
+        ratio = turn["first"] / turn["second"]
+        yield (
+            f"\nThe second turn of a chat of 2,000 tokens begins {ratio:.1f} times sooner than the"
+            f" first: {turn['first']:.2f} s against {turn['second']:.3f} s."
+        )
+    memory = results.get("memory")
+    if memory:
+        more = (memory["after"] - memory["before"]) / 1e6
+        yield f"\nAfter 1,800 more answers server and worker hold {more:+.1f} MB."
+    overhead = results.get("clients_8", {}).get("overhead")
+    if overhead is not None:
+        yield f"\nScheduling takes {100 * overhead:.1f} % of the steps with eight clients."
+
+
+def _row(words: str, found: Mapping[str, float]) -> str:
+    first = " · ".join(f"{found[f'first_p{each}']:.2f}" for each in (50, 95, 99))
+    between = " · ".join(f"{1000 * found[f'between_p{each}']:.0f}" for each in (50, 95, 99))
+    return f"| {words} | {found['tokens_per_second']:.0f} | {first} s | {between} ms |"
+
+
+def _order(name: str) -> tuple[int, int]:
+    kind, _, number = name.rpartition("_")
+    return (0 if kind == "clients" else 1, int(number) if number.isdigit() else 0)
+
+
+def endpoints() -> Iterator[str]:
+    """Yield the routes of the application itself."""
+    yield "| endpoint | |"
+    yield "|---|---|"
+    document = application(House(("none",), memory=1)).routes.openapi()
+    for path, methods in document["paths"].items():
+        for method, said in methods.items():
+            words = said.get("description") or said.get("summary") or ""
+            line = words.strip().split("\n")[0].rstrip(".")
+            yield f"| `{method.upper()} {path}` | {line} |"
+
+
+def bounds() -> Iterator[str]:
+    """Yield the table of limits, with the reasons that the source gives."""
+    reasons = dict(
+        re.findall(r"^ {8}(\w+): (.+?)(?=^ {8}\w+: |\Z)", Limits.__doc__ or "", re.M | re.S)
+    )
+    yield "| bound | usual | |"
+    yield "|---|---:|---|"
+    for field in fields(Limits):
+        value = getattr(USUAL, field.name)
+        reason = " ".join(reasons[field.name].split()).rstrip(".")
+        yield f"| {field.name.replace('_', ' ')} | {value:,} | {reason} |"
