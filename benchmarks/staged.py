@@ -43,7 +43,7 @@ def kept() -> dict[str, Any]:
 
 def keep(part: str, row: str, found: object) -> None:
     """Keep what a row found, beside what others did."""
-    with FileLock(KEPT.with_suffix(".lock")):
+    with FileLock(Path(tempfile.gettempdir()) / "fathom-staged.lock"):
         whole = kept()
         whole[part][row] = found
         whole["about"] = {name: version(name) for name in ("torch", "transformers", "diffusers")}
