@@ -32,7 +32,10 @@ REFERENCES: Mapping[str, tuple[str, tuple[dict[str, Any], ...]]] = {
             {"size": {"longest_edge": 300}},
         ),
     ),
-    "smolvlm": ("SmolVLMImageProcessorPil", ({}, {"resample": 3, "do_normalize": False})),
+    "smolvlm": (
+        "SmolVLMImageProcessorPil",
+        ({}, {"resample": 3, "do_normalize": False, "size": {"longest_edge": 512}}),
+    ),
     "qwen2vl": (
         "Qwen2VLImageProcessorPil",
         (
@@ -56,7 +59,8 @@ def test_arrays_equal_the_reference(kind: str, config: dict[str, Any]) -> None:
     stated = {**config, "image_processor_type": type(theirs).__name__}
     how, sizes = read_views(stated)
     assert read_views(saved) == (how, sizes) == read_views({"image_processor": saved})
-    for pixels in photographs().values():
+    large = kind in IN_TILES and "size" not in config
+    for pixels in list(photographs().values())[: 2 if large else None]:
         picture, image = Picture(pixels), Image.fromarray(pixels)
         if kind in IN_TILES:
             expected, grid = in_tiles(theirs, image)
