@@ -40,7 +40,7 @@ texts = json.loads(sys.stdin.readline())
 if side == "ours":
     import fathom
     model = fathom.open(name)
-    work = lambda: model.embed(texts)
+    work = lambda: model.embed(texts, truncate=True)  # as theirs does in silence
 else:
     import torch
     torch.set_num_threads(int(threads))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
 import fathom
+from fathom.checkpoint.description import describe
+from fathom.planning.native import native
+from fathom.planning.packing import packed_bytes
 
 SUBJECTS = ("A cat", "The committee", "Ein Zug nach Köln", "東京の天気", "def f(x):", "🙂 nobody")
 ACTIONS = (
@@ -52,3 +56,13 @@ def test_native_vectors_need_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(2, 384) False"
+
+
+def test_what_is_forecast_is_what_is_packed() -> None:
+    model = fathom.open("minilm:l6")
+    assert model.program is not None
+    forecast = native(describe(Path(model.card.path)), "float32", None)
+    packed = sum(each.nbytes for each in model.program.matrices.values())
+    assert packed == sum(packed_bytes(*each) for each in forecast.matrices.values())
+    assert model.computing == forecast.computing == "native BF16"
+    assert model.fit(128).decode_tokens_per_second is None

@@ -187,7 +187,8 @@ def open(
     Args:
         adapter: a LoRA adapter to put on the model: a folder as PEFT saves it, or a hub id.
         dtype: "float32", "bfloat16" or "float16"; by default what the weights were published in,
-            and bfloat16 for quantised ones where the processor computes in it.
+            and bfloat16 for quantised ones where the processor computes in it. On the processor
+            an encoder's vectors are made with float32 rounded to bfloat16, unless that is asked.
         device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
         context: the most positions to make room for; by default the model's own number.
         resting: of a pipeline, have each component in memory only while it works, and read it
