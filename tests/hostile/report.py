@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 from fathom.inputs import chat  # noqa: E402  the path is set above
 from fathom.inputs.tokenizer import Tokenizer  # noqa: E402
-from hostile import mutations  # noqa: E402
+from hostile import mutations, requests  # noqa: E402
 from hostile.benign import TEMPLATE, write_model  # noqa: E402
 from hostile.case import Case  # noqa: E402  the path is set above
 from hostile.parsers import PARSERS, last_run  # noqa: E402
@@ -181,6 +181,7 @@ def written(findings: Findings) -> str:
             "|---|---|",
             *(f"| {line} | `{place}` |" for line, place in ELSEWHERE.items()),
             "",
+            *requests.section(),
             "## What is open",
             "",
             "| lines | why |",

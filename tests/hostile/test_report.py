@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hostile import requests
 from hostile.report import DOCUMENT, ROOT, attempts, ids
 from hostile.tables import CASES, TABLES
 from hostile.words import ELSEWHERE, OPEN, THREATS
@@ -34,6 +35,17 @@ def test_every_line_is_a_case_or_a_test_or_named_as_open() -> None:
     wanted = {f"{part}-{n:02}" for part, count in LINES.items() for n in range(1, count + 1)}
     assert sorted(wanted - named) == []
     assert [place for place in ELSEWHERE.values() if not (ROOT / place).is_file()] == []
+
+
+def test_every_line_on_requests_is_a_test_or_named_with_its_reason() -> None:
+    """`python tests/hostile/requests.py` renews the section."""
+    named = set(requests.held()).union(*map(requests.lines, requests.REASONS))
+    wanted = {
+        f"{part}-{number:02}" for part, each in requests.FIRST_RANK.items() for number in each
+    }
+    assert sorted(wanted - named) == []
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert "\n".join(requests.section()) in text
 
 
 def test_nothing_of_ours_is_kept_as_a_pickle() -> None:
