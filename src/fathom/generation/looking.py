@@ -16,6 +16,7 @@ from torch.nn import functional
 from fathom.blocks.state import MixerState, Passing
 from fathom.generation.forward import CHUNK
 from fathom.generation.inserts import Insert, Placed, digest
+from fathom.generation.modules import TensorForward
 from fathom.generation.state import ContiguousState
 from fathom.models.cross_vision_language import CrossVisionLanguage, looked_at, sights
 from fathom.spec import cross_vision_language as spec
@@ -51,16 +52,8 @@ class Sighted(Placed):
         yield Sighting(start, self.vectors, digest(self.vectors), real=self.real)
 
 
-class LookingForward:
-    """A model that looks, its weights tensors on one device."""
-
-    def __init__(
-        self, model: CrossVisionLanguage, *, dtype: torch.dtype, device: torch.device | str = "cpu"
-    ) -> None:
-        """Take a loaded model; `dtype` is what keys and values are kept in."""
-        self.model = model
-        self.dtype = dtype
-        self.device = str(device)
+class LookingForward(TensorForward[CrossVisionLanguage]):
+    """A model that looks, in PyTorch."""
 
     @property
     def spec(self) -> spec.CrossVisionLanguage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,17 +14,21 @@ from fathom.generation.state import ContiguousState
 from fathom.models.decoder import Decoder
 from fathom.spec import decoder as spec
 
+M = TypeVar("M")
 
-class ModuleForward:
-    """A decoder whose weights are tensors on one device."""
 
-    def __init__(
-        self, model: Decoder, *, dtype: torch.dtype, device: torch.device | str = "cpu"
-    ) -> None:
+class TensorForward(Generic[M]):
+    """A model whose weights are tensors on one device."""
+
+    def __init__(self, model: M, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
         """Take a loaded model; `dtype` is what keys and values are kept in."""
         self.model = model
         self.dtype = dtype
         self.device = str(device)
+
+
+class ModuleForward(TensorForward[Decoder]):
+    """A decoder in PyTorch."""
 
     @property
     def spec(self) -> spec.Decoder:
