@@ -26,6 +26,7 @@ from fathom.generation.request import RANGES, Sampling
 from fathom.generation.sampling import (
     Sampler,
     candidates,
+    drawn,
     likeliest_of,
     log_probabilities,
     nucleus,
@@ -88,7 +89,7 @@ def theirs(scores: Tensor, sampling: Sampling) -> Tensor:
 def ours(scores: Tensor, sampling: Sampling) -> Tensor:
     penalised = after_answer(sampling).penalised(scores.numpy())
     tokens, probabilities = candidates(penalised, sampling)
-    found = (torch.from_numpy(tokens),)
+    found = (torch.from_numpy(tokens.copy()),)
     return torch.zeros(VOCABULARY).index_put(found, torch.from_numpy(probabilities))
 
 
@@ -176,6 +177,21 @@ def test_bias_comes_first() -> None:
     sampling = Sampling(logit_bias={4: 2.0, 5: 3.0}, repetition_penalty=2.0)
     scores = Sampler(sampling, PROMPT, VOCABULARY).penalised(np.ones(VOCABULARY, dtype=np.float32))
     assert scores[[4, 5, 6]].tolist() == [3.0, 2.0, 1.0]  # 5 is in the prompt: (1 + 3) / 2
+
+
+@given(
+    st.integers(0, 2**32), st.integers(1, 2000), st.floats(0, 1, exclude_max=True), st.floats(0, 30)
+)
+def test_a_draw_is_where_the_running_sum_passes_its_share(
+    seed: int, count: int, share: float, spread: float
+) -> None:
+    scores = np.random.default_rng(seed).standard_normal(count) * spread
+    probabilities = np.exp(scores - scores.max()).astype(np.float32)
+    place = drawn(probabilities, share)
+    sums = probabilities.cumsum(dtype=np.float64)
+    assert probabilities[place] > 0
+    assert sums[place] >= sums[-1] * share * (1 - 1e-12)
+    assert sums[place] - probabilities[place] <= sums[-1] * share * (1 + 1e-12)
 
 
 def test_draws_follow_the_probabilities() -> None:

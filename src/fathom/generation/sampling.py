@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Places = NDArray[np.intp]
+
+
+BLOCK = 256  # probabilities that are summed up together
 
 
 class Sampler:
@@ -79,9 +83,7 @@ class Sampler:
     def _draw(self, scores: Floats) -> int:
         """Return a token by its probability: where a number in [0, 1) falls in their sum."""
         tokens, probabilities = candidates(scores, self.sampling)
-        sums = probabilities.cumsum(dtype=np.float64)
-        place = int(sums.searchsorted(sums[-1] * self._chance.random(), side="right"))
-        return int(tokens[min(place, len(tokens) - 1)])
+        return int(tokens[drawn(probabilities, self._chance.random())])
 
 
 def candidates(scores: Floats, sampling: Sampling) -> tuple[Places, Floats]:
@@ -89,13 +91,14 @@ def candidates(scores: Floats, sampling: Sampling) -> tuple[Places, Floats]:
 
     `scores` (vocabulary,) are float32 with penalties applied; the temperature is above 0.
     """
-    tokens: Places = np.arange(len(scores))
+    tokens = every_place(len(scores))
     # The best score becomes 0, so that no temperature makes it overflow.
     scores = (scores - scores.max()) / np.float32(sampling.temperature)
     if 0 < sampling.top_k < len(scores):
-        least = np.partition(scores, len(scores) - sampling.top_k)[-sampling.top_k]
-        kept = np.flatnonzero(scores >= least)
-        tokens, scores = tokens[kept], scores[kept]
+        tokens = among_best(scores, sampling.top_k)
+        least = np.partition(scores[tokens], -sampling.top_k)[-sampling.top_k]
+        tokens = tokens[scores[tokens] >= least]
+        scores = scores[tokens]
     if sampling.top_p < 1.0:
         kept = nucleus(softmax(scores), sampling.top_p)
         tokens, scores = tokens[kept], scores[kept]
@@ -103,6 +106,35 @@ def candidates(scores: Floats, sampling: Sampling) -> tuple[Places, Floats]:
         kept = np.flatnonzero(scores >= math.log(sampling.min_p))
         tokens, scores = tokens[kept], scores[kept]
     return tokens, softmax(scores)
+
+
+def drawn(probabilities: Floats, share: float) -> int:
+    """Return the place where a share, [0, 1), of the sum of probabilities (n,) falls.
+
+    Sums of blocks come first: running sums over a whole vocabulary take longer than all the rest.
+    """
+    starts = np.arange(0, len(probabilities), BLOCK)
+    sums = np.add.reduceat(probabilities, starts, dtype=np.float64).cumsum()
+    wanted = sums[-1] * share
+    block = min(int(sums.searchsorted(wanted, side="right")), len(starts) - 1)
+    part = probabilities[starts[block] : starts[block] + BLOCK]
+    within = part.cumsum(dtype=np.float64)
+    place = int(within.searchsorted(wanted - (sums[block - 1] if block else 0.0), side="right"))
+    if place < len(part):
+        return int(starts[block]) + place
+    return int(np.flatnonzero(probabilities)[-1])  # past the end by rounding
+
+
+def among_best(scores: Floats, count: int) -> Places:
+    """Return places of (n,) among which are the `count` best and all that equal the last of them.
+
+    The best of each of enough blocks bound those from below, which spares sorting the others.
+    """
+    size = len(scores) // (2 * count)
+    if size < 2:
+        return every_place(len(scores))
+    best = np.maximum.reduceat(scores, np.arange(0, len(scores), size))
+    return np.flatnonzero(scores >= np.partition(best, -count)[-count])
 
 
 def nucleus(probabilities: NDArray[np.floating], top_p: float) -> Places:
@@ -122,6 +154,14 @@ def nucleus(probabilities: NDArray[np.floating], top_p: float) -> Places:
     return places[order[kept]]
 
 
+@lru_cache(maxsize=8)
+def every_place(count: int) -> Places:
+    """Return 0 … `count` - 1, kept: taking such memory from the system takes longer than a draw."""
+    places = np.arange(count)
+    places.setflags(write=False)
+    return places
+
+
 def softmax(scores: Floats) -> Floats:
     """Return probabilities (n,) of scores of which the best is 0 or near it."""
     weights = np.exp(scores)
@@ -139,5 +179,5 @@ def likeliest_of(logprobs: Floats, count: int) -> Places:
     count = min(count, len(logprobs))
     if count == 0:
         return np.zeros(0, dtype=np.intp)
-    best = np.argpartition(logprobs, len(logprobs) - count)[-count:]
-    return best[np.lexsort((best, -logprobs[best]))]
+    best = among_best(logprobs, count)
+    return best[np.lexsort((best, -logprobs[best]))][:count]

@@ -32,6 +32,7 @@ class Scheduler:
         most_tokens: int,
         mixed_tokens: int,
         piece: int = 1,
+        longest: int | None = None,
     ) -> None:
         """Begin with nothing to do.
 
@@ -41,12 +42,14 @@ class Scheduler:
             mixed_tokens: how many of them are of prompts where somebody writes.
             piece: prompts are read in multiples of this, so that where they are cut does not
                 depend on what runs beside them.
+            longest: the most tokens of one sequence in a step; None for any number.
         """
         self.memory = memory
         self.most_sequences = most_sequences
         self.most_tokens = most_tokens
         self.mixed_tokens = mixed_tokens
         self.piece = piece
+        self.longest = most_tokens if longest is None else longest
         self.waiting: list[Track] = []
         self.running: list[Track] = []
         self.preemptions = 0
@@ -121,7 +124,7 @@ class Scheduler:
         if most <= 0:
             return 0
         had = shares.get(track, 0)
-        count = min(track.rest, had + most)
+        count = min(track.rest, had + most, self.longest)
         if count < track.rest:
             end = (track.computed + count) // self.piece * self.piece
             count = max(end - track.computed, had)

@@ -155,6 +155,7 @@ class Worker:
             most_tokens=executor.most_tokens,
             mixed_tokens=executor.mixed_tokens,
             piece=executor.piece,
+            longest=executor.longest,
         )
 
     # What follows runs on the worker's thread alone.
