@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
-import numpy as np
-
 from fathom.dialects.rules import (
     Join,
     NegativeLogarithm,
@@ -43,7 +41,9 @@ def backwards(steps: Sequence[Step], arrays: Sequence[Array]) -> list[Array]:
 
 
 def _library(array: object) -> Any:
-    """Return the library that an array is of; torch is loaded for its own tensors alone."""
+    """Return the library that an array is of, which is loaded for its own arrays alone."""
+    import numpy as np
+
     if isinstance(array, np.ndarray):
         return np
     import torch
