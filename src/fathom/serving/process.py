@@ -222,7 +222,7 @@ class Worker:
         except asyncio.IncompleteReadError:
             code = await self._process.wait()
             why += f" with {code}" if code >= 0 else f" by signal {-code}"
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             why = f"the process of the model made no sense ({error})"
             with suppress(ProcessLookupError):
                 self._process.kill()
