@@ -55,11 +55,8 @@ def _each(config: Config, key: str) -> list[int]:
     """Return a list of whole numbers, one for each stage."""
     listed = config.items(key)
     config.require(len(listed) > 0, f"'{key}' is empty")
-    one = Config({key: None}, config.where)
-    return [
-        Config({**one.values, key: number}, config.where).integer(key, most=MOST_LAYERS)
-        for number in listed
-    ]
+    each = (Config({key: number}, config.where) for number in listed)
+    return [one.integer(key, most=MOST_LAYERS) for one in each]
 
 
 def _read_stages(config: Config, count: int) -> frozenset[int]:

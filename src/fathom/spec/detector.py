@@ -243,8 +243,10 @@ class QueryDecoder:
 
 @dataclass(frozen=True)
 class Detector:
-    """Two towers, what lets both see one another, and what finds boxes. A text is at most
-    `context` tokens."""
+    """Two towers, what lets both see one another, and what finds boxes.
+
+    A text is at most `context` tokens.
+    """
 
     context: int
     vision: WindowTower
