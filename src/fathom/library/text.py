@@ -153,7 +153,8 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
 
         Options: max_tokens, temperature, top_k, top_p, min_p, repetition_penalty,
         presence_penalty, frequency_penalty, logit_bias, seed, stop, logprobs, reasoning_budget,
-        min_tokens, no_repeat_ngram_size, and of models that read one text to write another beams,
+        min_tokens, no_repeat_ngram_size, the form of the answer as one of schema, regex, choice
+        and grammar (`generation.forms`), and of models that read one text to write another beams,
         length_penalty, early_stopping. What is not given is as the model's publisher wants it, and
         greedy where they say nothing; the result's `notes` tell what of that is not applied.
 

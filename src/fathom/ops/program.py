@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from fathom.ops.native import native
@@ -213,6 +214,7 @@ class Program:
         self._program = assembly.program
         self.matrices = assembly.matrices
         self.most_tokens = most_tokens
+        self._turn = Lock()
 
     @property
     def bytes(self) -> int:
@@ -237,16 +239,17 @@ class Program:
         offsets = np.arange(len(batch.ids), dtype=np.int32) - begins[owners]
         positions = offsets + np.asarray(batch.starts, dtype=np.int32)[owners]
         scores = np.empty((len(batch.outputs), self.plan.result_width), dtype=np.float32)
-        self._program.run(
-            batch.ids,
-            positions,
-            owners,
-            begins,
-            batch.frequencies,
-            list(zip(pages, batch.tables, strict=True)),
-            np.zeros(0, dtype=np.uint8) if memory is None else memory,
-            np.asarray(batch.slots, dtype=np.int32),
-            batch.outputs,
-            scores,
-        )
+        with self._turn:  # its rows are one batch's at a time, whichever thread brings it
+            self._program.run(
+                batch.ids,
+                positions,
+                owners,
+                begins,
+                batch.frequencies,
+                list(zip(pages, batch.tables, strict=True)),
+                np.zeros(0, dtype=np.uint8) if memory is None else memory,
+                np.asarray(batch.slots, dtype=np.int32),
+                batch.outputs,
+                scores,
+            )
         return scores
