@@ -32,7 +32,7 @@ BEGINNINGS: tuple[tuple[bytes, int, Kind], ...] = (
 )
 PART = {"picture": "image", "sound": "audio"}  # what a chat template calls them
 ABLE = {
-    "picture": "a VLM, such as llava-hf/llava-1.5-7b-hf",
+    "picture": "a VLM, such as HuggingFaceTB/SmolVLM-256M-Instruct",
     "sound": "a model that listens, such as Qwen/Qwen2-Audio-7B-Instruct",
 }
 VERB = {"transcribe": "transcribe", "classify": "look", "features": "look", "segment": "segment"}

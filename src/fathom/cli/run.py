@@ -36,6 +36,7 @@ EXAMPLES = """\
   fathom run ./reranker "a query" "a document" "another one"
   fathom run ./t5 "The house is small." --task translate --languages en de
   fathom run ./llava photo.jpg "What is this?"
+  fathom run ./qwen2.5-vl film.gif "What happens?"
   fathom run ./coder "def area(radius):<FILL>" --infill
 """
 FILL = "<FILL>"  # where something is missing in a text
