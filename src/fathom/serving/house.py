@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import cast
 
-from fathom.errors import BusyError
+from fathom.errors import BusyError, DeadlineError
 from fathom.library import fit
 from fathom.planning.fit import Fit
 from fathom.planning.machine import this_machine
@@ -185,7 +185,10 @@ class House:
     async def _bounded(self, worker: Worker, kind: str, content: object) -> object:
         if worker.busy > self.limits.queue_requests + self.limits.sequences:
             raise BusyError(f"{worker.busy:,} asks wait for this model; ask again later")
-        return await asyncio.wait_for(worker.call(kind, content), self.limits.answer_seconds)
+        try:
+            return await asyncio.wait_for(worker.call(kind, content), self.limits.answer_seconds)
+        except TimeoutError:
+            raise DeadlineError("this took longer than it may; ask for less at once") from None
 
     async def _offered(self, name: str) -> Offered:
         return await asyncio.to_thread(self.shelf.find, name)

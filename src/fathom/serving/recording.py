@@ -27,6 +27,10 @@ HEADERS = (
 LONGEST_PATH = 100  # characters of it in the log
 
 
+class UnreadError(Exception):
+    """Nobody reads what is sent. Never leaves the server."""
+
+
 class Recorder:
     """Gives every request an id, and a line in the log: no prompt, no key, no query."""
 
@@ -52,12 +56,15 @@ class Recorder:
                 ours = [pair for pair in HEADERS if pair[0] not in stated]
                 identity = (b"x-request-id", name.encode())
                 message["headers"] = [*message.get("headers", []), *ours, identity]
-            async with asyncio.timeout(self._limits.stream_seconds):  # for one who does not read
-                await send(message)
+            try:
+                async with asyncio.timeout(self._limits.stream_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise UnreadError from None
 
         try:
             await self._app(scope, receive, told)
-        except TimeoutError:
+        except UnreadError:
             logger.info("%s was not read and is given up", name)
         except Exception as error:
             if not isinstance(error, FathomError):

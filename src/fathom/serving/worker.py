@@ -28,7 +28,7 @@ from fathom.serving.service import ChatAsk, Event, TextAsk
 logger = logging.getLogger(__name__)
 
 Task: TypeAlias = Callable[[Runner, object], tuple[str, object]]
-THREADS = 4  # for what takes no engine: templates, tokens, refusals
+THREADS = 32  # for what takes no engine: templates, tokens, and waiting for a shared pass
 
 TASKS: Mapping[str, Task] = {
     "count": lambda runner, ask: ("result", runner.count(cast(ChatAsk, ask))),
