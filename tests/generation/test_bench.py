@@ -12,6 +12,7 @@ from fathom.errors import RequestError
 from fathom.generation import bench
 from fathom.generation.bench import Rounds, check, figures, measure, opened
 from fathom.generation.loads import DecoderLoad, PairLoad, ReadingLoad, load_for
+from fathom.generation.native_load import NativeLoad
 from fathom.library import TextModel
 from fathom.planning.predict import Prediction
 from fathom.planning.records import (
@@ -51,7 +52,7 @@ CONFIGS = {
     },
 }
 LOADS = {
-    "LlamaForCausalLM": DecoderLoad,
+    "LlamaForCausalLM": NativeLoad,
     "BertModel": ReadingLoad,
     "T5ForConditionalGeneration": PairLoad,
 }
@@ -96,8 +97,7 @@ def test_a_row_counts_what_it_did(model: TextModel, batch: int) -> None:
 
 @torch.inference_mode()
 def test_a_decoder_fills_its_context_and_writes_in_the_middle(models: dict[str, TextModel]) -> None:
-    load = load_for(models["LlamaForCausalLM"], 40, 2)
-    assert isinstance(load, DecoderLoad)
+    load = DecoderLoad(models["LlamaForCausalLM"], 40, 2)
     load.fill()
     assert load._state.used == 40
     load.read()
@@ -110,8 +110,7 @@ def test_a_decoder_fills_its_context_and_writes_in_the_middle(models: dict[str, 
 
 @torch.inference_mode()
 def test_what_is_written_is_what_the_model_says(models: dict[str, TextModel]) -> None:
-    load = load_for(models["LlamaForCausalLM"], 40, 2)
-    assert isinstance(load, DecoderLoad)
+    load = DecoderLoad(models["LlamaForCausalLM"], 40, 2)
     load.read()
     scores = models["LlamaForCausalLM"].logits(load._tokens[:, : load.prompt])
     assert load._next.tolist() == scores[:, -1].argmax(-1, keepdim=True).tolist()

@@ -42,6 +42,7 @@ from fathom.planning.store import keep, recording
 if TYPE_CHECKING:
     from fathom.generation.bench import Loaded, Row
     from fathom.library import Model, TextModel
+    from fathom.planning.predict import Prediction
     from fathom.spec.work import Staged, Work
 
 EXAMPLES = """\
@@ -155,7 +156,7 @@ def _text_model(open_model: Callable[[], Model], args: argparse.Namespace) -> in
     with counted(len(ladder) * (args.rounds + 1), f"measuring {args.name}") as advance:
         for context, batch in ladder:
             row = measure(model, context, batch, args.rounds, advance)
-            predicted = model.fit(context=context, batch=batch, modules=True)
+            predicted = _predicted(model, context, batch)
             on_device = model.device.type == "cuda"
             if recording() and not args.no_record:
                 _keep(model, row, figures(row, loaded, predicted.raw, on_device))
@@ -171,11 +172,20 @@ def contexts(asked: Sequence[int] | None, longest: int) -> tuple[int, ...]:
     return tuple(one for one in USUAL if one <= longest) or (longest,)
 
 
+def _predicted(model: TextModel, context: int, batch: int) -> Prediction:
+    """Return what is predicted of the way that is measured."""
+    from fathom.generation.loads import writing_program
+
+    modules = writing_program(model.spec, model.program) is None
+    return model.fit(context=context, batch=batch, modules=modules)
+
+
 def _require_room(model: TextModel, context: int, batch: int) -> None:
     from fathom.planning.machine import this_machine
 
-    predicted, machine = model.fit(context=context, batch=batch, modules=True), this_machine()
-    needed = predicted.terms["state"] + predicted.terms["workspace"]
+    predicted, machine = _predicted(model, context, batch), this_machine()
+    terms = predicted.terms
+    needed = sum(terms.values()) - terms["weights"] - terms["runtime"]
     if model.device.type == "cpu" and needed > machine.memory_available:
         raise DoesNotFitError(
             f"a context of {context:,} and a batch of {batch:,} need {byte_text(needed)} beside the"

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
 from fathom.errors import RequestError
-from fathom.generation.loads import Load, Opened, load_for
+from fathom.generation.loads import Load, Opened, load_for, writing_program
 from fathom.planning.contention import turns
 from fathom.planning.machine import this_machine
 from fathom.planning.memory_watch import Watch, resident, settled
@@ -40,12 +40,21 @@ from fathom.planning.records import (
 )
 from fathom.spec.model import TextModel as Spec
 
+if TYPE_CHECKING:
+    from fathom.ops.program import Program
+
 
 class Moduled(Protocol):
     """What is needed of anything opened."""
 
     @property
+    def spec(self) -> object: ...
+
+    @property
     def module(self) -> torch.nn.Module: ...
+
+    @property
+    def program(self) -> Program | None: ...
 
 
 M = TypeVar("M", bound=Moduled)
@@ -217,7 +226,9 @@ def opened(open_model: Callable[[], M], use: Callable[[M], object]) -> tuple[M, 
         model = open_model()
     with torch.inference_mode():
         use(model)
-    return model, Loaded(base, tensor_bytes(model.module), watch.peak, watch.exact)
+    program = writing_program(model.spec, model.program)
+    held = tensor_bytes(model.module) if program is None else program.weight_bytes
+    return model, Loaded(base, held, watch.peak, watch.exact)
 
 
 def use_once(model: Opened) -> None:
@@ -276,14 +287,19 @@ def _memory(row: Row, loaded: Loaded, predicted: Prediction, on_device: bool) ->
         "state": row.state,
         "workspace": row.workspace,
     }
-    terms = predicted.terms
+    terms = dict(predicted.terms)
     growth = predicted.total_bytes - terms.get("runtime", 0)
+    total = predicted.total_bytes
+    if "rows" in terms:  # a native program: it needs no PyTorch, which measuring loads
+        measured["rows"] = measured.pop("workspace")
+        total = loaded.base + growth
+        del terms["runtime"]
     found = {
         MEMORY + name: Figure(terms.get(name), measured.get(name)) for name in {**terms, **measured}
     }
     found[GROWTH] = Figure(growth, row.peak - base)
     if on_device:
         found[ALLOCATOR] = Figure(growth, row.peak)
-    found[TOTAL] = Figure(None if on_device else predicted.total_bytes, row.process_peak)
+    found[TOTAL] = Figure(None if on_device else total, row.process_peak)
     found[LOADING] = Figure(None, loaded.peak)
     return found

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fathom.generation.forward import CHUNK
+from fathom.generation.native_load import SEED, WRITTEN, NativeLoad
 from fathom.generation.source import LookingState, PairState
 from fathom.generation.state import ContiguousState
 from fathom.spec.classes import model_outputs
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from fathom.blocks.cross import Source
     from fathom.models.decoder import Decoder as DecoderModel
     from fathom.models.encoder_decoder import EncoderDecoder as PairModel
-
-WRITTEN = 32  # tokens that a round writes, or a quarter of a short context
-SEED = 11
+    from fathom.ops.program import Program
 
 
 class Opened(Protocol):
@@ -34,6 +33,9 @@ class Opened(Protocol):
 
     @property
     def module(self) -> torch.nn.Module: ...
+
+    @property
+    def program(self) -> Program | None: ...
 
     @property
     def device(self) -> torch.device: ...
@@ -60,8 +62,15 @@ def load_for(model: Opened, context: int, batch: int) -> Load:
     if isinstance(model.spec, EncoderDecoder):
         return PairLoad(model, context, batch)
     if isinstance(model.spec, Decoder) and "text" in model_outputs(model.spec):
+        if model.program is not None:
+            return NativeLoad(model.spec, model.program, context, batch)
         return DecoderLoad(model, context, batch)
     return ReadingLoad(model, context, batch)
+
+
+def writing_program(spec: object, program: Program | None) -> Program | None:
+    """Return the native program that a load works; None where it works modules."""
+    return program if isinstance(spec, Decoder) and "text" in model_outputs(spec) else None
 
 
 class DecoderLoad:

@@ -219,7 +219,12 @@ class Program:
     @property
     def bytes(self) -> int:
         """Bytes of packed weights and rows."""
-        return self._program.bytes + sum(each.nbytes for each in self.matrices.values())
+        return self._program.bytes + self.weight_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of packed weights alone."""
+        return sum(each.nbytes for each in self.matrices.values())
 
     def run(
         self,
