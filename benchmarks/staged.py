@@ -82,15 +82,18 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("row", nargs="?", help="by default every row that is not kept yet")
     args = parser.parse_args()
-    if args.part != "page":
-        from staged_beside import ROWS as BESIDE
+    from staged_beside import ROWS as BESIDE
 
+    if args.part != "page":
         names = list(ROWS) if args.part == "memory" else BESIDE[args.part]
         for name in [args.row] if args.row else [n for n in names if n not in kept()[args.part]]:
             found = memory(ROWS[name]) if args.part == "memory" else beside(args.part, name)
             keep(args.part, name, found)
             print(f"{args.part} {name}: kept", flush=True)
-    write_pages(kept(), HERE.parent / "docs")
+    found = kept()
+    listed = {"memory": list(ROWS), **BESIDE}
+    left = {part: [one for one in rows if one not in found[part]] for part, rows in listed.items()}
+    write_pages({**found, "left": left}, HERE.parent / "docs")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,18 @@ def page(kept: Kept) -> Iterator[str]:
     yield f"shapes or smaller ones. {about.get('machine', '')}; {told}."
     yield ""
     yield from _memory(kept["memory"])
+    yield from _left(kept["left"]["memory"])
     yield from _seconds(kept["memory"])
     yield from _speed(kept["speed"])
+    yield from _left(kept["left"]["speed"])
     yield from _steps(kept["steps"])
+
+
+def _left(rows: Sequence[str]) -> Iterator[str]:
+    """Yield what is not measured yet."""
+    if rows:
+        yield f"Not measured yet: {', '.join(rows)}."
+        yield ""
 
 
 def _error(figure: Mapping[str, float]) -> float:
