@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fathom.cli.figures import expected_memory
 from fathom.planning.contention import Turns, turns
@@ -62,12 +62,9 @@ def run_record(model: TextModel, generation: Generation) -> Record:
 
 def record_task(model: Model, args: argparse.Namespace) -> None:
     """Keep a record of what a model in stages has just done, unless the user says not to."""
-    from fathom.library.staged import StagedModel
-
-    if not isinstance(model, StagedModel) or args.no_record or not recording():
-        return
-    if model.measured.seconds:
-        keep(task_record(model))
+    took = getattr(model, "measured", None)  # which models of text have for each answer
+    if took is not None and took.seconds and not args.no_record and recording():
+        keep(task_record(cast("StagedModel", model)))
 
 
 def task_record(model: StagedModel) -> Record:
