@@ -7,8 +7,8 @@ evenly with what is attended to, so between two lengths they are told in proport
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from operator import attrgetter
 
 from fathom.library.text import TextModel
@@ -17,25 +17,25 @@ from fathom.planning.predict import Forecast, Prediction
 SHORTEST = 64  # tokens
 
 
-@dataclass(frozen=True)
 class Expectation:
-    """Predictions of one model by their length, shortest first."""
+    """Predictions of one model by their length, each made when it is first needed."""
 
-    predictions: Sequence[Prediction]
+    def __init__(self, context: int, predict: Callable[[int], Prediction]) -> None:
+        """Take the longest text, and what predicts for texts of a length."""
+        self._lengths = [min(SHORTEST, context)]
+        while self._lengths[-1] < context:
+            self._lengths.append(min(2 * self._lengths[-1], context))
+        self._predict = predict
+        self._made: dict[int, Prediction] = {}
 
     @classmethod
     def of(cls, model: TextModel) -> Expectation:
-        """Predict at every power of two within the context."""
-        context = model.spec.context
-        lengths = [min(SHORTEST, context)]
-        while lengths[-1] < context:
-            lengths.append(min(2 * lengths[-1], context))
-        return cls([model.fit(length) for length in lengths])
+        """Return what answers of a model may be expected to take."""
+        return cls(model.spec.context, model.fit)
 
     def forecast(self, prompt: int, total: int) -> Forecast:
         """Return what an answer takes that reads `prompt` tokens and holds `total` at its end."""
-        at = self._at(total)
-        found = self.predictions[min(at, len(self.predictions) - 1)]
+        found = self._prediction(self._at(total))
         reading = self._rate(attrgetter("prefill_tokens_per_second"), 2 * prompt)
         writing = self._rate(attrgetter("decode_tokens_per_second"), total)
         return replace(
@@ -46,12 +46,19 @@ class Expectation:
         ).forecast(prompt)
 
     def _at(self, length: int) -> int:
-        return bisect_left([one.context for one in self.predictions], length)
+        """Return the place of the shortest length that is long enough, or of the longest."""
+        return min(bisect_left(self._lengths, length), len(self._lengths) - 1)
+
+    def _prediction(self, at: int) -> Prediction:
+        length = self._lengths[at]
+        if length not in self._made:
+            self._made[length] = self._predict(length)
+        return self._made[length]
 
     def _rate(self, rate: Callable[[Prediction], float | None], length: int) -> float | None:
         """Return tokens per second at a length between two that were predicted."""
-        above = min(self._at(length), len(self.predictions) - 1)
-        low, high = self.predictions[max(0, above - 1)], self.predictions[above]
+        above = self._at(length)
+        low, high = self._prediction(max(0, above - 1)), self._prediction(above)
         slow, fast = rate(high), rate(low)
         if slow is None or fast is None:
             return None

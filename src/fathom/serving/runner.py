@@ -218,9 +218,10 @@ class Runner:
         options, left = self._thinking(options)
         request, notes = self.model.request(ids, options)
         handles = self.engine.submit_several(request, ask.count, deadline=self._seconds)
+        expected = self._expected(handles[0])
         for index, handle in enumerate(handles):
             reader = None if calling is None else calling.reader()
-            follower = Follower(index, handle, emit, self._expected(handle), reader)
+            follower = Follower(index, handle, emit, lambda: expected, reader)
             handle.add_listener(partial(_heard, follower, handle))
 
         def cancel() -> None:
@@ -238,13 +239,12 @@ class Runner:
         rest = {name: value for name, value in options.items() if name != "reasoning_budget"}
         return rest, ("this model marks no thinking; how much of it there may be changes nothing",)
 
-    def _expected(self, handle: Handle) -> Callable[[], Forecast]:
-        sequence = handle.sequence
-        prompt = len(sequence.request.prompt)
-        expectation = self._expectation
-        if expectation is None:
-            return Forecast
-        return partial(expectation.forecast, prompt, prompt + sequence.max_tokens)
+    def _expected(self, handle: Handle) -> Forecast:
+        """Return what an answer should take: here, for the engine's thread has better to do."""
+        prompt = len(handle.sequence.request.prompt)
+        if self._expectation is None:
+            return Forecast()
+        return self._expectation.forecast(prompt, prompt + handle.sequence.max_tokens)
 
     def _one(
         self,
