@@ -21,6 +21,7 @@ from parity.conftest import Pair
 
 THREADS = 2
 
+
 class Sequences:
     """Sequences of one program that share their pages' memory, as a server holds them."""
 

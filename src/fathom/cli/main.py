@@ -41,7 +41,9 @@ VERBS: dict[str, Verb] = {
     "autoencode": Verb("fathom.cli.autoencode", "a picture to latents and back, and how close"),
     "segment": Verb("fathom.cli.segment", "mark what belongs together in a picture"),
     "solve": Verb("fathom.cli.solve", "solve a puzzle with a recursive model, and check it"),
-    "train": Verb("fathom.cli.train", "train a small model here, in minutes: of puzzles, or of sound"),
+    "train": Verb(
+        "fathom.cli.train", "train a small model here, in minutes: of puzzles, or of sound"
+    ),
     "bench": Verb("fathom.cli.bench", "measure speed and memory beside what was predicted"),
     "measurements": Verb("fathom.cli.measurements", "list, export or forget what was measured"),
     "serve": Verb("fathom.cli.serve", "models as endpoints that other programs know"),
