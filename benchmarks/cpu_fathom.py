@@ -135,7 +135,11 @@ class Ours:
             )
             return [int(row.argmax()) for row in program.run(batch, pages, state.memory)]
 
-        last = step(tokens[: size * SEQUENCES], size, 0)
+        prompts = np.asarray(tokens[: size * SEQUENCES]).reshape(SEQUENCES, size)
+        room = program.most_tokens // SEQUENCES
+        for start in range(0, size, room):
+            piece = prompts[:, start : start + room]
+            last = step(piece.reshape(-1).tolist(), piece.shape[1], start)
         began = perf_counter()
         for index in range(count):
             last = step(last, 1, size + index)
@@ -143,17 +147,21 @@ class Ours:
 
     def scores(self, tokens: list[int], path: str) -> float:
         """Save the scores after each token, (tokens, vocabulary)."""
-        state = self.forward.begin(CONTEXT)._state
-        batch = Batch(
-            ids=np.asarray(tokens, dtype=np.int32),
-            counts=(len(tokens),),
-            starts=(state.advance(len(tokens)),),
-            tables=state.tables,
-            frequencies=state.frequencies,
-            outputs=np.arange(len(tokens), dtype=np.int32),
-            slots=(0,),
-        )
-        np.save(path, self.forward.program.run(batch, state.pages, state.memory))
+        state, program = self.forward.begin(CONTEXT)._state, self.forward.program
+        found = []
+        for start in range(0, len(tokens), program.most_tokens):
+            piece = tokens[start : start + program.most_tokens]
+            batch = Batch(
+                ids=np.asarray(piece, dtype=np.int32),
+                counts=(len(piece),),
+                starts=(state.advance(len(piece)),),
+                tables=state.tables,
+                frequencies=state.frequencies,
+                outputs=np.arange(len(piece), dtype=np.int32),
+                slots=(0,),
+            )
+            found.append(program.run(batch, state.pages, state.memory))
+        np.save(path, np.concatenate(found))
         return 0.0
 
 

@@ -64,7 +64,8 @@ CASES = [(kind, config) for kind, (_, configs) in REFERENCES.items() for config 
 
 
 def test_every_known_processor_has_a_reference() -> None:
-    assert set(REFERENCES) == set(USUAL)
+    elsewhere = {"mllama"}  # whose tiles tests/parity/test_cross_vision.py holds to theirs
+    assert set(REFERENCES) == set(USUAL) - elsewhere
 
 
 @pytest.mark.parametrize(("kind", "config"), CASES, ids=lambda value: str(value)[:60])

@@ -30,7 +30,9 @@ from parity import (
     trm_reference,
 )
 from parity.cases_detectors import grounding_dino
+from parity.cases_cross_vision import CASES as LOOKING
 from parity.cases_listening import qwen2_audio
+from parity.cases_omni import CASES as OMNI
 from parity.cases_segmenters import sam
 from parity.cases_speech import whisper
 from parity.cases_vision import towers
@@ -84,6 +86,8 @@ SMALL: Mapping[str, Callable[[], Mapping[str, object]] | Callable[[Path], None]]
         text_config=dict(qwen2_audio.CASES[0].text),
     ),
     "VisionLanguage": lambda: LlavaConfig(**first(SEEING).config).to_dict(),
+    "CrossVisionLanguage": lambda: {"model_type": "mllama", **first(LOOKING)},
+    "Omni": lambda: {"model_type": "qwen2_5_omni_thinker", **first(OMNI)},
     "Recursive": lambda: trm_reference.config("attention"),
     "Segmenter": lambda: published("sam", **sam.CASES[0].config),
     "Detector": lambda: published("grounding-dino", **grounding_dino.CASES[0].whole),

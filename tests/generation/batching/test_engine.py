@@ -315,9 +315,10 @@ def test_a_fault_ends_its_answers_and_the_engine_goes_on(
 ) -> None:
     with engine(tiny, native) as together:
         expected = read(together.submit(asked()))
-        run, done = together.executor.run, []
+        run, done, both = together.executor.run, [], threading.Event()
 
         def broken(works):
+            both.wait(10)  # are asked for, so that every fault meets both
             done.append(works)
             if fault == "step" and len(done) == 4:
                 raise MemoryError("no more")
@@ -331,6 +332,7 @@ def test_a_fault_ends_its_answers_and_the_engine_goes_on(
             if fault == "order":
                 patch.setattr(type(together._worker._scheduler), "plan", lambda self: [])
             handles = [together.submit(asked()) for _ in range(2)]
+            both.set()
             kind = NumericError if fault == "scores" else AnswerLostError
             with pytest.raises(kind):
                 list(handles[0])
