@@ -29,8 +29,8 @@ from parity import (
     stylegan2_reference,
     trm_reference,
 )
-from parity.cases_detectors import grounding_dino
 from parity.cases_cross_vision import CASES as LOOKING
+from parity.cases_detectors import grounding_dino
 from parity.cases_listening import qwen2_audio
 from parity.cases_omni import CASES as OMNI
 from parity.cases_segmenters import sam
