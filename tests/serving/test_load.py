@@ -87,6 +87,7 @@ def test_one_opening_serves_all_who_wait(start: Start) -> None:
 def test_no_word_of_an_ask_is_logged(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
     """S-01, S-08, D-15: whatever was asked, refused or broken."""
     canary = "canary-8c1f-prompt"
+    caplog.set_level(logging.DEBUG, logger="fathom.serving")  # whatever a verb set it to before
     with caplog.at_level(logging.DEBUG), serving.client() as client:
         said = [{"role": "user", "content": canary}]
         for body in (
@@ -104,7 +105,7 @@ def test_no_word_of_an_ask_is_logged(serving: Serving, caplog: pytest.LogCapture
 
 def test_a_log_line_is_one_line(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
     """H-20."""
-    with caplog.at_level(logging.INFO), serving.client() as client:
+    with caplog.at_level(logging.INFO, logger="fathom.serving"), serving.client() as client:
         client.get("/a%0d%0aFAKE%1b[31m%00")
     lines = [each.getMessage() for each in caplog.records if each.name == "fathom.serving"]
     assert lines and all(line.isprintable() for line in lines)
