@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fathom.planning.costs import Cost
     from fathom.planning.explanation import Explanation, Layers, Named, RoleCount
     from fathom.planning.running_code import Code
+    from fathom.planning.staged_explanation import StagedExplanation
 
 EXAMPLES = """\
   fathom explain smollm2:135m
@@ -64,13 +65,18 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{found.outline}\n")
     print_columns([_HEAD, *_cost_rows(found)], right=frozenset(range(1, len(_HEAD))))
     print()
+    print_origins(found)
+    return 0
+
+
+def print_origins(found: Explanation | StagedExplanation) -> None:
+    """Print what parameters are for, where the code lies, and the names if they are asked for."""
     print_columns(list(role_rows(found.roles)), right=frozenset({1, 2, 3}))
     print()
     print_columns(code_rows(found.code))
     if found.names:
         print()
         print_columns(name_rows(found.names))
-    return 0
 
 
 def _facts(found: Explanation) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fathom.cli.explain import code_rows, count_text, name_rows, role_rows
+from fathom.cli.explain import count_text, print_origins
 from fathom.cli.fit import print_grounds, term_rows
 from fathom.cli.output import Facts, byte_text, print_columns, print_facts, seconds_text
 
@@ -35,12 +35,7 @@ def print_explanation(found: StagedExplanation) -> None:
     print()
     print_columns(list(_stage_rows(found)), right=frozenset({1, 2, 3, 4, 5}))
     print()
-    print_columns(list(role_rows(found.roles)), right=frozenset({1, 2, 3}))
-    print()
-    print_columns(code_rows(found.code))
-    if found.names:
-        print()
-        print_columns(name_rows(found.names))
+    print_origins(found)
 
 
 def _component_rows(found: StagedExplanation) -> Iterator[tuple[str, ...]]:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import prod
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fathom.blocks.lowering_decoder import lower, rotations
 from fathom.generation.pages import PagedState
+from fathom.generation.timing import median_seconds
 from fathom.ops.native import native
 from fathom.ops.program import Batch, Plan, Program
 from fathom.ops.steps import Embed, Factor, Matrix, Multiply, Rows
@@ -46,7 +45,7 @@ FEW, MANY = 8, 512  # rows of a batch, and of a prompt's piece
 NARROW = "Q8_0"  # of the small decoders
 DEEP, SHALLOW = 24, 6  # layers of one whose weights and keys no cache holds, and of a quick one
 KEYS = 2048  # before a token whose attention is timed
-_BUDGET, _FEWEST = 0.05, 3  # seconds of passes per figure, and how many at least
+_BUDGET = 0.05  # seconds of passes per figure
 _ORDINARY = 0x14  # a byte that makes an ordinary number, and a small scale, in every encoding
 _LEAST = 0.1  # of a time, below which the rest after taking off what is known says nothing
 
@@ -206,14 +205,7 @@ def decoder(layers: int) -> Decoder:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Return the seconds of the median pass, after one to warm up."""
-    work()
-    passes: list[float] = []
-    while len(passes) < _FEWEST or sum(passes) < _BUDGET:
-        before = time.perf_counter()
-        work()
-        passes.append(time.perf_counter() - before)
-    return median(passes)
+    return median_seconds(work, _BUDGET)
 
 
 def main(threads: int, room: int) -> str:

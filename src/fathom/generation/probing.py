@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from statistics import median
 from typing import cast
 
 import torch
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fathom.generation.state import ContiguousState
+from fathom.generation.timing import median_seconds
 from fathom.models.assemble import assemble
 from fathom.models.decoder import Decoder as DecoderModel
 from fathom.planning.contention import turns
@@ -42,7 +41,7 @@ WIDE = 8  # outputs by inputs of the wider one of two matrices
 ROWS = (2, 8, 32, 128, 512)  # of a batch, of an expert, of a prompt's piece
 _PRODUCT = (1024, 2048)  # inputs and outputs of the matrix that many rows meet
 _COLD = 64  # rows up to which reading the matrix matters, so that no cache may hold it
-_BUDGET, _FEWEST = 0.08, 3  # seconds of passes per figure, and how many at least
+_BUDGET = 0.08  # seconds of passes per figure
 _LEAST = 1e-7  # seconds that a call takes on any machine
 _TOKENS = 512  # of a prompt's piece
 
@@ -243,13 +242,7 @@ def _with_weights(spec: Decoder) -> DecoderModel:
 
 def _rate(amount: float, work: Callable[[], object]) -> float:
     """Return amount per second of the median pass, after one to warm up: what models will see."""
-    work()
-    passes: list[float] = []
-    while len(passes) < _FEWEST or sum(passes) < _BUDGET:
-        before = time.perf_counter()
-        work()
-        passes.append(time.perf_counter() - before)
-    return amount / median(passes)
+    return amount / median_seconds(work, _BUDGET)
 
 
 def main(threads: int, room: int) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fathom.generation.results import Generation
     from fathom.generation.stage_meter import StagedMeasured
     from fathom.inputs.content import Kind, Medium
+    from fathom.inputs.pictures import Source
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.planning.predict import Forecast
 
@@ -193,3 +194,20 @@ class AnsweringModel(StagedModel):
             context=spec.context,
             load_seconds=self.load_seconds,
         )
+
+
+class PictureAnsweringModel(AnsweringModel):
+    """One that continues a text with pictures in it as well, in whatever way it sees them."""
+
+    def generate(
+        self, prompt: str, pictures: Sequence[Source] = (), **options: object
+    ) -> Generation:
+        """Continue a text in which the publisher's placeholder stands for each picture, in order.
+
+        Raises:
+            RequestError: for more pictures than placeholders, or fewer; else as `chat`.
+        """
+        from fathom.inputs.content import Medium
+
+        media = [Medium("image", picture) for picture in pictures]
+        return self._begun(self.tokenizer.encode(prompt), media, options)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from fathom.errors import ConfigError
-from fathom.library.answering import AnsweringModel
+from fathom.library.answering import PictureAnsweringModel
 from fathom.library.processors import read_picture_processor
 from fathom.spec.cross_vision_language import CrossVisionLanguage
 from fathom.spec.work import Work
@@ -15,14 +15,13 @@ from fathom.spec.work import Work
 if TYPE_CHECKING:
     from fathom.generation.generate import Engine
     from fathom.generation.inserts import Placed
-    from fathom.generation.results import Generation
     from fathom.inputs.content import Kind, Medium
     from fathom.inputs.picture_canvas import PictureCanvas
     from fathom.inputs.pictures import Source
     from fathom.models.cross_vision_language import CrossVisionLanguage as Module
 
 
-class CrossSeeingModel(AnsweringModel):
+class CrossSeeingModel(PictureAnsweringModel):
     """A decoder beside whose prompt pictures lie. Made by `open`."""
 
     spec: CrossVisionLanguage
@@ -30,19 +29,6 @@ class CrossSeeingModel(AnsweringModel):
     @property
     def marks(self) -> Mapping[Kind, int]:
         return {"image": self.spec.placeholder}
-
-    def generate(
-        self, prompt: str, pictures: Sequence[Source] = (), **options: object
-    ) -> Generation:
-        """Continue a text in which the publisher's placeholder stands for each picture, in order.
-
-        Raises:
-            RequestError: for more pictures than placeholders, or fewer; else as `chat`.
-        """
-        from fathom.inputs.content import Medium
-
-        media = [Medium("image", picture) for picture in pictures]
-        return self._begun(self.tokenizer.encode(prompt), media, options)
 
     def _placed(self, media: Sequence[Medium]) -> list[Placed]:
         return [self._seen(medium) for medium in media]  # each alone: memory is that of one

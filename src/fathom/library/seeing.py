@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from fathom.errors import ContextLengthError, RequestError
-from fathom.library.answering import AnsweringModel
+from fathom.library.answering import PictureAnsweringModel
 from fathom.library.processors import Views, read_picture_processor, read_views
 from fathom.spec.picture_sizes import Shown, Whole
 from fathom.spec.vision_language import Layout, Moving, VisionLanguage
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fathom.generation.inserts import Extent, Insert, Placed
-    from fathom.generation.results import Generation
     from fathom.inputs.content import Kind, Medium
     from fathom.inputs.picture_processing import PictureProcessor
     from fathom.inputs.pictures import Picture, Source
     from fathom.models.vision_language import VisionLanguage as Module
 
 
-class SeeingModel(AnsweringModel):
+class SeeingModel(PictureAnsweringModel):
     """A decoder in whose prompt pictures stand, and videos. Made by `open`."""
 
     spec: VisionLanguage
@@ -36,19 +35,6 @@ class SeeingModel(AnsweringModel):
         mark = self.spec.placeholder if self.spec.mark is None else self.spec.mark
         moving = self.spec.moving
         return {"image": mark, **({} if moving is None else {"video": moving.placeholder})}
-
-    def generate(
-        self, prompt: str, pictures: Sequence[Source] = (), **options: object
-    ) -> Generation:
-        """Continue a text in which the publisher's placeholder stands for each picture, in order.
-
-        Raises:
-            RequestError: for more pictures than placeholders, or fewer; else as `chat`.
-        """
-        from fathom.inputs.content import Medium
-
-        media = [Medium("image", picture) for picture in pictures]
-        return self._begun(self.tokenizer.encode(prompt), media, options)
 
     def _encoded(self, shown: Sequence[Mapping[str, object]]) -> list[int]:
         """Return a conversation as tokens; one question where nobody was trained to converse."""

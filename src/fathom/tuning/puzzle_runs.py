@@ -14,7 +14,7 @@ from fathom.models.recursive import Recursive
 from fathom.spec import recursive as spec
 from fathom.spec.parts import count
 from fathom.tasks.solve import SHIFT
-from fathom.tuning.recipe import Recipe, Report
+from fathom.tuning.recipe import LastLoss, Recipe, Report
 from fathom.tuning.recursive import Puzzles, train, without_recursion
 from fathom.tuning.results import Outcome, Trained
 from fathom.tuning.sudoku import Maker, Repeated
@@ -66,12 +66,7 @@ class PuzzleRun:
     ) -> Trained:
         """Train and test, without "recursion" or without the "average" of weights over time."""
         recipe = replace(recipe, average=0.0) if without == "average" else recipe
-        last = [float("nan")]
-
-        def watched(report: Report) -> None:
-            last[0] = report.loss
-            watch(report)
-
+        watched = LastLoss(watch)
         began = perf_counter()
         base = Maker(self.size, recipe.seed + 1, testing=False)(self.puzzles)
         what = self.described(recursion=without != "recursion")
@@ -84,7 +79,7 @@ class PuzzleRun:
             self.tested,
             "puzzles it never saw",
             seconds,
-            last[0],
+            watched.loss,
         )
         return Trained(model, self.config, outcome, {"puzzles": self.puzzles})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, nan, pi
 
 import torch
 from torch import nn
@@ -37,6 +38,18 @@ class Report:
     solved: float  # share of the batch whose answer is right in every place
 
 
+class LastLoss:
+    """Hands reports on to whoever watches, and keeps the loss of the last."""
+
+    def __init__(self, watch: Callable[[Report], None]) -> None:
+        self.loss = nan
+        self._watch = watch
+
+    def __call__(self, report: Report) -> None:
+        self.loss = report.loss
+        self._watch(report)
+
+
 def share_of_rate(step: int, recipe: Recipe) -> float:
     """Return the share of the full rate at a step."""
     if step < recipe.warm:
@@ -46,5 +59,6 @@ def share_of_rate(step: int, recipe: Recipe) -> float:
 
 @torch.no_grad()
 def average(kept: nn.Module, model: nn.Module, share: float) -> None:
+    """Move kept weights towards a model's, `share` of the past remaining."""
     for mean, new in zip(kept.parameters(), model.parameters(), strict=True):
         mean.lerp_(new, 1 - share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from zlib import crc32
 
@@ -19,7 +19,7 @@ from fathom.spec.parts import count
 from fathom.spec.speech import Speech
 from fathom.tasks.transcribe_control import SECONDS_PER_STEP
 from fathom.tuning.listening import NOTHING, Sounds, train, write
-from fathom.tuning.recipe import Recipe, Report
+from fathom.tuning.recipe import LastLoss, Recipe, Report
 from fathom.tuning.results import Outcome, Trained
 from fathom.tuning.tones import RATE, TONES, Line, dialled, number, seconds
 
@@ -138,14 +138,8 @@ class ToneRun:
         self, recipe: Recipe, watch: Callable[[Report], None], without: str | None = None
     ) -> Trained:
         """Train and test; `without` "average" keeps the weights of the last step."""
-        share = 0.0 if without == "average" else recipe.average
-        recipe = Recipe(**{**vars(recipe), "average": share})
-        last = [float("nan")]
-
-        def watched(report: Report) -> None:
-            last[0] = report.loss
-            watch(report)
-
+        recipe = replace(recipe, average=0.0) if without == "average" else recipe
+        watched = LastLoss(watch)
         described = published_spec(self.config)
         assert isinstance(described, Speech)
         began = perf_counter()
@@ -157,7 +151,7 @@ class ToneRun:
         written = write(model, spectrograms(tested), START, END)
         right = sum(map(_right, tested, written)) / len(tested)
         outcome = Outcome(
-            count(described), right, len(tested), "numbers it never heard", lasted, last[0]
+            count(described), right, len(tested), "numbers it never heard", lasted, watched.loss
         )
         return Trained(model, self.config, outcome, {"keys": "".join(TONES)}, files())
 

@@ -1,0 +1,20 @@
+"""How long a piece of work takes, when it has run before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+FEWEST = 3  # passes that a figure rests on at least
+
+
+def median_seconds(work: Callable[[], object], budget: float) -> float:
+    """Return the seconds of the median pass, after one to warm up, in `budget` seconds or more."""
+    work()
+    passes: list[float] = []
+    while len(passes) < FEWEST or sum(passes) < budget:
+        before = time.perf_counter()
+        work()
+        passes.append(time.perf_counter() - before)
+    return median(passes)
