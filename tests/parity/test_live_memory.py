@@ -56,6 +56,20 @@ def status(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def growth(run: Callable[[], object]) -> int:
+    """Return the bytes that a pass holds at its peak: the lesser of two, for chance only adds to it."""
+
+    def once() -> int:
+        gc.collect()
+        REFERENCES.write_text("5")  # the peak counts from here
+        before = status("VmRSS")
+        run()
+        return status("VmHWM") - before
+
+    run()  # what the first one keeps for all
+    return min(once() for _ in range(2))
+
+
 def passes(module: Any, kind: str, size: int) -> list[Callable[[], Any]]:
     """Return what runs each stage, in the order of the spec's."""
     spec = module.spec
@@ -89,10 +103,4 @@ def test_a_stage_holds_what_it_says(kind: str) -> None:
     size = SIZES.get(kind, 64)
     work = Work(height=size, width=size, tokens=TOKENS)
     for stage, run in zip(spec.stages(work), passes(module, kind, size), strict=True):
-        run()
-        gc.collect()
-        REFERENCES.write_text("5")  # the peak counts from here
-        before = status("VmRSS")
-        run()
-        held = status("VmHWM") - before
-        assert 4 * stage.live == pytest.approx(held, rel=0.2, abs=2e6)
+        assert 4 * stage.live == pytest.approx(growth(run), rel=0.2, abs=2e6)

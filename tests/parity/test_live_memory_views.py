@@ -6,7 +6,6 @@ a few dozen megabytes here, of which some differ from run to run.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from fathom.models.assemble import assemble
 from fathom.residency.allocation import hold_what_is_alive
 from fathom.spec.vision_language import VisionLanguage
 from fathom.spec.work import Work
-from parity.test_live_memory import REFERENCES, status, two_threads
+from parity.test_live_memory import REFERENCES, growth, two_threads
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,12 +98,7 @@ def test_a_stage_holds_what_it_says(kind: str) -> None:
     weights = sum(parameter.nbytes for parameter in module.parameters())
     work = Work(height=size[0], width=size[1], frames=1, tokens=TOKENS, written=0)
     for stage, run in zip(spec.stages(work)[:2], passes(module, spec, size), strict=True):
-        run()
-        gc.collect()
-        REFERENCES.write_text("5")  # the peak counts from here
-        before = status("VmRSS")
-        run()
-        held = status("VmHWM") - before
+        held = growth(run)
         said = 4 * (stage.live + stage.kept)
         assert said == pytest.approx(held, rel=0.2, abs=2e6)
         assert weights + said == pytest.approx(weights + held, rel=0.07)

@@ -84,6 +84,11 @@ def test_one_opening_serves_all_who_wait(start: Start) -> None:
         assert serving.worker().figures is None or serving.house.residents.evictions == 0
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the server's lines."""
+    return [each.getMessage() for each in caplog.records if each.name == "fathom.serving"]
+
+
 def test_no_word_of_an_ask_is_logged(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
     """S-01, S-08, D-15: whatever was asked, refused or broken."""
     canary = "canary-8c1f-prompt"
@@ -98,6 +103,7 @@ def test_no_word_of_an_ask_is_logged(serving: Serving, caplog: pytest.LogCapture
         ):
             client.post(CHAT, json=body, headers={"authorization": f"Bearer {canary}"})
         client.get(f"/v1/fit?model={canary}")
+        wait_for(lambda: any("/v1/fit" in line for line in logged(caplog)))  # after its answer
         ours = [each for each in caplog.records if not each.name.startswith(("httpx", "httpcore"))]
     assert any("POST" in each.getMessage() for each in ours)
     assert not [each.getMessage() for each in ours if canary in each.getMessage()]
@@ -107,5 +113,5 @@ def test_a_log_line_is_one_line(serving: Serving, caplog: pytest.LogCaptureFixtu
     """H-20."""
     with caplog.at_level(logging.INFO, logger="fathom.serving"), serving.client() as client:
         client.get("/a%0d%0aFAKE%1b[31m%00")
-    lines = [each.getMessage() for each in caplog.records if each.name == "fathom.serving"]
-    assert lines and all(line.isprintable() for line in lines)
+        wait_for(lambda: any("FAKE" in line for line in logged(caplog)))  # after its answer
+    assert all(line.isprintable() for line in logged(caplog))
