@@ -57,7 +57,7 @@ def status(key: str) -> int:
 
 
 def growth(run: Callable[[], object]) -> int:
-    """Return the bytes that a pass holds at its peak: the lesser of two, for chance only adds to it."""
+    """Return the bytes that a pass holds at its peak: the lesser of two, as chance only adds."""
 
     def once() -> int:
         gc.collect()
