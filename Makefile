@@ -31,22 +31,22 @@ run: $(USER_STAMP)  ## set up, fetch the starter model and answer PROMPT
 	@$(BIN)/fathom run $(MODEL) "$(PROMPT)"
 
 check: $(DEV_STAMP)  ## format, lint, types, import contracts and the fast tests: seconds
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
 test: $(DEV_STAMP)  ## everything: what `check` runs, and the slow tests with real weights
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
 format: $(DEV_STAMP)  ## rewrite the source in the one format
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
 
 support: $(DEV_STAMP)  ## prove every dialect again and rewrite docs/support.md
 	$(BIN)/python tests/parity/support.py

@@ -224,8 +224,10 @@ def _memory(rows: Sequence[Row]) -> Iterator[str]:
     terms = ("weights", "state", "workspace", "prepared", "runtime")
     yield "## Memory, in MB"
     yield ""
-    yield f"| model | computed | context | batch | file | predicted | measured | error | {' | '.join((*terms, *RULES))} |"
-    yield "|---" * (8 + len(terms) + len(RULES)) + "|"
+    stated = ("model", "computed", "context", "batch", "file", "predicted", "measured", "error")
+    head = (*stated, *terms, *RULES)
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
     for row in sorted(rows, key=lambda row: -abs(row.error("memory"))):
         found, measured = row.pairs["memory"]
         others = (f"{_mb(value)} ({value / measured - 1:+.0%})" for value in row.rules.values())

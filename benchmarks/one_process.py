@@ -19,11 +19,11 @@ import torch
 
 from fathom import library
 from fathom.generation import pair  # noqa: F401  # the idle process has its code
-from fathom.planning.speed import CHUNK
 from fathom.generation.source import PairState
 from fathom.generation.state import ContiguousState
 from fathom.planning.contention import turns
 from fathom.planning.memory_watch import Watch, resident, settled
+from fathom.planning.speed import CHUNK
 from fathom.residency import resident as _opens  # noqa: F401  # as has what opens checkpoints
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
