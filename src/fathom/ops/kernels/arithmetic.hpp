@@ -63,6 +63,9 @@ struct Attending {
     Softmax* softmax;              // (rows) to be merged with other keys', or nullptr
     float rounded;                 // 0, or the factor of slope · key position in bfloat16, which
                                    // is added in place of the penalty
+    const float* const* distances; // (rows) of what is added to a score, by how far its key stands
+                                   // ahead: from -furthest to furthest, or nullptr
+    std::int32_t furthest;
 };
 
 struct Arithmetic {

@@ -193,6 +193,15 @@ inline void weigh(const Attending& work, int row, std::int32_t start, float* sco
             scores[i] -= slope * static_cast<float>(position - start - i);
         }
     }
+    if (work.distances) {
+        const float* own = work.distances[row];
+        const std::int32_t ahead = start - work.positions[row], furthest = work.furthest;
+#pragma omp simd
+        for (int i = 0; i < page_tokens; ++i) {
+            const std::int32_t most = ahead + i < furthest ? ahead + i : furthest;
+            scores[i] += own[most > -furthest ? most : -furthest];
+        }
+    }
     const std::int32_t first = work.first[row] - start, last = work.last[row] - start;
     if (first > 0 || last < page_tokens) {
 #pragma omp simd

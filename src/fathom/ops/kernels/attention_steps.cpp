@@ -103,11 +103,13 @@ struct AttendStep::Gathered {
     std::int32_t first[prompt_rows], last[prompt_rows], positions[prompt_rows];
     std::int64_t tokens[prompt_rows], own_heads[prompt_rows];
     float slopes[prompt_rows], sinks[prompt_rows];
+    const float* distances[prompt_rows];  // of distance 0
 };
 
-// The position after the last key that a token sees of a whole text.
+// The position after the last key that a token sees of a source or of a whole text.
 std::int32_t AttendStep::last(const Batch& batch, std::int64_t sequence,
                               std::int32_t position) const {
+    if (looks) return batch.read[sequence];
     const std::int32_t length = batch.begins[sequence + 1] - batch.begins[sequence];
     return reach == Reach::Everything ? length : std::min(length, position + reach_width);
 }
@@ -137,6 +139,9 @@ AttendStep::Gathered AttendStep::gather(const Run& run, const Item& item, float*
         found.first[row] = first_key(position);
         if (slopes) found.slopes[row] = slopes[head];
         if (sinks) found.sinks[row] = sinks[head];
+        if (distances) {
+            found.distances[row] = distances + head * (2 * furthest + 1) + furthest;
+        }
         if (queries == nullptr) continue;
         const float* query = run.row(heads.source, token) + head * width;
         for (std::int64_t i = 0; i < width; ++i) {
@@ -183,7 +188,7 @@ void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) co
          pool.tables + item.sequence * pool.table_width, heads.type, soft_cap,
          slopes ? found.slopes : nullptr, found.positions,
          sinks && item.part == 0 ? found.sinks : nullptr, whole ? nullptr : softmax,
-         rounded ? scale : 0.0F});
+         rounded ? scale : 0.0F, distances ? found.distances : nullptr, furthest});
     if (whole) deliver(run, found, results);
 }
 
@@ -226,7 +231,7 @@ void AttendStep::merge(const Run& run, const Item& item, std::int64_t index) con
 std::int64_t AttendStep::rows_at_once(bool prompt) const {
     const bool quick = prompt && arithmetic().attend_prompt != nullptr &&
                        heads.type == StateType::Float16 && heads.width <= widest_prompt_head &&
-                       soft_cap == 0 && slopes == nullptr;
+                       soft_cap == 0 && slopes == nullptr && distances == nullptr;
     return quick ? prompt_rows : most_rows;
 }
 

@@ -9,7 +9,8 @@ namespace fathom {
 void Builder::run(const Integers& ids, const Integers& positions, const Integers& owners,
                   const Integers& begins, const Floats& frequencies,
                   const std::vector<std::tuple<Pages, Tables>>& pools, const Pages& slots,
-                  const Integers& slot_numbers, const Integers& chosen, Scores& scores) {
+                  const Integers& slot_numbers, const Integers& chosen, Scores& scores,
+                  const std::optional<Integers>& read, const Vector& given) {
     const auto tokens = static_cast<std::int64_t>(ids.size());
     const auto sequences = static_cast<std::int64_t>(begins.size()) - 1;
     const auto outputs = static_cast<std::int64_t>(chosen.size());
@@ -25,6 +26,12 @@ void Builder::run(const Integers& ids, const Integers& positions, const Integers
     Batch batch{tokens, ids.data(), positions.data(), owners.data(), sequences, begins.data(),
                 frequencies.data(), frequency_width, {}, outputs, chosen.data(),
                 scores.data(), {slots.data(), slot_bytes_, slot_numbers.data()}};
+    require(!read || static_cast<std::int64_t>(read->size()) == sequences,
+            "a length of its source for every sequence");
+    require(static_cast<std::int64_t>(given ? given->size() : 0) == tokens * given_width_,
+            "a row for every token where rows are given");
+    if (read) batch.read = read->data();
+    if (given) batch.given = given->data();
     require(pools.size() == page_bytes_.size(), "a pool for every reach");
     check_tokens(batch);
     for (std::size_t i = 0; i < pools.size(); ++i) {
@@ -33,7 +40,8 @@ void Builder::run(const Integers& ids, const Integers& positions, const Integers
                   tables.data(), static_cast<std::int64_t>(tables.shape(1))};
         require(static_cast<std::int64_t>(tables.shape(0)) == sequences,
                 "a page table for every sequence");
-        check_pages(batch, pool);
+        i < looked_at_.size() && looked_at_[i] ? check_source(batch, pool)
+                                               : check_pages(batch, pool);
         batch.pools.push_back(pool);
     }
     if (slot_bytes_ > 0) {
@@ -72,6 +80,20 @@ void Builder::check_pages(const Batch& batch, const Pool& pool) {
     for (std::int64_t token = 0; token < batch.tokens; ++token) {
         require(batch.positions[token] / page_tokens < pool.table_width, "pages for all tokens");
     }
+    check_table(batch, pool);
+}
+
+void Builder::check_source(const Batch& batch, const Pool& pool) const {
+    require(batch.read != nullptr, "a length of its source for every sequence");
+    for (std::int64_t sequence = 0; sequence < batch.sequences; ++sequence) {
+        const std::int64_t read = batch.read[sequence];
+        require(read >= 1 && read <= pool.table_width * page_tokens && read <= most_read_,
+                "pages for all that was read");
+    }
+    check_table(batch, pool);
+}
+
+void Builder::check_table(const Batch& batch, const Pool& pool) {
     for (std::int64_t i = 0; i < batch.sequences * pool.table_width; ++i) {
         require(pool.tables[i] >= 0 && pool.tables[i] < pool.count, "pages of the pool");
     }
@@ -113,7 +135,7 @@ void bind_program(nb::module_& module) {
              "strength"_a)
         .def("attend", &Builder::attend, "heads"_a, "target"_a, "reach"_a, "reach_width"_a,
              "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none(), "causal"_a = true,
-             "rounded"_a = false)
+             "rounded"_a = false, "looks"_a = false, "distances"_a.none() = nb::none())
         .def("deliver", &Builder::deliver, "source"_a)
         .def("experts", &Builder::experts, "source"_a, "scores"_a, "target"_a, "rooms"_a,
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,
@@ -133,9 +155,14 @@ void bind_program(nb::module_& module) {
              "interleaved"_a, "norm"_a)
         .def("attend_latent", &Builder::attend_latent, "heads"_a, "asked"_a, "target"_a,
              "scale"_a)
+        .def("accept", &Builder::accept, "target"_a)
+        .def("waves", &Builder::waves, "target"_a)
+        .def("look", &Builder::look, "heads"_a, "target"_a, "offset"_a, "chosen"_a, "most"_a,
+             "scale"_a)
         .def("finish", &Builder::finish)
         .def("run", &Builder::run, "ids"_a, "positions"_a, "owners"_a, "begins"_a,
-             "frequencies"_a, "pools"_a, "slots"_a, "slot_numbers"_a, "chosen"_a, "scores"_a)
+             "frequencies"_a, "pools"_a, "slots"_a, "slot_numbers"_a, "chosen"_a, "scores"_a,
+             "read"_a.none() = nb::none(), "given"_a.none() = nb::none())
         .def_prop_ro("bytes", &Builder::bytes)
         .def_prop_ro("steps", &Builder::steps)
         .def_prop_ro("most_tokens", &Builder::most_tokens)

@@ -13,6 +13,7 @@
 
 #include <stdexcept>
 
+#include "cross_steps.hpp"
 #include "experts_step.hpp"
 #include "latent_steps.hpp"
 #include "recurrence_steps.hpp"
@@ -70,7 +71,8 @@ public:
                bool late, float clip, std::int64_t sharpened, float strength);
     void attend(const nb::tuple& heads, int target, const std::string& reach,
                 std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
-                const Vector& sinks, bool causal, bool rounded);
+                const Vector& sinks, bool causal, bool rounded, bool looks,
+                const Vector& distances);
     void experts(int source, int scores, int target, const std::vector<int>& rooms,
                  const nb::tuple& routing, const std::vector<std::vector<Weights>>& experts,
                  const std::string& kind, float alpha, float limit, float scale,
@@ -98,12 +100,19 @@ public:
                       const nb::tuple& norm);
     void attend_latent(const nb::tuple& heads, int asked, int target, float scale);
 
+    // Those of texts that look at a source.
+    void accept(int target);
+    void waves(int target);
+    void look(const nb::tuple& heads, int target, std::int64_t offset,
+              const std::vector<std::int64_t>& chosen, std::int64_t most, float scale);
+
     void finish() { program_.finish(); }
 
     void run(const Integers& ids, const Integers& positions, const Integers& owners,
              const Integers& begins, const Floats& frequencies,
              const std::vector<std::tuple<Pages, Tables>>& pools, const Pages& slots,
-             const Integers& slot_numbers, const Integers& chosen, Scores& scores);
+             const Integers& slot_numbers, const Integers& chosen, Scores& scores,
+             const std::optional<Integers>& read, const Vector& given);
 
     std::int64_t bytes() const { return program_.bytes(); }
     std::int64_t steps() const { return program_.steps(); }
@@ -123,8 +132,8 @@ private:
     // (width, parts, shared, centred, epsilon, weight, bias)
     NormShape norm_shape(const nb::tuple& described);
     NormShape head_norm(const nb::tuple& described, std::int64_t heads, const Heads& of);
-    // (source, heads, kv_heads, width, pool, page_offset, float32)
-    Heads heads_of(const nb::tuple& described);
+    // (source, heads, kv_heads, width, pool, page_offset, float32); rows that look hold queries alone
+    Heads heads_of(const nb::tuple& described, bool looks = false);
     // (scoring, experts, active, renormalise, floor, scale, jitter, correction, groups,
     //  active_groups, best)
     Routing routing_of(const nb::tuple& described);
@@ -139,6 +148,9 @@ private:
     void check_tokens(const Batch& batch) const;
     // Pages out of a window's reach may be anything that lies in the pool.
     static void check_pages(const Batch& batch, const Pool& pool);
+    // Of a source that is looked at.
+    void check_source(const Batch& batch, const Pool& pool) const;
+    static void check_table(const Batch& batch, const Pool& pool);
     static void check_slots(const Batch& batch, std::int64_t count);
 
     Program program_;
@@ -146,6 +158,9 @@ private:
     std::int64_t vocabulary_ = 0, scores_width_ = 0, frequency_width_ = 0;
     std::int64_t most_positions_ = INT32_MAX;
     std::vector<std::int64_t> page_bytes_;
+    std::vector<bool> looked_at_;   // pools that hold a source
+    std::int64_t most_read_ = INT32_MAX;  // tokens of a source whose shares have room
+    std::int64_t given_width_ = 0;
     std::int64_t slot_bytes_ = 0;
     bool whole_ = false;  // whether all tokens of a sequence have to come together
 };

@@ -152,9 +152,10 @@ void Builder::place(const nb::tuple& heads, int angles, bool interleaved,
 
 void Builder::attend(const nb::tuple& heads, int target, const std::string& reach,
                      std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
-                     const Vector& sinks, bool causal, bool rounded) {
+                     const Vector& sinks, bool causal, bool rounded, bool looks,
+                     const Vector& distances) {
     AttendStep step;
-    step.heads = heads_of(heads);
+    step.heads = heads_of(heads, looks);
     step.target = target;
     step.reach = named<Reach>(reach, {"everything", "window", "chunk"});
     step.reach_width = reach_width;
@@ -163,10 +164,19 @@ void Builder::attend(const nb::tuple& heads, int target, const std::string& reac
     step.slopes = vector(slopes, step.heads.heads, 1);
     step.sinks = vector(sinks, step.heads.heads, 1);
     require(causal || (step.reach != Reach::Chunk && !slopes), "no chunks or slopes both ways");
-    step.causal = causal;
+    step.causal = causal && !looks;
     require(!rounded || slopes, "what is rounded are slopes");
     step.rounded = rounded;
-    whole_ = whole_ || !causal;
+    step.looks = looks;
+    require(!looks || (step.reach == Reach::Everything && !slopes && !distances),
+            "a source is seen whole, from no place");
+    step.distances = vector(distances, 0, 2 * step.heads.heads);
+    if (distances) {
+        const auto each = static_cast<std::int64_t>(distances->size()) / step.heads.heads;
+        require(each % 2 == 1, "distances both ways, and none");
+        step.furthest = static_cast<std::int32_t>(each / 2);
+    }
+    whole_ = whole_ || !(causal || looks);
     require(reach_width > 0 || step.reach == Reach::Everything, "a reach has a width");
     require(step.heads.heads * step.heads.width == program_.at(target).width,
             "heads fill their rows");
@@ -261,7 +271,7 @@ NormShape Builder::head_norm(const nb::tuple& described, std::int64_t heads, con
     return shape;
 }
 
-Heads Builder::heads_of(const nb::tuple& described) {
+Heads Builder::heads_of(const nb::tuple& described, bool looks) {
     Heads heads;
     heads.source = nb::cast<int>(described[0]);
     heads.heads = nb::cast<std::int64_t>(described[1]);
@@ -272,12 +282,15 @@ Heads Builder::heads_of(const nb::tuple& described) {
     heads.type = nb::cast<bool>(described[6]) ? StateType::Float32 : StateType::Float16;
     require(heads.kv_heads > 0 && heads.heads % heads.kv_heads == 0, "heads share keys evenly");
     require(heads.width > 0 && heads.width <= widest_head, "a head this wide has no kernel");
-    require((heads.heads + 2 * heads.kv_heads) * heads.width <= program_.at(heads.source).width,
+    const std::int64_t keys = looks ? 0 : 2 * heads.kv_heads;
+    require((heads.heads + keys) * heads.width <= program_.at(heads.source).width,
             "heads lie in their rows");
     require(heads.page_offset >= 0 && heads.page_offset % alignment == 0, "heads are aligned");
     if (page_bytes_.size() <= heads.pool) page_bytes_.resize(heads.pool + 1);
     std::int64_t& bytes = page_bytes_[heads.pool];
     bytes = std::max(bytes, heads.page_offset + heads.kv_heads * heads.head_bytes());
+    looked_at_.resize(page_bytes_.size());
+    if (looks) looked_at_[heads.pool] = true;
     return heads;
 }
 

@@ -60,6 +60,8 @@ struct Batch {
     const std::int32_t* chosen;     // (outputs): their tokens
     float* scores;                  // (outputs, vocabulary)
     Slots slots;
+    const std::int32_t* read = nullptr;  // (sequences): tokens of the source that each looks at
+    const float* given = nullptr;        // (tokens, width): rows in place of a table's
 
     // Numbers that a sequence remembers, from an offset of its slot on.
     float* remembered(std::int64_t sequence, std::int64_t offset) const {

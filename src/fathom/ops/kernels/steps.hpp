@@ -145,6 +145,9 @@ struct AttendStep final : Step {
     const float* sinks = nullptr;   // (heads) or nullptr
     bool rounded = false;           // slopes are RoundedAlibi's
     bool causal = true;             // else tokens see those after them too: texts come whole
+    bool looks = false;             // at a source: rows hold queries alone
+    const float* distances = nullptr;  // (heads, 2 · furthest + 1) or nullptr
+    std::int32_t furthest = 0;
 
     void run(Run& run, Team& team) const override;
     std::int64_t scratch(int threads) const override;
