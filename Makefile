@@ -11,7 +11,7 @@ USER_STAMP := $(VENV)/installed-user
 DEV_STAMP  := $(VENV)/installed-dev
 NATIVE := CMakeLists.txt $(wildcard src/fathom/ops/kernels/*.?pp)
 
-.PHONY: help run test check fast format support sanitize bench clean
+.PHONY: help run test check fast format support sanitize arm bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -57,6 +57,11 @@ sanitize: $(DEV_STAMP)  ## the tests of the native kernels, with addresses and u
 	FATHOM_NATIVE=$$(ls build/sanitized/fathom/ops/kernels/_native.*.so) ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 		$(BIN)/python -m pytest -q tests/ops/kernels
+
+arm: $(DEV_STAMP)  ## the kernels for ARM processors, cross-compiled and run by an emulator
+	@for each in aarch64-linux-gnu-g++ qemu-aarch64-static cmake; do command -v $$each > /dev/null || { \
+		echo "make arm needs $$each: apt-get install g++-aarch64-linux-gnu qemu-user-static cmake"; exit 1; }; done
+	$(BIN)/pytest -q tests/ops/kernels/test_arm.py
 
 bench: $(DEV_STAMP)  ## how fast models run beside peers: measures every part and writes docs/performance.md
 	CMAKE_ARGS=-DGGML_NATIVE=ON PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet \

@@ -4,17 +4,24 @@
 #include <initializer_list>
 #include <utility>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 namespace fathom {
 
 extern const Kernels portable_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx512_bfloat16_kernels, avx512_kernels, avx2_kernels;
+#elif defined(__aarch64__)
+extern const Kernels neon_bfloat16_kernels, neon_dotprod_kernels, neon_kernels;
 #endif
 
 namespace {
 
-#if defined(__x86_64__)
-std::string missing(std::initializer_list<std::pair<const char*, bool>> wanted) {
+[[maybe_unused]] std::string missing(std::initializer_list<std::pair<const char*, bool>> wanted) {
     std::string names;
     for (const auto& [name, present] : wanted) {
         if (!present) names += (names.empty() ? "" : ", ") + std::string(name);
@@ -22,6 +29,7 @@ std::string missing(std::initializer_list<std::pair<const char*, bool>> wanted) 
     return names;
 }
 
+#if defined(__x86_64__)
 std::vector<Variant> found() {
     __builtin_cpu_init();  // asks the system too whether it saves the wide registers
 #define FATHOM_HAS(name) {name, __builtin_cpu_supports(name) != 0}
@@ -35,6 +43,34 @@ std::vector<Variant> found() {
     return {{&avx512_bfloat16_kernels, all},
             {&avx512_kernels, wide},
             {&avx2_kernels, narrow},
+            {&portable_kernels, ""}};
+}
+#elif defined(__aarch64__)
+// Extensions by the system's word: a program may not ask an ARM processor itself.
+struct Extensions {
+    bool dotprod = false, bf16 = false;
+};
+
+Extensions extensions() {
+#if defined(__linux__)
+    return {(getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0, (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0};
+#elif defined(__APPLE__)
+    const auto has = [](const char* name) {
+        int value = 0;
+        std::size_t size = sizeof value;
+        return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+    };
+    return {has("hw.optional.arm.FEAT_DotProd"), has("hw.optional.arm.FEAT_BF16")};
+#else
+    return {};
+#endif
+}
+
+std::vector<Variant> found() {
+    const auto [dotprod, bf16] = extensions();
+    return {{&neon_bfloat16_kernels, missing({{"dotprod", dotprod}, {"bf16", bf16}})},
+            {&neon_dotprod_kernels, missing({{"dotprod", dotprod}})},
+            {&neon_kernels, ""},
             {&portable_kernels, ""}};
 }
 #else

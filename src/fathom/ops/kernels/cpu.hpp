@@ -11,7 +11,7 @@ namespace fathom {
 
 // The functions that have a variant per instruction set. Semantics as in packed.hpp.
 struct Kernels {
-    const char* name;    // "avx512-vnni-bf16", "avx512-vnni", "avx2" or "portable"
+    const char* name;    // such as "avx512-vnni-bf16", "neon-dotprod" or "portable"
     const char* reason;  // why not a better one; empty for the best
     void (*multiply)(const PackedMatrix& matrix, const Activations& activations, std::int64_t begin,
                      std::int64_t end, float* y, std::int64_t stride);
