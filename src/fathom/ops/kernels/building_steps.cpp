@@ -170,7 +170,7 @@ void Builder::attend(const nb::tuple& heads, int target, const std::string& reac
     step.looks = looks;
     require(!looks || (step.reach == Reach::Everything && !slopes && !distances),
             "a source is seen whole, from no place");
-    step.distances = vector(distances, 0, 2 * step.heads.heads);
+    step.distances = vector(distances, 0, step.heads.heads);
     if (distances) {
         const auto each = static_cast<std::int64_t>(distances->size()) / step.heads.heads;
         require(each % 2 == 1, "distances both ways, and none");
