@@ -122,8 +122,7 @@ struct Neon {
         if constexpr (encoding == Encoding::BF16) {
             const auto value = vreinterpretq_u8_s8(four(reinterpret_cast<const std::int8_t*>(x)));
             const Bytes row = load(weights);
-            return each<Floats>(
-                [&](int part) { return pair(sum.at[part], row.at[part], value); });
+            return each<Floats>([&](int part) { return pair(sum.at[part], row.at[part], value); });
         } else {
             float value;
             std::memcpy(&value, x, sizeof value);
@@ -156,7 +155,9 @@ struct Neon {
 
     static void store(float* place, const Floats& values, int from, int to) {
         float rows[panel_rows];
-        for (int part = 0; part < 4; ++part) vst1q_f32(rows + 4 * part, values.at[part]);
+        float* all = from == 0 && to == panel_rows ? place : rows;
+        for (int part = 0; part < 4; ++part) vst1q_f32(all + 4 * part, values.at[part]);
+        if (all == place) return;
         for (int row = from; row < to; ++row) place[row] = rows[row];
     }
     // What is needed soon goes to the nearest cache, what comes later to the one behind.
