@@ -15,7 +15,7 @@ from fathom.catalog.reasoning import Thinking, Turn, account, families
 from fathom.catalog.results import results
 from fathom.cli.output import byte_text, seconds_text
 from fathom.planning import costs
-from fathom.planning.candidates import stored_prediction
+from fathom.planning.extending import stored_prediction
 from fathom.planning.target import target
 
 FILE = Path(__file__).resolve().parents[2] / "docs" / "reasoning.md"

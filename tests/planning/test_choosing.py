@@ -18,13 +18,19 @@ from fathom.catalog.tasks import tasks
 from fathom.checkpoint.published import published_spec
 from fathom.errors import ConfigError, NotFoundError, RequestError
 from fathom.planning import costs
-from fathom.planning.candidates import KINDS, Candidate, stored_prediction
+from fathom.planning.candidates import KINDS, Candidate
 from fathom.planning.choosing import Answer, _beats, choose
 from fathom.planning.deciding import Wishes, decide
+from fathom.planning.extending import program_prediction, stored_prediction
+from fathom.planning.native import Native, as_named, predict_native
 from fathom.planning.predict import predict
+from fathom.planning.programs import planned, why_modules
 from fathom.planning.storing import MIXES, stored_as, stored_bytes
 from fathom.planning.target import bytes_per_number, computed_dtype, data_sheet_rates, target
+from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
 from fathom.spec.model import TextModel
+from planning.test_native import KNOWN
 
 GPU = "RTX 4090"
 SPECS = {
@@ -43,6 +49,22 @@ def test_extending_by_kinds_of_layers_is_the_prediction_of_the_whole(name: str) 
     context = min(4096, spec.context)
     whole = predict(spec, dtype="bfloat16", context=context, rates=rates)
     found = stored_prediction(spec, "bfloat16", context, rates)
+    assert dict(found.terms) == dict(whole.terms)
+    assert found.decode_tokens_per_second == pytest.approx(whole.decode_tokens_per_second)
+    assert found.prefill_tokens_per_second == pytest.approx(whole.prefill_tokens_per_second)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_program_extended_by_sorts_of_layers_is_that_of_the_whole(name: str) -> None:
+    """In a mix, whose layers are of two sorts even where they are alike."""
+    spec = SPECS[name]
+    context = min(4096, spec.context)
+    found = program_prediction(spec, "Q4_K_M", context, KNOWN, "cpu")
+    if found is None:
+        assert why_modules(spec, device="cpu") or not isinstance(spec, Decoder | Encoder)
+        return
+    program = Native(spec, planned(spec, "bfloat16"), as_named(spec, "Q4_K_M"), KNOWN)
+    whole = predict_native(program, context)
     assert dict(found.terms) == dict(whole.terms)
     assert found.decode_tokens_per_second == pytest.approx(whole.decode_tokens_per_second)
     assert found.prefill_tokens_per_second == pytest.approx(whole.prefill_tokens_per_second)

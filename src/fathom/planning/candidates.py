@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
 
 from fathom.catalog.models import Model, Variant, configuration, models
 from fathom.catalog.results import Result, results
 from fathom.checkpoint.published import published_spec
 from fathom.planning.costs import BYTES
 from fathom.planning.deciding import Decision
-from fathom.planning.predict import Prediction, predict
-from fathom.planning.probe import Rates
-from fathom.planning.storing import stored_bytes
-from fathom.planning.target import Target, bytes_per_number, computed_dtype
-from fathom.spec.decoder import Decoder
+from fathom.planning.extending import program_prediction, stored_prediction
+from fathom.planning.machine import this_machine
+from fathom.planning.predict import Prediction
+from fathom.planning.target import Target, bytes_per_number
 from fathom.spec.model import TextModel as Spec
 
 
@@ -72,7 +70,7 @@ def candidates(
 
     Those without a known number of parameters cannot be planned and are left out.
     """
-    planner = _Planner(target, stored, context)
+    planner = _Planner(target, stored, context, this_machine().device if target.here else None)
     for model in models().values():
         if model.open and not set(decision.classes).isdisjoint(model.words("classes")):
             for variant in model.variants:
@@ -94,6 +92,7 @@ class _Planner:
     target: Target
     stored: str
     context: int
+    device: str | None  # of the machine at hand; None for another
     made: dict[str | None, Prediction] = field(default_factory=dict)
 
     def candidate(self, model: Model, variant: Variant, parameters: int) -> Candidate:
@@ -121,9 +120,19 @@ class _Planner:
 
     def _predicted(self, config: str | None, spec: Spec) -> Prediction:
         if config not in self.made:
-            length = min(self.context, spec.context)
-            self.made[config] = stored_prediction(spec, self.stored, length, self.target.rates)
+            self.made[config] = self._of(spec, min(self.context, spec.context))
         return self.made[config]
+
+    def _of(self, spec: Spec, length: int) -> Prediction:
+        """Predict the way that opening would take: on this machine, a program if there is one."""
+        rates = self.target.rates
+        if self.device is None:
+            return stored_prediction(spec, self.stored, length, rates)
+        found = program_prediction(spec, self.stored, length, rates, self.device)
+        if found is not None:
+            return found
+        read = self.stored in BYTES  # PyTorch's rate of reading packed weights is not measured
+        return stored_prediction(spec, self.stored, length, rates if read else None)
 
 
 @cache
@@ -133,66 +142,3 @@ def _spec(config: str | None) -> Spec | None:
         return None
     spec = published_spec(configuration(config))
     return spec if isinstance(spec, Spec) else None
-
-
-def stored_prediction(spec: Spec, stored: str, context: int, rates: Rates | None) -> Prediction:
-    """Return what `predict` says, with the weights as they are stored.
-
-    Packed weights are read in so much less time as they are smaller. The limit of the speed is
-    left out: it is not what models are compared by.
-    """
-    dtype = computed_dtype(stored)
-    if stored in BYTES:
-        return _extended(spec, dtype, context, rates)
-    packed = stored_bytes(spec, stored)
-    times = stored_bytes(spec, dtype) / packed
-    found = _extended(spec, dtype, context, rates and _faster(rates, times))
-    return replace(found, dtype=stored, terms={**found.terms, "weights": packed})
-
-
-def _faster(rates: Rates, times: float) -> Rates:
-    matvec = {
-        dtype: tuple((inputs, call, rate * times) for inputs, call, rate in points)
-        for dtype, points in rates.matvec.items()
-    }
-    return replace(rates, matvec=matvec)
-
-
-def _extended(spec: Spec, dtype: str, context: int, rates: Rates | None) -> Prediction:
-    """Predict one layer of each kind, then one more of each, and extend to as many as there are.
-
-    Every term is a constant and so much per layer, so this is the prediction of the whole, at a
-    tenth of the work: a hundred models are compared while a person waits.
-    """
-    whole = partial(predict, dtype=dtype, context=context, rates=rates)
-    kinds = Counter(spec.layers) if isinstance(spec, Decoder) else Counter()
-    if not isinstance(spec, Decoder) or len(kinds) ** 2 * 2 > len(spec.layers):
-        return replace(whole(spec), limit=None)
-    each = tuple(kinds)
-    base = whole(replace(spec, layers=each))
-    more = [
-        (whole(replace(spec, layers=(*each, kind))), times - 1) for kind, times in kinds.items()
-    ]
-    return replace(
-        base,
-        terms={
-            name: value + sum(times * (one.terms[name] - value) for one, times in more)
-            for name, value in base.terms.items()
-        },
-        decode_tokens_per_second=_line(
-            base.decode_tokens_per_second,
-            [(one.decode_tokens_per_second, times) for one, times in more],
-        ),
-        prefill_tokens_per_second=_line(
-            base.prefill_tokens_per_second,
-            [(one.prefill_tokens_per_second, times) for one, times in more],
-        ),
-        limit=None,
-    )
-
-
-def _line(base: float | None, more: Sequence[tuple[float | None, int]]) -> float | None:
-    """Extend a rate: what adds up per layer are its seconds."""
-    if base is None:
-        return None
-    return 1 / (1 / base + sum(times * (1 / rate - 1 / base) for rate, times in more if rate))

@@ -137,8 +137,7 @@ class _Question:
     @property
     def room(self) -> int:
         """Bytes that may be taken: what is free here, or all of a named machine."""
-        here = self.where.name.startswith("this machine")
-        return this_machine().memory_available if here else self.where.memory
+        return this_machine().memory_available if self.where.here else self.where.memory
 
     def program(self) -> Native | None:
         """Return the native program that opening would make; None where modules run instead."""
@@ -209,8 +208,7 @@ def _why_modules(spec: TextModel, on: str, dtype: str | None, train: Training | 
         return "it is trained"
     if on != HERE:
         return f"the kernels for {on} were not measured"
-    device = "cuda" if this_machine().accelerators else "cpu"
-    return why_modules(spec, device=device, dtype_asked=dtype)
+    return why_modules(spec, device=this_machine().device, dtype_asked=dtype)
 
 
 def _weights(question: _Question, program: Native | None) -> str:

@@ -61,6 +61,11 @@ class Machine:
     accelerators: tuple[Accelerator, ...] = ()
 
     @property
+    def device(self) -> str:
+        """Where a model runs if nobody says, as PyTorch names it."""
+        return "cuda" if self.accelerators else "cpu"
+
+    @property
     def identity(self) -> str:
         """A text equal for machines on which the same measurement should come out."""
         extension = "+".join(self.instructions)

@@ -6,7 +6,7 @@ Read off the very plan that runs: its matrices, its pools of pages and its steps
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -123,12 +123,11 @@ class Native:
         together = min(self.most_tokens, batch * context)
         results = together if self.whole else batch
         rows = together * self.plan.row_bytes() + NUMBER * results * self.plan.result_width
-        making = MAKING_BYTES * self.plan.vocabulary
         return {
             "weights": self.weight_bytes,
             "state": state,
             "rows": rows,
-            "vocabulary": ENTRY_BYTES * self.plan.vocabulary + max(0, making - state - rows),
+            "vocabulary": vocabulary_bytes(self.plan.vocabulary, state + rows),
             "runtime": LIBRARY_BYTES + (IDLE_BYTES if rates is None else rates.idle_bytes),
         }
 
@@ -226,6 +225,11 @@ class Native:
         return moved(step, width)
 
 
+def vocabulary_bytes(entries: int, free: int) -> int:
+    """Return what a tokenizer holds, and what making it takes beyond `free` bytes not used yet."""
+    return ENTRY_BYTES * entries + max(0, MAKING_BYTES * entries - free)
+
+
 def moved(step: Step, width: Mapping[str, int]) -> int:
     """Return the bytes of rows that a step reads and writes for a token, beside products.
 
@@ -264,7 +268,7 @@ def native(
     if description.contents is not None and quant is None:
         packing = _as_in_files(description, description.contents, rounded=rounds(spec))
         return Native(spec, plan, packing, rates)
-    return Native(spec, plan, _as_named(spec, quant or dtype), rates)
+    return Native(spec, plan, as_named(spec, quant or dtype), rates)
 
 
 def _as_in_files(description: Description, contents: Contents, *, rounded: bool) -> Packing:
@@ -279,8 +283,13 @@ def _as_in_files(description: Description, contents: Contents, *, rounded: bool)
     )
 
 
-def _as_named(spec: Layered, stored: str) -> Packing:
-    chosen = stored_encoding(spec, stored)
+def as_named(spec: Layered, stored: str, finer: Sequence[bool] | None = None) -> Packing:
+    """Return how matrices stored under a name are packed; `finer` as for `stored_encoding`.
+
+    Raises:
+        RequestError: for an unknown name.
+    """
+    chosen = stored_encoding(spec, stored, finer)
     held = {one.name: one for one in parameters(spec)}
     rounded = rounds(spec)
 

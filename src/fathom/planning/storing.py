@@ -7,7 +7,7 @@ two encodings is as llama.cpp's quantiser chooses for a Llama (`llama_tensor_get
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -61,20 +61,25 @@ def stored_as(spec: TextModel, name: str) -> Storage:
     return each
 
 
-def stored_encoding(spec: TextModel, name: str) -> Callable[[Parameter], str]:
+def stored_encoding(
+    spec: TextModel, name: str, finer: Sequence[bool] | None = None
+) -> Callable[[Parameter], str]:
     """Return the encoding of each parameter stored under a name: a type, encoding or mix.
+
+    `finer` says of each layer whether a mix is finer there; by default as of a whole model.
 
     Raises:
         RequestError: for a name that is none of these, with the nearest ones.
     """
     mix = MIXES.get(name.upper()) or _single(PLAIN_TYPES.get(name, name))
     layers = len(spec.layers)
+    fine_layers = [is_finer(index, layers) for index in range(layers)] if finer is None else finer
     tied = any(tied_outputs(spec))
 
     def each(parameter: Parameter) -> str:
         if parameter.role in EXACT or len(parameter.shape) == 1:
             return "F32"
-        fine = _scores(parameter, tied) or _in_finer_layer(parameter.name, layers)
+        fine = _scores(parameter, tied) or _in_finer_layer(parameter.name, fine_layers)
         chosen = mix.finer if fine else mix.most
         if parameter.shape[-1] % ENCODINGS[chosen].block_elements:  # rows that no block divides
             return "F16"
@@ -92,7 +97,7 @@ def stored_bytes(spec: TextModel, name: str) -> int:
     beside = dict(children(spec))
     alike: dict[tuple[Part, bool], list[str]] = {}
     for index, layer in children(beside.pop("layers", ())):
-        alike.setdefault((layer, _is_finer(int(index), layers)), []).append(index)
+        alike.setdefault((layer, is_finer(int(index), layers)), []).append(index)
     return sum(weight_bytes(part, storage, place) for place, part in beside.items()) + sum(
         len(indices) * weight_bytes(layer, storage, f"layers.{indices[0]}")
         for (layer, _), indices in alike.items()
@@ -131,12 +136,12 @@ def _scores(parameter: Parameter, tied: bool) -> bool:
     return parameter.role is Role.HEAD or table
 
 
-def _in_finer_layer(name: str, layers: int) -> bool:
+def _in_finer_layer(name: str, finer: Sequence[bool]) -> bool:
     found = _LAYER.search(name)
-    return found is not None and _is_finer(int(found[1]), layers)
+    return found is not None and finer[int(found[1])]
 
 
-def _is_finer(layer: int, layers: int) -> bool:
-    """The first and last eighth of the layers, and every third between."""
+def is_finer(layer: int, layers: int) -> bool:
+    """Return whether a mix is finer in a layer: the first and last eighth, every third between."""
     eighth = ceil(layers / 8)
     return layer < eighth or layer >= layers - eighth or (layer - eighth) % 3 == 2

@@ -25,12 +25,14 @@ class Target:
         memory: bytes that it may take.
         rates: None where nothing has been measured, so that no speed can be predicted.
         basis: what the rates rest on, in words.
+        here: whether it is the machine at hand, where the way that opening takes is known.
     """
 
     name: str
     memory: int
     rates: Rates | None
     basis: str
+    here: bool = False
 
 
 def target(machine: str | None, memory: int | None, stored: str) -> Target:
@@ -61,13 +63,13 @@ def _here(memory: int | None, stored: str) -> Target:
     total = machine.memory_limit if memory is None else memory
     if rates is None:
         basis = "nothing yet: the first `fathom run` measures this machine in a few seconds"
-    elif stored not in BYTES:
+    elif stored not in BYTES and rates.native is None:
         rates, basis = None, f"nothing: reading {stored} has not been measured on this machine"
     else:
         basis = f"rates measured here on {rates.measured_at[:10]}"
         if (rates.waited or 0.0) > BUSY:
             basis += ", while other work kept this machine busy: too low"
-    return Target(f"this machine ({machine.cpu})", total, rates, basis)
+    return Target(f"this machine ({machine.cpu})", total, rates, basis, here=True)
 
 
 def data_sheet_rates(entry: hardware.Hardware, dtype: str) -> Rates | None:
