@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.naming import Assignment
@@ -44,6 +45,7 @@ LAYOUTS: Mapping[str, Layout] = {
 PLAIN = frozenset({"F32", "F16", "BF16"})  # whose rows may end within a block
 
 
+@cache  # experts by the thousand have few shapes
 def packed_bytes(encoding: str, rows: int, columns: int) -> int:
     """Return the bytes of a packed matrix.
 
