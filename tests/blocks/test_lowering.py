@@ -14,7 +14,6 @@ from fathom.spec.encoder import Encoder
 from fathom.spec.feed_forward import Mlp
 from fathom.spec.heads import Head, SummaryHead, TokenHead, Transform
 from fathom.spec.parts import Norm
-from fathom.spec.positions import Sinusoid
 from fathom.spec.state_space import Convolution, Mamba
 
 WIDTH = 16
@@ -53,12 +52,6 @@ def test_mixers_beyond_the_kernels_are_refused(
 ) -> None:
     assert why_not(decoder(expressed)) is None
     assert (why_not(decoder(refused)) or "").startswith(reason)
-
-
-def test_sinusoids_are_refused() -> None:
-    waves = Embedding(20, WIDTH, positions=Sinusoid(WIDTH))
-    assert why_not(decoder(ATTENTION)) is None
-    assert "sinusoids" in (why_not(decoder(ATTENTION, waves)) or "")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ step expresses raises `NoProgramError` with the part and the reason, and runs in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+from fathom.ops.cross_steps import Waves
 from fathom.ops.program import ALIGNMENT, NoProgramError, Plan, PoolShape, Step
 from fathom.ops.steps import (
     Activate,
@@ -31,12 +33,18 @@ from fathom.spec.feed_forward import GatedMlp, Mlp
 from fathom.spec.parts import Linear, Norm, children
 from fathom.spec.positions import Rotary, Sinusoid
 
+if TYPE_CHECKING:
+    from fathom.ops.distance_table import Distances
+
 STREAM = "stream"  # rows of hidden states, that every part adds to
 
 
 @dataclass
 class Lowering:
-    """Steps so far, and the rows, pools and rotations that they use."""
+    """Steps so far, and the rows, pools and rotations that they use.
+
+    `distances` are what all layers of the stack at hand add to their scores.
+    """
 
     width: int
     state: StateType
@@ -45,6 +53,7 @@ class Lowering:
     rotations: dict[Rotary, int] = field(default_factory=dict)  # with their frequencies' offset
     pools: list[PoolShape] = field(default_factory=list)
     slot_bytes: int = 0  # of what recurrences remember of a sequence
+    distances: Distances | None = None
 
     def take(self, name: str, width: int, repeats: int = 1) -> str:
         """Return the name of rows of this shape; layers of one shape share them."""
@@ -56,18 +65,21 @@ class Lowering:
     def add(self, step: Step) -> None:
         self.steps.append(step)
 
-    def page(self, window: int | None, own: int, *, kept: bool = True) -> tuple[int, int]:
+    def page(
+        self, window: int | None, own: int, *, kept: bool = True, source: bool = False
+    ) -> tuple[int, int]:
         """Make room for a layer in the pages of layers that reach as far: their pool, an offset.
 
         What is not `kept` after a call lies in one place, which all such layers use in turn.
         """
-        found = [index for index, pool in enumerate(self.pools) if pool.window == window]
+        kind = PoolShape(window, 0, source)
+        found = [at for at, pool in enumerate(self.pools) if replace(pool, page_bytes=0) == kind]
         if not found:
-            self.pools.append(PoolShape(window, 0))
+            self.pools.append(kind)
         index = found[0] if found else len(self.pools) - 1
         held = self.pools[index].page_bytes
         offset = held if kept else 0
-        self.pools[index] = PoolShape(window, max(held, offset + own))
+        self.pools[index] = replace(kind, page_bytes=max(held, offset + own))
         return index, offset
 
     def remember(self, numbers: int) -> int:
@@ -123,6 +135,8 @@ def factor(linear: Linear, path: str, expert: int | None = None, *, exact: bool 
 
 def join(to: Lowering, residual: Residual, path: str, source: str, last: Factor) -> None:
     """Pass rows through a part's last map, and add what comes out to the stream."""
+    if residual.scales is not None or residual.gate is not None:
+        raise NoProgramError("what a part adds is scaled by learned numbers")
     if residual.after is None:
         room = to.take("part", to.width)
         to.add(Multiply(source, STREAM, (last,), room, residual.scale))
@@ -140,16 +154,14 @@ def finish_join(to: Lowering, residual: Residual, path: str, part: str | None) -
     normalise(to, residual.closing, f"{path}.closing", STREAM, STREAM)
 
 
-def lower_embedding(to: Lowering, embedding: Embedding) -> None:
-    """Tokens → the stream."""
-    if embedding.shared:
-        raise NoProgramError("the embedding shares another one's table")
-    if isinstance(embedding.positions, Sinusoid):
-        raise NoProgramError("the embedding adds sinusoids")
-    path, offset = "embedding", embedding.position_offset
-    positions = f"{path}.positions.weight" if embedding.positions else None
+def lower_embedding(
+    to: Lowering, embedding: Embedding, path: str = "embedding", lookup: str = "embedding"
+) -> None:
+    """Tokens → the stream; `lookup` is the path of the embedding whose table is looked up in."""
+    offset, waves = embedding.position_offset, isinstance(embedding.positions, Sinusoid)
+    positions = f"{path}.positions.weight" if embedding.positions and not waves else None
     types = f"{path}.token_types.weight" if embedding.token_types else None
-    table = Matrix(f"{path}.tokens.weight")
+    table = Matrix(f"{lookup}.tokens.weight")
     stream = to.take(STREAM, to.width)
     if embedding.table_width is None:
         to.add(Embed(table, stream, embedding.scale, positions, offset, types))
@@ -159,16 +171,18 @@ def lower_embedding(to: Lowering, embedding: Embedding) -> None:
         to.add(Multiply(narrow, stream, (_child(embedding, "widen", path),)))
         if positions or types:
             to.add(AddRows(stream, positions, offset, types))
+    if waves:
+        to.add(Waves(stream))
     normalise(to, embedding.norm, f"{path}.norm", stream, stream)
 
 
-def lower_output(to: Lowering, output: Output, source: str) -> None:
-    """Rows of hidden states → scores."""
+def lower_output(to: Lowering, output: Output, source: str, lookup: str = "embedding") -> None:
+    """Rows of hidden states → scores; a tied output reads the table at the path `lookup`."""
     if output.table_width is not None:
         narrow = to.take("narrow", output.table_width)
         to.add(Multiply(source, narrow, (_child(output, "narrow", "output"),)))
         source = narrow
-    head = Factor(Matrix("embedding.tokens.weight"), "output.bias" if output.bias else None)
+    head = Factor(Matrix(f"{lookup}.tokens.weight"), "output.bias" if output.bias else None)
     if not output.tied:
         head = _child(output, "head", "output")
     to.add(Multiply(source, None, (head,), scale=output.scale, cap=output.soft_cap or 0.0))

@@ -38,7 +38,7 @@ def lower_attention(
     heads = _heads(to, mixer, rows)
     to.add(_place(to, mixer, path, heads))
     mixed = to.take("mixed", mixed_width)
-    to.add(_attend(mixer, path, heads, mixed))
+    to.add(_attend(to, mixer, path, heads, mixed))
     if gated:
         gate_offset = mixed_width + 2 * mixer.kv_heads * mixer.head_width
         to.add(Activate((rows, gate_offset), (mixed, 0), mixed, mixed_width, "sigmoid"))
@@ -84,7 +84,7 @@ def _place(to: Lowering, mixer: Attention, path: str, heads: Heads) -> Place:
     )
 
 
-def _attend(mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
+def _attend(to: Lowering, mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
     reach: Reach = "everything"
     width = 0
     if isinstance(mixer.reach, Window | Chunk):
@@ -102,6 +102,7 @@ def _attend(mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
         f"{path}.sinks" if mixer.sinks else None,
         mixer.causal,
         isinstance(positions, RoundedAlibi),
+        distances=to.distances,
     )
 
 

@@ -61,10 +61,11 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class PoolShape:
-    """Pages of layers with one reach: of `window` tokens, or of all."""
+    """Pages of layers with one reach: of `window` tokens, or of all; or those of a `source`."""
 
     window: int | None
     page_bytes: int
+    source: bool = False
 
     def pages(self, capacity: int, most_tokens: int) -> int:
         """Return the pages that one sequence needs: with a window, what is in reach of a step."""
@@ -97,8 +98,14 @@ class Plan:
         return numbers * (4 + 2)
 
     def page_bytes(self, capacity: int, most_tokens: int) -> int:
-        """Return the bytes of one sequence's pages, of up to `capacity` tokens."""
-        return sum(pool.pages(capacity, most_tokens) * pool.page_bytes for pool in self.pools)
+        """Return the bytes of one sequence's own pages, of up to `capacity` tokens."""
+        own = (pool for pool in self.pools if not pool.source)
+        return sum(pool.pages(capacity, most_tokens) * pool.page_bytes for pool in own)
+
+    def source_bytes(self, length: int) -> int:
+        """Return the bytes of the pages of a source of `length` tokens, which may be looked at."""
+        read = (pool for pool in self.pools if pool.source)
+        return sum(pool.pages(length, length) * pool.page_bytes for pool in read)
 
     def state_bytes(self, capacity: int, most_tokens: int) -> int:
         """Return the bytes of one sequence of up to `capacity` tokens: its pages and its slot."""
@@ -183,6 +190,8 @@ class Batch:
         frequencies: (sequences, frequency_width) float32.
         outputs: (outputs) int32: tokens whose scores are wanted.
         slots: which slot of the memory is each sequence's own; none where a plan has no slots.
+        read: tokens of the source that each sequence looks at; None where nothing looks.
+        given: (tokens, width) float32: rows in place of those of `ids`, where a plan accepts them.
     """
 
     ids: Integers
@@ -192,6 +201,8 @@ class Batch:
     frequencies: Floats
     outputs: Integers
     slots: Sequence[int] = ()
+    read: Sequence[int] | None = None
+    given: Floats | None = None
 
 
 class Program:
@@ -256,5 +267,7 @@ class Program:
                 np.asarray(batch.slots, dtype=np.int32),
                 batch.outputs,
                 scores,
+                None if batch.read is None else np.asarray(batch.read, dtype=np.int32),
+                batch.given,
             )
         return scores

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from fathom.ops.distance_table import Distances
     from fathom.ops.program import Assembly
 
 StateType: TypeAlias = Literal["float32", "float16"]
@@ -245,7 +246,8 @@ class Place:
 class Attend:
     """Every query meets the keys in its reach; results of all heads fill the target's rows.
 
-    Unless it is `causal` that is on both sides, and texts have to come whole.
+    Unless it is `causal` that is on both sides, and texts have to come whole. Where it `looks`
+    at a source, rows hold queries alone, and keys are all those of the source.
     """
 
     heads: Heads
@@ -258,10 +260,13 @@ class Attend:
     sinks: str | None = None
     causal: bool = True
     rounded: bool = False  # slopes are those of `RoundedAlibi`
+    looks: bool = False
+    distances: Distances | None = None
 
     def build(self, to: Assembly) -> None:
         import numpy as np
 
+        far = self.distances
         slopes = None if self.slopes is None else np.asarray(self.slopes, dtype=np.float32)
         to.program.attend(
             to.heads(self.heads),
@@ -274,6 +279,8 @@ class Attend:
             to.optional(self.sinks),
             self.causal,
             self.rounded,
+            self.looks,
+            None if far is None else far.expanded(to.weights.vector(far.name)),
         )
 
 
