@@ -86,6 +86,7 @@ def parts_of(folder: Path) -> list[Path]:
 
 def _pipeline(folder: Path, allow_pickle: bool) -> Composed:
     index = read_json(folder / INDEX)
+    _refuse_code(index, folder / INDEX)
     kind = index.get("_class_name")
     if not isinstance(kind, str):
         raise ConfigError(f"{folder / INDEX} has no '_class_name', so nobody can know what it is")
@@ -104,6 +105,20 @@ def _pipeline(folder: Path, allow_pickle: bool) -> Composed:
             except NotFoundError:
                 missing = True
     return Composed(config, None if missing or not held else _joined(held))
+
+
+def _refuse_code(index: Mapping[str, object], file: Path) -> None:
+    """Refuse what names code. Nothing of it would be run; who writes it is not to be trusted.
+
+    A class in a list, a pipeline of one's own and a part whose library is its own folder are how
+    an index has a module beside it imported.
+    """
+    named = [part for part, stated in index.items() if isinstance(stated, list) and part in stated]
+    named += ["_class_name"] if isinstance(index.get("_class_name"), list) else []
+    named += [key for key in ("custom_pipeline", "auto_map") if index.get(key) is not None]
+    if named:
+        detail = f"{named[0][:60]!r} names code to run; take a pipeline of classes that are known"
+        raise ModelFileError("E_UNSAFE_CODE", detail, file=file)
 
 
 def _halves(folder: Path) -> dict[str, Path]:

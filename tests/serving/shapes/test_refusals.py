@@ -98,6 +98,7 @@ def test_a_body_is_read_with_care_on_every_path(served: Served, path: str) -> No
 
 @pytest.mark.parametrize("path", BODIES)
 def test_what_is_not_the_callers_to_choose_is_refused(served: Served, path: str) -> None:
+    """JJ-16, JJ-17, AD-09, AD-10."""
     for name in REFUSED:
         found = served.http.post(path, json={**BODIES[path], name: "x"})
         assert found.status_code == 400
