@@ -6,7 +6,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -16,6 +15,7 @@
 #include "binding.hpp"
 #include "cpu.hpp"
 #include "owned.hpp"
+#include "scratch.hpp"
 
 namespace nb = nanobind;
 
@@ -53,20 +53,29 @@ void pack_rows(OwnedMatrix& matrix, const Array<const std::uint8_t, 1>& source,
     pack(view.encoding, view.rows, view.columns, first_row, rows, source.data(), matrix.data());
 }
 
-// Cache lines for activations, which a vector would not align.
-struct Scratch {
-    explicit Scratch(std::int64_t bytes)
-        : data(static_cast<std::uint8_t*>(
-              ::operator new(static_cast<std::size_t>(bytes), std::align_val_t{alignment}))) {}
-    ~Scratch() { ::operator delete(data, std::align_val_t{alignment}); }
-    Scratch(const Scratch&) = delete;
-    Scratch& operator=(const Scratch&) = delete;
-    std::uint8_t* const data;
-};
+// Rows of plain numbers are rounded to the matrix's blocks, a panel of them at a time.
+void pack_plain_rows(OwnedMatrix& matrix, const std::string& plain_name,
+                     const Array<const std::uint8_t, 1>& source, std::int64_t first_row) {
+    const PackedMatrix& view = matrix.view();
+    const Encoding plain = encoding_of(plain_name);
+    const std::int64_t from_bytes = source_row_bytes(plain, view.columns);
+    const std::int64_t to_bytes = source_row_bytes(view.encoding, view.columns);
+    const auto bytes = static_cast<std::int64_t>(source.size());
+    check(from_bytes > 0 && bytes % from_bytes == 0, "the source has the bytes of whole rows");
+    const nb::gil_scoped_release unlocked;
+    std::vector<std::uint8_t> blocks(static_cast<std::size_t>(panel_rows * to_bytes));
+    for (std::int64_t row = 0, rows = bytes / from_bytes; row < rows; row += panel_rows) {
+        const std::int64_t count = rows - row < panel_rows ? rows - row : panel_rows;
+        group(plain, view.encoding, view.columns, count, source.data() + row * from_bytes,
+              blocks.data());
+        pack(view.encoding, view.rows, view.columns, first_row + row, count, blocks.data(),
+             matrix.data());
+    }
+}
 
 void multiply_rows(const OwnedMatrix& matrix, const Array<const float, 2>& x,
                    const Array<float, 2>& y, std::int64_t begin, std::optional<std::int64_t> end,
-                   const std::optional<std::string>& variant) {
+                   const std::optional<std::string>& variant, std::int64_t refined) {
     const PackedMatrix& view = matrix.view();
     const auto tokens = static_cast<std::int64_t>(x.shape(0));
     const std::int64_t stop = end.value_or(view.rows);
@@ -75,12 +84,17 @@ void multiply_rows(const OwnedMatrix& matrix, const Array<const float, 2>& x,
     check(static_cast<std::int64_t>(y.shape(1)) == view.rows,
           "y has a number for each weights' row");
     check(0 <= begin && begin <= stop && stop <= view.rows, "the rows are in the matrix");
+    check(refined >= 0, "remainders are counted from zero");
     const Kernels& chosen = variant_of(variant);
     const ActivationKind kind = activation_kind(view.encoding);
+    const std::int64_t remainders = kind == ActivationKind::Bytes ? refined : 0;
     const nb::gil_scoped_release unlocked;
-    const Scratch scratch(activation_bytes(kind, tokens, view.columns));
+    const Scratch scratch(activation_bytes(kind, tokens, view.columns, remainders));
     chosen.quantise(kind, x.data(), view.columns, tokens, view.columns, 0, tokens, scratch.data);
-    const Activations activations{kind, tokens, view.columns, scratch.data};
+    if (remainders > 0) {
+        refine(x.data(), view.columns, tokens, view.columns, 0, tokens, remainders, scratch.data);
+    }
+    const Activations activations{kind, tokens, view.columns, scratch.data, remainders};
     chosen.multiply(view, activations, begin, stop, y.data(), view.rows);
 }
 
@@ -137,9 +151,12 @@ void bind_matrices(nb::module_& module) {
         .def_prop_ro("memory", memory_of)
         .def("pack", pack_rows, "source"_a, "first_row"_a = 0, "count"_a = nb::none(),
              "Pack rows as a file stores them, (bytes) uint8, as those from `first_row` on.")
+        .def("pack_plain", pack_plain_rows, "plain"_a, "source"_a, "first_row"_a = 0,
+             "Round rows of plain numbers, (bytes) uint8 of F32, F16 or BF16, and pack them.")
         .def("multiply", multiply_rows, "x"_a, "y"_a, "begin"_a = 0, "end"_a = nb::none(),
-             "variant"_a = nb::none(),
-             "Fill rows `begin` to `end` of y, (tokens, rows), from x, (tokens, columns).")
+             "variant"_a = nb::none(), "refined"_a = 0,
+             "Fill rows `begin` to `end` of y, (tokens, rows), from x, (tokens, columns), of which"
+             " the `refined` largest blocks of each token are rounded twice.")
         .def("unpack", unpack_rows, "values"_a, "first_row"_a = 0,
              "Read rows from `first_row` on as float32, (rows, columns).");
     module.def(

@@ -64,6 +64,12 @@ std::int64_t source_row_bytes(Encoding encoding, std::int64_t columns);
 void pack(Encoding encoding, std::int64_t rows, std::int64_t columns, std::int64_t first_row,
           std::int64_t count, const std::uint8_t* source, std::uint8_t* destination);
 
+// Rounds `count` rows of plain numbers (F32, F16 or BF16) to blocks of Q8_0 or Q4_0, exactly as a
+// GGUF file stores them. A block with an infinity or not a number becomes not a number as a whole.
+// Throws std::invalid_argument for other encodings, or columns that end inside a block.
+void group(Encoding plain, Encoding encoding, std::int64_t columns, std::int64_t count,
+           const std::uint8_t* source, std::uint8_t* destination);
+
 // Reads one row back as numbers, bit for bit what the decoder of the file gives: what an
 // embedding that is tied to the output needs. `row` is in [0, rows).
 void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values);
@@ -84,22 +90,32 @@ struct alignas(alignment) ActivationBlock {
     float sum;                      // scale · Σ values
     std::int32_t negative_sum;      // -Σ values
     std::int32_t negative_half[2];  // -Σ of the first 16 values, and of the last
-    std::int32_t unused[3];
+    std::int32_t place;             // of a remainder: which block of columns it belongs to
+    std::int32_t unused[2];
 };
 static_assert(sizeof(ActivationBlock) == alignment);
 
 // Tokens are kept in groups of eight, the last one perhaps smaller: [group][block][token of the
 // group], so that a kernel walks one stream for all of a group.
 constexpr int group_tokens = 8;
+constexpr std::int32_t no_place = INT32_MAX;  // of remainders that a token has no use for
 
+//
+// A few channels of a hidden state are far above the others (massive activations, arXiv
+// 2402.17762), and eight bits lose what shares a block with them. So each token may bring the
+// remainders of its `refined` largest blocks, what rounding took from them, as further blocks: after
+// all others, in groups like them, [group][refined][token of the group], in order of columns. Only
+// Bytes have them.
 struct Activations {
     ActivationKind kind;
     std::int64_t tokens;
     std::int64_t columns;
-    const std::uint8_t* data;  // activation_bytes(kind, tokens, columns), aligned to `alignment`
+    const std::uint8_t* data;  // activation_bytes(…), aligned to `alignment`
+    std::int64_t refined = 0;
 };
 
-std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int64_t columns);
+std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int64_t columns,
+                              std::int64_t refined = 0);
 
 // Turns tokens `begin` to `end` of x, (tokens, columns) with rows `stride` apart, into
 // activations. Threads may each take tokens of their own. A block that holds an infinity or not a
@@ -107,6 +123,11 @@ std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int
 void quantise(ActivationKind kind, const float* x, std::int64_t stride, std::int64_t tokens,
               std::int64_t columns, std::int64_t begin, std::int64_t end,
               std::uint8_t* destination);
+
+// Adds remainders to what `quantise` made of the same tokens as Bytes.
+void refine(const float* x, std::int64_t stride, std::int64_t tokens, std::int64_t columns,
+            std::int64_t begin, std::int64_t end, std::int64_t refined,
+            std::uint8_t* destination);
 
 // y[token · stride + row] = Σ over columns of matrix[row] · activations[token], for all tokens
 // and rows `begin` to `end`. Threads take rows of their own, quickest in whole panels; they may
