@@ -45,6 +45,7 @@ def test_without_a_server_there_is_nothing_to_list_or_stop(capsys) -> None:
         (["--host", "0.0.0.0"], "FATHOM_API_KEY"),
         (["--memory", "lots"], "--memory"),
         (["--together", "0"], "--together"),
+        (["--most-wait", "nan"], "--most-wait"),
         (["--port", "1"], "--port"),
         (["./no-such-model"], "no-such-model"),
     ],

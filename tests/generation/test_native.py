@@ -16,7 +16,7 @@ from fathom.generation.greedy import likeliest
 from fathom.generation.request import Request, Sampling
 from fathom.ops.native import native
 from fathom.ops.program import Program
-from fathom.ops.steps import Matrix
+from fathom.ops.steps import Matrix, StateType
 
 from .conftest import CONTEXT, Tiny
 
@@ -39,8 +39,10 @@ class ModuleWeights:
         return self.named[name].numpy().reshape(-1)
 
 
-def forward(tiny: Tiny, most_tokens: int, threads: int = 2) -> NativeForward:
-    plan = lower(tiny.ours.spec, "float32")
+def forward(
+    tiny: Tiny, most_tokens: int, threads: int = 2, state: StateType = "float32"
+) -> NativeForward:
+    plan = lower(tiny.ours.spec, state)
     weights = ModuleWeights(tiny.ours)
     program = Program(plan, weights, most_tokens=most_tokens, threads=threads)
     return NativeForward(tiny.ours.spec, program)

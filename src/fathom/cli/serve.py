@@ -40,6 +40,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-alive", type=float, metavar="SECONDS", help="a model stays so long; -1 for ever")
     add("--context", type=int, metavar="TOKENS", help="prompt and answer together, of every model")
     add("--together", type=int, metavar="INT", help="answers that one model writes at once")
+    add(
+        "--most-wait",
+        type=float,
+        metavar="SECONDS",
+        help="refuse what would wait longer for others, with when to ask again; inf for never",
+    )
     add("--allowed-host", action="append", default=[], metavar="NAME", help="a further Host name")
     add("--cors", action="append", default=[], metavar="ORIGIN", help="a web page that may ask")
     add("--log", action="store_true", help="a line per request on stderr, without its content")
@@ -105,7 +111,13 @@ def _limits(args: argparse.Namespace) -> Limits:
 
     if args.together is not None and args.together < 1:
         raise RequestError("--together must be at least 1")
-    changed = {"keep_alive": args.keep_alive, "sequences": args.together}
+    if args.most_wait is not None and not args.most_wait > 0:
+        raise RequestError("--most-wait must be more than 0 seconds; inf for no bound")
+    changed = {
+        "keep_alive": args.keep_alive,
+        "sequences": args.together,
+        "most_wait": args.most_wait,
+    }
     return replace(USUAL, **{name: each for name, each in changed.items() if each is not None})
 
 

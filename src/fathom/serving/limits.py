@@ -26,6 +26,8 @@ class Limits:
         requests: asks on their way in all models together, before anything of one is read.
         queue_requests: that may wait for one model.
         queue_tokens: that may wait for one model, prompts and answers at their longest together.
+        most_wait: that an answer may be expected to wait for others, by how quickly its model
+            computes lately; beyond it another server, or a later time, is the better one.
         sequences: that one model computes together.
         queue_seconds: that an ask waits for its model to come into memory.
         answer_seconds: until an answer is whole, with its time in the queue.
@@ -42,6 +44,7 @@ class Limits:
     requests: int = 256
     queue_requests: int = 64
     queue_tokens: int = 2**18
+    most_wait: float = 2.5
     sequences: int = 16
     queue_seconds: float = 60
     answer_seconds: float = 600

@@ -30,6 +30,7 @@ OF_ENGINE = {
     "preemptions": "Requests that were put back for want of pages",
     "cancelled": "Answers that were given up",
     "tokens_per_second": "Tokens written lately, of all requests together",
+    "wait": "Seconds that an answer would wait for others if it were asked for now",
     "overhead": "Share of the steps that is scheduling, not computing",
 }
 

@@ -98,7 +98,7 @@ class Worker:
 
     @classmethod
     async def start(
-        cls, opening: Mapping[str, object], bounds: Mapping[str, int], limits: Limits
+        cls, opening: Mapping[str, object], bounds: Mapping[str, float], limits: Limits
     ) -> Worker:
         """Start a process that opens a model, and wait until it has.
 

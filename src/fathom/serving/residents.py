@@ -166,11 +166,12 @@ class Residents:
         opening: dict[str, object] = {"name": offered.name}
         if self._context is not None or wanted.notes:
             opening["context"] = wanted.context
-        bounds = {
+        bounds: dict[str, float] = {
             "memory": wanted.state_bytes,
             "most_sequences": limits.sequences,
             "queue_requests": limits.queue_requests,
             "queue_tokens": limits.queue_tokens,
+            "most_wait": limits.most_wait,
         }
         worker = await Worker.start(opening, bounds, limits)
         tenant = Tenant(offered, wanted, worker, limits.keep_alive)

@@ -73,6 +73,8 @@ class Runner:
             DoesNotFitError, BusyError: as the engine says.
             RequestError: for the rest.
         """
+        if self.engine is not None:
+            self.engine.require_place(ask.count)
         if isinstance(ask, ChatAsk):
             return self._chat(ask, emit)
         if isinstance(ask, TextAsk):

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from queue import SimpleQueue
-from typing import IO, TypeAlias, cast
+from typing import IO, Any, TypeAlias, cast
 
 from fathom.errors import FathomError
 from fathom.generation.batching.engine import Bounds
@@ -161,7 +161,7 @@ def _opened(given: Mapping[str, object]) -> Runner:
 
     opening = cast("dict[str, object]", given["opening"])
     model = library.open(**opening)  # type: ignore[arg-type]
-    bounds = Bounds(**cast("dict[str, int]", given["bounds"]))
+    bounds = Bounds(**cast("dict[str, Any]", given["bounds"]))
     return Runner(model, bounds, seconds=cast("float | None", given.get("seconds")))
 
 

@@ -33,7 +33,7 @@ from generation.conftest import CONTEXT, Tiny
 from generation.test_native import forward as native_forward
 
 SHARED = tuple(b"Once upon a time, there was a window through which little could be seen. ")
-WAYS = ("native", "modules")
+WAYS = ("native", "halves", "modules")
 SAMPLINGS = (
     Sampling(),
     Sampling(repetition_penalty=1.3),
@@ -43,8 +43,16 @@ SAMPLINGS = (
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def forward(request: pytest.FixtureRequest, tiny: Tiny) -> Forward:
-    return native_forward(tiny, 64, threads=1) if request.param == "native" else tiny.forward
+def way(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def forward(way: str, tiny: Tiny) -> Forward:
+    if way == "modules":
+        return tiny.forward
+    state = "float16" if way == "halves" else "float32"
+    return native_forward(tiny, 64, threads=1, state=state)
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +60,22 @@ def native(tiny: Tiny) -> Forward:
     return native_forward(tiny, 64, threads=1)
 
 
+@pytest.fixture(scope="module", params=[64, 128])
+def halves(request: pytest.FixtureRequest, tiny: Tiny) -> Forward:
+    """Keys in float16, for which there are other kernels from 64 tokens on."""
+    return native_forward(tiny, request.param, threads=1, state="float16")
+
+
 @contextmanager
 def engine(
-    tiny: Tiny, forward: Forward, tokens: int = 4096, **bounds: int
+    tiny: Tiny, forward: Forward, tokens: int = 4096, **bounds: float
 ) -> Iterator[BatchEngine]:
     """An engine with room for the state of so many tokens, which is all free in the end."""
     cost = partial(state_bytes, tiny.ours.spec, "float32")
     memory = cost(tokens)
     if hasattr(forward, "program"):
         memory = sum(pool.page_bytes for pool in forward.program.plan.pools) * (tokens // 32)
-    asked = Bounds(memory, **bounds)
+    asked = Bounds(memory, **bounds)  # type: ignore[arg-type]
     executor = executor_for(
         forward, memory=memory, sequences=asked.most_sequences, context=CONTEXT, cost=cost
     )
@@ -128,6 +142,42 @@ def test_an_answer_is_the_same_alone_and_among_others(
                 assert tuple(handle.tokens) == tokens[: len(handle.tokens)]
 
 
+def test_the_bits_of_a_prompt_do_not_depend_on_its_company(
+    tiny: Tiny, halves: Forward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on what runs beside it, what of it is known, or how often it was put back."""
+    made = asked((*SHARED, *SHARED[:70], 9), 30)
+
+    def scores_of(pages: int, others: Sequence[Request]) -> list[np.ndarray]:
+        with engine(tiny, halves, 32 * pages) as together:
+            run, gate = together.executor.run, threading.Event()
+
+            def watched(works):
+                gate.wait(30)
+                outcomes = run(works)
+                for work, outcome in zip(works, outcomes, strict=True):
+                    if outcome is not None and work.track.order == len(others):
+                        kept.append(outcome.copy())
+                return outcomes
+
+            kept: list[np.ndarray] = []
+            monkeypatch.setattr(together.executor, "run", watched)
+            handles = [together.submit(each) for each in (*others, made)]
+            gate.set()
+            for handle in handles:
+                read(handle)
+            if pages < 20:
+                assert together.figures().preemptions
+            return kept
+
+    lone = scores_of(64, ())
+    company = [asked((*SHARED[:cut], 7), 90) for cut in (5, 33, 64, 70)]
+    for pages, others in [(64, company), (64, [made, *company]), (8, company)]:
+        found = scores_of(pages, others)
+        assert len(found) == len(lone) == 30
+        assert all(map(np.array_equal, found, lone))
+
+
 def test_pages_run_out_and_nobody_notices(tiny: Tiny, native: Forward) -> None:
     made = [asked((*SHARED[:40], index), 100) for index in range(6)]
     with engine(tiny, native, 32 * 9) as together:
@@ -138,7 +188,7 @@ def test_pages_run_out_and_nobody_notices(tiny: Tiny, native: Forward) -> None:
 
 
 def test_a_prompt_is_read_from_where_it_parts_from_earlier_ones(
-    tiny: Tiny, forward: Forward
+    tiny: Tiny, way: str, forward: Forward
 ) -> None:
     with engine(tiny, forward) as together:
         first = together.submit(asked(new=None))
@@ -147,9 +197,10 @@ def test_a_prompt_is_read_from_where_it_parts_from_earlier_ones(
         turn = asked((*SHARED, *answer[:100], *b" And then?"), new=None)
         again = together.submit(turn)
         assert read(again) == alone(tiny, forward, turn)
-        paged = hasattr(forward, "program")
         whole = (len(SHARED) + 100) // 32 * 32
-        assert again.usage.reused_tokens == (whole if paged else 0)
+        halves = 64  # what was written is read again in whole pieces
+        known = {"native": whole, "halves": halves, "modules": 0}[way]
+        assert again.usage.reused_tokens == known
         salted = together.submit(turn, salt="somebody else")
         read(salted)
         assert salted.usage.reused_tokens == 0
@@ -276,6 +327,39 @@ class TestRefusals:
             assert 1 <= refused.value.retry_after <= 120
             with pytest.raises(BusyError):
                 together.submit_several(asked(), 4)
+            gate.set()
+            for handle in handles:
+                read(handle)
+            assert read(together.submit(asked()))
+
+    def test_what_would_wait_too_long(
+        self, tiny: Tiny, native: Forward, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """D-10: told when the queue will have shrunk, by how quickly steps go."""
+        with engine(tiny, native, most_sequences=1, most_wait=30.0) as together:
+            assert together.figures().wait == 0.0
+            gate, began = threading.Event(), threading.Event()
+            run = together.executor.run
+
+            def held(works):
+                began.set()
+                gate.wait(30)
+                return run(works)
+
+            read(together.submit(asked(new=2)))
+            monkeypatch.setattr(together.executor, "run", held)
+            for _ in range(400):  # a step takes a second, as far as is known
+                together._worker._pace.learn(0, 1, 1.0)
+            handles = [together.submit(asked(new=24))]
+            began.wait(30)
+            handles.append(together.submit(asked(new=24)))  # after some 24 steps
+            with pytest.raises(BusyError, match="would begin in") as refused:
+                together.submit(asked(new=24))
+            wait = together.figures().wait
+            assert 30 < wait < 60
+            assert refused.value.retry_after == pytest.approx(wait - 30, rel=0.1)
+            with pytest.raises(BusyError):
+                together.require_place()
             gate.set()
             for handle in handles:
                 read(handle)

@@ -71,6 +71,14 @@ class BatchEngine:
         self._order = counting()
         self._worker = Worker(executor, bounds)
 
+    def require_place(self, count: int = 1) -> None:
+        """Refuse `count` requests that there is no place for, before anything of them is read.
+
+        Raises:
+            BusyError: as `submit`.
+        """
+        self._worker.require_place(count, count)
+
     def submit(
         self, request: Request, *, deadline: float | None = None, owner: str = "", salt: str = ""
     ) -> Handle:
@@ -86,7 +94,8 @@ class BatchEngine:
             RequestError: when the model does not know a token that the request names, or for
                 beams, which are not followed here.
             DoesNotFitError: for a request whose state can never fit the memory.
-            BusyError: when the queue is full or the engine is closing, with `retry_after`.
+            BusyError: when the queue is full, would have it wait for too long, or the engine is
+                closing, with `retry_after`.
             UnsupportedTaskError: for a prompt that the model cannot take.
         """
         return self.submit_several(request, 1, deadline=deadline, owner=owner, salt=salt)[0]

@@ -18,6 +18,7 @@ from fathom.generation.generate import capacity
 from fathom.generation.pages import turning
 from fathom.generation.request import Request
 from fathom.ops.program import Batch
+from fathom.ops.steps import Attend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
     Outcome: TypeAlias = Scores | Exception | None
 
 
+PIECE = 64  # `prompt_tokens` of `ops/kernels/attention_steps.cpp`, which a test holds it to
+
+
 class Executor(Protocol):
     """A model that takes a step of many sequences.
 
     Attributes:
         memory: where their states lie.
         most_tokens: the most that it takes in one step.
-        piece: prompts are cut at multiples of this.
+        piece: what is read in whole pieces of a sequence is cut at multiples of this.
         mixed_tokens: tokens of prompts that a step takes beside sequences that write.
-        longest: the most tokens of one sequence in a step.
+        longest: the most tokens of a sequence in a step after its whole pieces.
     """
 
     memory: Memory
@@ -68,14 +72,17 @@ class Executor(Protocol):
 
 
 class NativeExecutor:
-    """A native program, all sequences in one call."""
+    """A native program, all sequences in one call.
 
-    # Shorter than the pieces that attend in bfloat16: so a token has the same bits wherever its
-    # prompt is cut, whether it is read, written or read again, and whatever of it was known. That
-    # takes up to half of the speed at which a long prompt is read alone.
-    longest = 63
-    piece = 1
-    mixed_tokens = 64
+    From `PIECE` tokens of a sequence on, attention to keys in float16 has quicker kernels, of other
+    bits. So a prompt has its whole pieces from its own first token on, which meet those kernels
+    whatever runs beside them, and all that comes after meets the others. What was written is read
+    again, then, where it comes to stand in a prompt.
+    """
+
+    longest = PIECE - 1
+    piece = PIECE
+    mixed_tokens = PIECE + PIECE // 2  # a piece, and the end of another prompt
     memory: Memory
 
     def __init__(
@@ -90,6 +97,9 @@ class NativeExecutor:
         self.context = context
         self.most_tokens = forward.program.most_tokens
         plan = forward.program.plan
+        self._in_pieces = self.most_tokens >= PIECE and any(
+            isinstance(step, Attend) and step.heads.state == "float16" for step in plan.steps
+        )
         slots = sequences * plan.slot_bytes
         least = plan.state_bytes(1, self.most_tokens)
         if memory < max(least, slots):
@@ -117,12 +127,16 @@ class NativeExecutor:
         """Begin with blank pages, which are returned as the memory of now."""
         shapes = self.forward.program.plan.pools
         self.memory = PagedMemory(
-            shapes, self._counts, most_tokens=self.most_tokens, slots=self._sequences
+            shapes,
+            self._counts,
+            most_tokens=self.most_tokens,
+            slots=self._sequences,
+            piece=PIECE,
         )
         return self.memory
 
     def prepare(self, track: Track, request: Request) -> None:
-        """Set the frequencies of a sequence's positions, and what its blocks depend on."""
+        """Set the frequencies of a sequence's positions, its pieces, what its blocks depend on."""
         if request.inserts:
             raise UnsupportedTaskError(
                 "native programs take tokens alone; set FATHOM_VARIANT=reference to put vectors"
@@ -130,6 +144,7 @@ class NativeExecutor:
             )
         turns = turning(self.forward.rotations, capacity(track.total, self.context))
         track.turns = turns
+        track.whole = len(track.tokens) // PIECE * PIECE if self._in_pieces else 0
         track.root = prefixes.root(track.root, turns.tobytes())
 
     def run(self, works: Sequence[Work]) -> list[Outcome]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 LATELY = 10.0  # seconds that rates look back over
+USUAL_ANSWER = 128  # tokens of an answer, before some were counted
 SOONEST, LATEST = 1.0, 120.0  # seconds after which one is told to try again
 
 
@@ -30,6 +31,7 @@ class Figures:
             is a worker that hangs.
         tokens_per_second: tokens written lately, of all requests together.
         overhead: the share of the worker's busy time that was spent outside of the model.
+        wait: seconds that a request that came now would wait for others, as steps go lately.
     """
 
     waiting: int
@@ -46,6 +48,7 @@ class Figures:
     step_seconds: float
     tokens_per_second: float
     overhead: float
+    wait: float
 
 
 class Tally:
@@ -63,6 +66,7 @@ class Tally:
         self._began: float | None = None
         self._written: deque[tuple[float, int]] = deque()
         self._left: deque[float] = deque()
+        self._answers: deque[int] = deque([USUAL_ANSWER] * 4, maxlen=64)
 
     def begin(self) -> None:
         """Note that a step begins."""
@@ -77,6 +81,17 @@ class Tally:
         self._written.append((now, chosen))
         while self._written[0][0] < now - LATELY:
             self._written.popleft()
+
+    def finish(self, written: int) -> None:
+        """Note that an answer of so many tokens came to its end."""
+        self.finished += 1
+        self._answers.append(written)
+
+    @property
+    def usual_answer(self) -> float:
+        """Tokens of an answer, as far as they were counted lately."""
+        answers = tuple(self._answers)
+        return sum(answers) / len(answers)
 
     def left(self) -> None:
         """Note that a request left, so that another can come in."""

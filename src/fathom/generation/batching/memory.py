@@ -33,6 +33,10 @@ class Memory(Protocol):
         """Tell whether a sequence of so many tokens fits when it is alone."""
         ...
 
+    def known(self, track: Track) -> int:
+        """Return how many tokens of a sequence would be known if it came in now."""
+        ...
+
     def enter(self, track: Track, others: int) -> Entry:
         """Make room for all tokens of a sequence, and set how many are known already.
 

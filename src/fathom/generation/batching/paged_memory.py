@@ -60,16 +60,19 @@ class PagedMemory:
         *,
         most_tokens: int,
         slots: int | None = None,
+        piece: int = PAGE_TOKENS,
     ) -> None:
         """Take the pools' shapes and how many `pages` each has.
 
-        `most_tokens` of a sequence go through the model together. Where recurrences remember
+        `most_tokens` of a sequence go through the model together. What is read in whole pieces is
+        known in whole pieces, so a `piece` is a number of whole pages. Where recurrences remember
         something, there is a slot for each of `slots` sequences, and nothing is shared: what a
         recurrence knew at the end of a block is gone.
         """
         self.shapes = tuple(shapes)
         self.pools = [PagePool(count) for count in pages]
         self.most_tokens = most_tokens
+        self._piece = piece
         self._slots = None if slots is None else list(range(slots))
         self._promised: dict[bytes, Track] = {}  # blocks that a running sequence will have
 
@@ -90,12 +93,14 @@ class PagedMemory:
             for shape, pool in zip(self.shapes, self.pools, strict=True)
         )
 
+    def known(self, track: Track) -> int:
+        """Return how many tokens of a sequence would be known if it came in now."""
+        return self._known(track, self._usable(track)) * PAGE_TOKENS
+
     def enter(self, track: Track, others: int) -> Entry:
         """Make room for all tokens of a sequence, and set how many are known already."""
-        if self._slots is None:
-            prefixes.extend(track.names, track.tokens, track.root, PAGE_TOKENS)
-        usable = track.names[: (len(track.tokens) - 1) // PAGE_TOKENS]  # the last is computed
-        known = self._known(usable)
+        usable = self._usable(track)
+        known = self._known(track, usable)
         if known < len(usable) and self._promised.get(usable[known], track) is not track:
             return Entry.LATER
         self._share(track, known)
@@ -128,7 +133,8 @@ class PagedMemory:
         if self._slots is not None:
             return
         complete = track.computed // PAGE_TOKENS
-        prefixes.extend(track.names, track.tokens[: track.computed], track.root, PAGE_TOKENS)
+        computed = track.tokens[: track.computed]
+        prefixes.extend(track.names, computed, track.root, PAGE_TOKENS, track.whole)
         for block in range(track.noted, complete):
             name = track.names[block]
             for pool, table, begun in zip(self.pools, track.tables, track.begun, strict=True):
@@ -152,8 +158,17 @@ class PagedMemory:
             if self._promised.get(name) is track:
                 del self._promised[name]
 
-    def _known(self, names: Sequence[bytes]) -> int:
-        """Return how many blocks are there, as far as what comes after them sees, in every pool."""
+    def _usable(self, track: Track) -> Sequence[bytes]:
+        """Return the names of the blocks that need not be computed; the last token is."""
+        if self._slots is None:
+            prefixes.extend(track.names, track.tokens, track.root, PAGE_TOKENS, track.whole)
+        return track.names[: (len(track.tokens) - 1) // PAGE_TOKENS]
+
+    def _known(self, track: Track, names: Sequence[bytes]) -> int:
+        """Return how many blocks are there, as far as what comes after them sees, in every pool.
+
+        A piece of a prompt of which not all is there is read again.
+        """
         best, runs = 0, [0] * len(self.pools)
         for block, name in enumerate(names):
             for index, (shape, pool) in enumerate(zip(self.shapes, self.pools, strict=True)):
@@ -162,12 +177,17 @@ class PagedMemory:
                     return best
                 runs[index] = runs[index] + 1 if found else 0
             after = block + 1
-            if all(
+            if self._between_pieces(track, after * PAGE_TOKENS) and all(
                 run >= after - _first(shape, after)
                 for run, shape in zip(runs, self.shapes, strict=True)
             ):
                 best = after
         return best
+
+    def _between_pieces(self, track: Track, length: int) -> bool:
+        """Tell whether a sequence of which so many tokens are known may go on from there."""
+        whole = track.whole is None or length < track.whole
+        return not whole or length % self._piece == 0
 
     def _share(self, track: Track, known: int) -> None:
         """Hold the pages of the first blocks."""

@@ -2,6 +2,9 @@
 
     name of block i = sha256(name of block i - 1 · its token ids)      name of block -1 = the root
 
+What was read in whole pieces has other bits than what was not, so a block after those of a prompt
+is named apart: a · stands before its ids.
+
 The root holds whatever else the state depends on, and a salt where nothing may be shared. SHA-256,
 since a name that somebody can make collide is somebody else's conversation (CVE-2025-25183).
 """
@@ -11,6 +14,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from hashlib import sha256
+
+APART = "·".encode()
 
 
 def root(*parts: bytes) -> bytes:
@@ -22,9 +27,16 @@ def root(*parts: bytes) -> bytes:
     return whole.digest()
 
 
-def extend(names: list[bytes], tokens: Sequence[int], begin: bytes, size: int) -> None:
-    """Append the names of the complete blocks of `size` tokens that `names` lacks."""
+def extend(
+    names: list[bytes], tokens: Sequence[int], begin: bytes, size: int, whole: int | None = None
+) -> None:
+    """Append the names of the complete blocks of `size` tokens that `names` lacks.
+
+    The first `whole` tokens are read in whole pieces; all of them where it is None.
+    """
     for block in range(len(names), len(tokens) // size):
         before = names[-1] if names else begin
+        if whole is not None and block * size >= whole:
+            before += APART
         ids = array("q", tokens[block * size : (block + 1) * size])
         names.append(sha256(before + ids.tobytes()).digest())

@@ -1,8 +1,17 @@
 """Which sequences go through the model together, and with how many tokens each. No tensors.
 
 Sequences that write go first, a token each. What a step has room for beside them goes to prompts:
-half to the oldest, so that none starves, the rest to those that are nearly read, so that a short
-one does not wait for a long one. While somebody writes, prompts are read in small pieces.
+in every other step to the oldest first, so that none starves, else to those that are nearly read,
+so that a short one does not wait for a long one. While somebody writes, prompts are read in small
+pieces.
+
+A prompt is cut at the same places whatever runs beside it, since the kernels for many tokens give
+other bits than those for few:
+
+    0          64          128         192   201                    whole = 192, piece = 64
+    ├───────────┼───────────┼───────────┼─────┼─ ─ ─ ─ ─ ─ ─ ─ ─
+    │  one piece, or several at once    │ any number below a piece at once: the rest of the
+    │  that follow one another          │ prompt, what is written, what is computed again
 """
 
 from __future__ import annotations
@@ -40,9 +49,8 @@ class Scheduler:
             most_sequences: how many run together.
             most_tokens: how many tokens go through the model in one step, no fewer than those.
             mixed_tokens: how many of them are of prompts where somebody writes.
-            piece: prompts are read in multiples of this, so that where they are cut does not
-                depend on what runs beside them.
-            longest: the most tokens of one sequence in a step; None for any number.
+            piece: the first `Track.whole` tokens are read in multiples of this.
+            longest: the most tokens of a sequence in a step after those; None for any number.
         """
         self.memory = memory
         self.most_sequences = most_sequences
@@ -54,6 +62,8 @@ class Scheduler:
         self.running: list[Track] = []
         self.preemptions = 0
         self.reused = 0
+        self._oldest_first = False
+        self._reads_alone = False  # as nothing could be read beside those who wrote
 
     def add(self, track: Track) -> None:
         """Let a sequence wait for its turn."""
@@ -101,36 +111,50 @@ class Scheduler:
                 later.append(track)
                 continue
             self.waiting.remove(track)
-            self.running.append(track)
-            self.running.sort(key=lambda each: each.order)
+            # Anew, not in place: others look at it meanwhile.
+            self.running = sorted([*self.running, track], key=lambda each: each.order)
             running[track.owner] += 1
             self.reused += 0 if track.preempted else track.computed
 
     def _shares(self) -> Sequence[tuple[Track, int]]:
         """Return how many tokens each running sequence may bring, writing ones first."""
-        writing = [track for track in self.running if track.rest == 1]
+        writing = [(track, 1) for track in self.running if track.rest == 1]
         reading = [track for track in self.running if track.rest > 1]
-        left = self.most_tokens - len(writing)
-        left = min(left, self.mixed_tokens) if writing else left
-        shares = dict.fromkeys(writing, 1)
-        if reading and left > 0:
-            left -= self._share(shares, reading[0], max(-(-left // 2), self.piece))
-            for track in sorted(reading, key=lambda each: each.rest):
-                left -= self._share(shares, track, left)
-        return list(shares.items())
+        if not writing:
+            return self._readings(reading, self.most_tokens)
+        room = min(self.most_tokens - len(writing), self.mixed_tokens)
+        found = self._readings(reading, room)
+        if reading and not found and self._reads_alone:
+            self._reads_alone = False
+            return self._readings(reading, self.most_tokens)
+        self._reads_alone = bool(reading) and not found
+        return [*writing, *found]
 
-    def _share(self, shares: dict[Track, int], track: Track, most: int) -> int:
-        """Give a sequence up to `most` tokens more, in whole pieces; return how many."""
-        if most <= 0:
-            return 0
-        had = shares.get(track, 0)
-        count = min(track.rest, had + most, self.longest)
-        if count < track.rest:
-            end = (track.computed + count) // self.piece * self.piece
-            count = max(end - track.computed, had)
-        if count > had:
-            shares[track] = count
-        return count - had
+    def _readings(self, reading: Sequence[Track], room: int) -> list[tuple[Track, int]]:
+        """Return who reads how many tokens of the `room` that a step has for that."""
+        order = sorted(reading, key=lambda each: each.rest)
+        self._oldest_first = not self._oldest_first
+        if reading and self._oldest_first:
+            order.remove(reading[0])
+            order.insert(0, reading[0])
+        found = []
+        for track in order:
+            count = self._piece_of(track, room)
+            room -= count
+            if count:
+                found.append((track, count))
+        return found
+
+    def _piece_of(self, track: Track, most: int) -> int:
+        """Return how many tokens a sequence reads next, at most so many."""
+        whole = len(track.tokens) if track.whole is None else track.whole
+        if track.computed >= whole:
+            return max(0, min(track.rest, most, self.longest))
+        left = min(track.rest, whole - track.computed)
+        if most >= left:
+            return left
+        end = (track.computed + most) // self.piece * self.piece
+        return max(0, end - track.computed)
 
     def _make_room(self, track: Track, count: int) -> bool:
         """Make room for tokens of a sequence; put back the newest ones where there is none."""

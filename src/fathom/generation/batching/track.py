@@ -26,6 +26,8 @@ class Track:
         owner: whoever asked: those who have little running go first.
         inserts: vectors that stand in places of the prompt.
         computed: tokens whose state is in memory.
+        whole: tokens of the prompt that are read in whole pieces; None for all of the sequence.
+        foreseen: tokens that were known when it came to wait, so that nobody will read them.
         names: of its complete blocks, as far as somebody asked (`prefixes.extend`).
         tables: for each pool, the page of every block of tokens.
         begun: for each pool, the first block that is still held.
@@ -43,6 +45,8 @@ class Track:
     owner: str = ""
     inserts: Sequence[Insert] = ()
     computed: int = 0
+    whole: int | None = None
+    foreseen: int = 0
     names: list[bytes] = field(default_factory=list)
     tables: list[list[int]] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)

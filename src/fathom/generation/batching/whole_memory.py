@@ -70,15 +70,25 @@ class WholeMemory:
         """Tell whether a sequence of so many tokens fits when it is alone."""
         return self._cost(self._capacity(total)) <= self.room
 
+    def known(self, track: Track) -> int:
+        """Return how many tokens of a sequence would be known if it came in now."""
+        found = self._going_on(track)
+        return 0 if found is None else len(found.tokens)
+
+    def _going_on(self, track: Track) -> Kept | None:
+        """Return the longest state that a sequence goes on from."""
+        capacity = self._capacity(track.total)
+        going_on = [kept for kept in self._kept if kept.begins(track, capacity)]
+        return max(going_on, key=lambda kept: len(kept.tokens), default=None)
+
     def enter(self, track: Track, others: int) -> Entry:
         """Make room for a sequence, and set how much of it is known already."""
         capacity = self._capacity(track.total)
         cost = self._cost(capacity)
         if self._held + cost > self.room:
             return Entry.FULL
-        going_on = [kept for kept in self._kept if kept.begins(track, capacity)]
-        if going_on:
-            found = max(going_on, key=lambda kept: len(kept.tokens))
+        found = self._going_on(track)
+        if found is not None:
             self._kept.remove(found)
             track.course, track.computed = found.course, len(found.tokens)
         self._held += cost

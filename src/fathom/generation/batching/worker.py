@@ -10,8 +10,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from fathom.errors import AnswerLostError, BusyError, DeadlineError, FathomError
-from fathom.generation.batching.figures import Figures, Tally
+from fathom.generation.batching.figures import SOONEST, Figures, Tally
 from fathom.generation.batching.handle import Handle
+from fathom.generation.batching.outlook import Load, Rules, until_first
+from fathom.generation.batching.pace import Pace
 from fathom.generation.batching.scheduler import Scheduler
 from fathom.generation.batching.track import Track, Work
 from fathom.generation.measuring import peak_memory
@@ -34,12 +36,14 @@ class Bounds:
         queue_requests: how many requests may wait.
         queue_tokens: how many tokens may wait, prompts and the longest answers together; an
             empty queue takes any number.
+        most_wait: seconds that a request may be expected to wait for others, as steps go lately.
     """
 
     memory: int
     most_sequences: int = 16
     queue_requests: int = 64
     queue_tokens: int = 2**18
+    most_wait: float = FOREVER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +63,7 @@ class Worker:
         self.executor = executor
         self.bounds = bounds
         self._tally = Tally()
+        self._pace = Pace()
         self._seats: dict[Track, Seat] = {}
         self._scheduler = self._new_scheduler()
         self._changed = Condition()  # guards what follows
@@ -75,6 +80,7 @@ class Worker:
         """
         with self._changed:
             self._require_place(count, total)
+        self._require_soon(count)
 
     def add(self, seats: Sequence[Seat]) -> None:
         """Take requests in, all alike, as far as there is still a place.
@@ -129,6 +135,7 @@ class Worker:
             step_seconds=tally.step_seconds,
             tokens_per_second=tally.tokens_per_second,
             overhead=tally.overhead,
+            wait=self.wait(),
         )
 
     def _require_place(self, count: int, total: int) -> None:
@@ -145,6 +152,39 @@ class Worker:
             f"{there:,} requests are here already, {self._queued_tokens:,} tokens of them waiting;"
             f" ask again in {after:.0f} seconds",
             after,
+        )
+
+    def _require_soon(self, count: int) -> None:
+        """Refuse what would begin too late: then it is better asked for again, or elsewhere."""
+        most = self.bounds.most_wait
+        wait = 0.0 if most == FOREVER else self.wait(count)
+        if wait > most:
+            after = max(SOONEST, wait - most)
+            raise BusyError(
+                f"an answer would begin in {wait:.0f} seconds, and none is to wait more than"
+                f" {most:g}; ask again in {after:.0f} seconds",
+                after,
+            )
+
+    def wait(self, count: int = 1) -> float:
+        """Return the seconds that a request would wait for others if it came now.
+
+        Of `count` that are asked for together it is the last one's.
+        """
+        scheduler, arrived = self._scheduler, tuple(self._arrived)
+        running, waiting = tuple(scheduler.running), tuple(scheduler.waiting)
+        if not (running or waiting or arrived or count > 1):
+            return 0.0
+        answer = self._tally.usual_answer
+        coming = [*waiting, *(seat.track for seat in arrived)]
+        others = [Load(1, answer) for _ in range(count - 1)]
+        rules = Rules(scheduler.most_sequences, scheduler.most_tokens, scheduler.mixed_tokens)
+        return until_first(
+            self._pace,
+            rules,
+            [_load(track, answer) for track in running],
+            [*(_load(track, answer) for track in coming), *others],
+            Load(1, answer),
         )
 
     def _new_scheduler(self) -> Scheduler:
@@ -178,6 +218,7 @@ class Worker:
                 seat = self._arrived.popleft()
                 self._seats[seat.track] = seat
                 self._scheduler.add(seat.track)
+                seat.track.foreseen = self._scheduler.memory.known(seat.track)
         now = monotonic()
         for seat in list(self._seats.values()):
             if now > seat.until:
@@ -192,6 +233,7 @@ class Worker:
         """Compute a step, choose the tokens that come next, and hand out their text."""
         if not self._seats:
             return
+        began = monotonic()
         works = self._scheduler.plan()
         self._note(works)
         if not works:
@@ -207,6 +249,9 @@ class Worker:
                 self._take(seat, work, outcome)
             except Exception as error:  # noqa: BLE001  # one answer's fault is not the others'
                 self._fail(seat, error)
+        written = sum(work.count == 1 for work in works)
+        read = sum(work.count for work in works) - written
+        self._pace.learn(read, written, monotonic() - began)
 
     def _note(self, works: Sequence[Work]) -> None:
         """Note which requests begin, what waits, and what was put back."""
@@ -244,7 +289,7 @@ class Worker:
         if piece:
             seat.handle.deliver(piece)
         if seat.handle.sequence.finish_reason is not None:
-            self._tally.finished += 1
+            self._tally.finish(len(seat.handle.sequence.tokens))
             self._leave(seat, sound=True)
             seat.handle.end()
 
@@ -282,6 +327,16 @@ class Worker:
         self._seats = {}
         self._scheduler = self._new_scheduler()
         self._count_waiting()
+
+
+def _load(track: Track, answer: float) -> Load:
+    """Return what is left to do of a sequence, whose answer is as long as usual or shorter.
+
+    However much it has written, as much as usual is to come: nothing is known of where it ends.
+    """
+    read = track.rest if track.rest > 1 else 0
+    foreseen = 0 if track.computed else track.foreseen
+    return Load(max(0, read - foreseen), min(answer, track.total - len(track.tokens)))
 
 
 def _told(error: Exception) -> FathomError:
