@@ -1,7 +1,7 @@
 """The bytes that weights take once they are packed for the native kernels, from shapes alone.
 
 A statement of its own of what `ops/kernels/layout.hpp` lays out, so that a plan needs no compiled
-code: panels of 16 rows, in each first the scales and then the values of blocks of 32 columns.
+code: panels of 16 rows, in each before the values of some blocks of 32 columns their scales.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fathom.errors import RequestError
 
 PANEL_ROWS = 16
 BLOCK_COLUMNS = 32
-LINE = 64  # bytes of a cache line, on which the values of a panel begin
+LINE = 64  # bytes of a cache line, on which values begin
 DECODED = ""  # in place of an encoding, of a matrix whose rows a naming rule takes apart
 
 
@@ -40,7 +40,7 @@ LAYOUTS: Mapping[str, Layout] = {
     "Q8_0": Layout(8, 2),
     "Q4_K": Layout(4, 2 + 2 + 8 + 8, 256),  # two of float16, a step and a minimum for each block
     "Q5_K": Layout(5, 2 + 2 + 8 + 8, 256),
-    "Q6_K": Layout(6, 2 + 16, 256),  # one of float16, a step for each half of a block
+    "Q6_K": Layout(6, 2 + 16 + 2, 256),  # one of float16, steps of half blocks, a line filled up
 }
 PLAIN = frozenset({"F32", "F16", "BF16"})  # whose rows may end within a block
 

@@ -6,7 +6,7 @@
 
 namespace fathom {
 
-// What stands in a panel's scales for one block of columns; each number is there for 16 rows.
+// What stands in a section's scales for one block of columns; each number is there for 16 rows.
 enum class Scales {
     None,       // plain numbers
     Half,       // float16 d:             value = d · q
@@ -37,13 +37,14 @@ constexpr Layout layouts[encoding_count] = {
 constexpr int super_columns = 256;
 constexpr int super_blocks = super_columns / block_columns;
 
-// Offsets within the scales of 256 columns of a panel, in bytes.
+// Offsets within the scales of 256 columns of a panel, in bytes. They fill cache lines.
 constexpr int super_minimum = 2 * panel_rows;  // after 16 float16 d
 constexpr int super_steps = 4 * panel_rows;    // after 16 float16 -m
 constexpr int super_minimum_steps = super_steps + super_blocks * panel_rows;
 constexpr int super_bytes = super_minimum_steps + super_blocks * panel_rows;
 constexpr int half_steps = 2 * panel_rows;  // SuperHalf: after 16 float16 d
-constexpr int half_bytes = half_steps + 2 * super_blocks * panel_rows;
+constexpr int half_bytes =
+    (half_steps + 2 * super_blocks * panel_rows + alignment - 1) / alignment * alignment;
 
 [[maybe_unused]] static constexpr const Layout& layout_of(Encoding encoding) {
     return layouts[static_cast<int>(encoding)];
@@ -59,33 +60,55 @@ constexpr int half_bytes = half_steps + 2 * super_blocks * panel_rows;
     return panel_rows * block_columns / 8 * layout_of(encoding).bits;
 }
 
-[[maybe_unused]] static constexpr std::int64_t scales_bytes(Encoding encoding,
-                                                            std::int64_t columns) {
+// Blocks whose scales lie together, in front of them: as many as it takes to fill cache lines.
+[[maybe_unused]] static constexpr std::int64_t section_blocks(Encoding encoding) {
+    switch (layout_of(encoding).scales) {
+        case Scales::None:
+        case Scales::Affine:
+            return 1;
+        case Scales::Half:
+            return 2;
+        case Scales::Super:
+        case Scales::SuperHalf:
+            return super_blocks;
+    }
+    return 1;
+}
+
+// Bytes of a section's scales.
+[[maybe_unused]] static constexpr std::int64_t scales_bytes(Encoding encoding) {
     switch (layout_of(encoding).scales) {
         case Scales::None:
             return 0;
         case Scales::Half:
-            return blocks_of(columns) * 2 * panel_rows;
         case Scales::Affine:
-            return blocks_of(columns) * 4 * panel_rows;
+            return alignment;
         case Scales::Super:
-            return columns / super_columns * super_bytes;
+            return super_bytes;
         case Scales::SuperHalf:
-            return columns / super_columns * half_bytes;
+            return half_bytes;
     }
     return 0;
 }
 
-// Where the values of a panel begin, after its scales: on a cache line.
-[[maybe_unused]] static constexpr std::int64_t values_offset(Encoding encoding,
-                                                             std::int64_t columns) {
-    return (scales_bytes(encoding, columns) + alignment - 1) / alignment * alignment;
+// Where the section of a block begins in a panel, and where the block itself does.
+[[maybe_unused]] static constexpr std::int64_t section_offset(Encoding encoding,
+                                                              std::int64_t index) {
+    const std::int64_t blocks = section_blocks(encoding);
+    return index / blocks * (scales_bytes(encoding) + blocks * block_bytes(encoding));
+}
+[[maybe_unused]] static constexpr std::int64_t block_offset(Encoding encoding,
+                                                            std::int64_t index) {
+    return section_offset(encoding, index) + scales_bytes(encoding) +
+           index % section_blocks(encoding) * block_bytes(encoding);
 }
 
-// Bytes from one panel to the next.
+// Bytes from one panel to the next. The last section may have fewer blocks.
 [[maybe_unused]] static constexpr std::int64_t panel_bytes(Encoding encoding,
                                                            std::int64_t columns) {
-    return values_offset(encoding, columns) + blocks_of(columns) * block_bytes(encoding);
+    const std::int64_t blocks = blocks_of(columns), together = section_blocks(encoding);
+    return (blocks + together - 1) / together * scales_bytes(encoding) +
+           blocks * block_bytes(encoding);
 }
 
 [[maybe_unused]] static constexpr std::int64_t panels_of(std::int64_t rows) {

@@ -1,15 +1,18 @@
 // Weights as the kernels read them, and the activations that they are multiplied by.
 //
 // A matrix is packed once into *panels* of 16 rows. Within a panel columns go in blocks of 32, the
-// group size of most encodings:
+// group size of most encodings, and one, two or eight blocks make a *section*, which begins with
+// their scales:
 //
-//     panel 0                                   panel 1
-//     [scales of blocks][block 0][block 1] …    [scales of blocks][block 0] …
+//     panel 0                                                  panel 1
+//     [scales 0 1][block 0][block 1][scales 2 3][block 2] …    [scales 0 1][block 0] …
 //
 // A block holds 4 columns of each of the 16 rows beside each other, which is one 64-byte register
-// of what VPDPBUSD multiplies; 4-bit numbers share bytes with those 16 columns on. Scales stand
-// apart, 16 rows beside each other, so one load serves 16 outputs. Every section begins on a
-// cache line. No instruction set is named here: every variant of the kernels reads this layout.
+// of what VPDPBUSD multiplies; 4-bit numbers share bytes with those 16 columns on. Scales of 16
+// rows lie beside each other, so one load serves 16 outputs. Every section begins on a cache line,
+// and all is read in the order in which it lies: of two streams, one for scales and one for
+// blocks, processors fetch neither ahead, which halves the rate of reading. No instruction set is
+// named here: every variant of the kernels reads this layout.
 #pragma once
 
 #include <cstddef>

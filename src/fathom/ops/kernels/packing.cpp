@@ -185,35 +185,29 @@ void read_values_back(int bits, const std::uint8_t* packed, int lane, Block& blo
     }
 }
 
-// Where the scale, the minimum and the steps of a block stand among a panel's scales, in bytes;
-// -1 for what the encoding lacks.
+// Where the scale, the minimum and the steps of a block stand among its section's scales, in
+// bytes; -1 for what the encoding lacks. `index` is that of the block in its section.
 struct ScalePlaces {
     std::int64_t scale, minimum, steps[2], minimum_step;
 };
 
 ScalePlaces scale_places(Scales scales, std::int64_t index, int lane) {
-    const std::int64_t part = index % super_blocks * panel_rows + lane;
-    const std::int64_t super = index / super_blocks * super_bytes;
-    const std::int64_t super_half = index / super_blocks * half_bytes;
+    const std::int64_t part = index * panel_rows + lane;
     switch (scales) {
         case Scales::None:
             break;
         case Scales::Half:
             return {(index * panel_rows + lane) * 2, -1, {-1, -1}, -1};
         case Scales::Affine:
-            return {(index * 2 * panel_rows + lane) * 2,
-                    ((index * 2 + 1) * panel_rows + lane) * 2,
-                    {-1, -1},
-                    -1};
+            return {lane * 2, (panel_rows + lane) * 2, {-1, -1}, -1};
         case Scales::Super:
-            return {super + 2 * lane,
-                    super + super_minimum + 2 * lane,
-                    {super + super_steps + part, -1},
-                    super + super_minimum_steps + part};
+            return {2 * lane,
+                    super_minimum + 2 * lane,
+                    {super_steps + part, -1},
+                    super_minimum_steps + part};
         case Scales::SuperHalf: {
-            const std::int64_t steps =
-                super_half + half_steps + 2 * index % (2 * super_blocks) * panel_rows + lane;
-            return {super_half + 2 * lane, -1, {steps, steps + panel_rows}, -1};
+            const std::int64_t steps = half_steps + 2 * index * panel_rows + lane;
+            return {2 * lane, -1, {steps, steps + panel_rows}, -1};
         }
     }
     return {-1, -1, {-1, -1}, -1};
@@ -267,11 +261,11 @@ void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, 
               std::uint8_t* panel) {
     const Layout& layout = layout_of(encoding);
     if (layout.scales == Scales::None) return pack_plain(encoding, columns, row, lane, panel);
-    std::uint8_t* values = panel + values_offset(encoding, columns);
     for (std::int64_t index = 0; index < blocks_of(columns); ++index) {
         const Block block = row == nullptr ? Block{} : read_block(encoding, row, index);
-        write_values(layout.bits, block, lane, values + index * block_bytes(encoding));
-        write_scales(layout.scales, block, index, lane, panel);
+        write_values(layout.bits, block, lane, panel + block_offset(encoding, index));
+        write_scales(layout.scales, block, index % section_blocks(encoding), lane,
+                     panel + section_offset(encoding, index));
     }
 }
 
@@ -376,11 +370,11 @@ void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values) {
         }
         return;
     }
-    const std::uint8_t* packed = panel + values_offset(matrix.encoding, matrix.columns);
     for (std::int64_t index = 0; index < blocks_of(matrix.columns); ++index) {
         Block block{};
-        read_values_back(layout.bits, packed + index * block_bytes(matrix.encoding), lane, block);
-        read_scales_back(layout.scales, panel, index, lane, block);
+        read_values_back(layout.bits, panel + block_offset(matrix.encoding, index), lane, block);
+        read_scales_back(layout.scales, panel + section_offset(matrix.encoding, index),
+                         index % section_blocks(matrix.encoding), lane, block);
         decode(layout, block, values + index * block_columns);
     }
 }

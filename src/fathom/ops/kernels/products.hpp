@@ -50,7 +50,7 @@ inline __attribute__((always_inline)) typename Isa::Bytes values_of(const std::u
     }
 }
 
-// The scales of one block of a panel: 16 rows each, one or two runs of columns, and what is added.
+// The scales of one block of a section: 16 rows each, one or two runs of columns, and what is added.
 template <class Isa, Scales kind>
 struct BlockScales {
     static constexpr int runs = kind == Scales::SuperHalf ? 2 : 1;
@@ -60,23 +60,21 @@ struct BlockScales {
 
     inline __attribute__((always_inline)) BlockScales(const std::uint8_t* scales,
                                                       std::int64_t index) {
-        const std::int64_t part = index % super_blocks * panel_rows;
+        const std::int64_t part = index * panel_rows;
         if constexpr (kind == Scales::Half) {
             scale[0] = Isa::halves(scales + index * 2 * panel_rows);
         } else if constexpr (kind == Scales::Affine) {
-            scale[0] = Isa::halves(scales + index * 4 * panel_rows);
-            minimum = Isa::halves(scales + index * 4 * panel_rows + 2 * panel_rows);
+            scale[0] = Isa::halves(scales);
+            minimum = Isa::halves(scales + 2 * panel_rows);
         } else if constexpr (kind == Scales::Super) {
-            const std::uint8_t* super = scales + index / super_blocks * super_bytes;
-            scale[0] =
-                Isa::multiply(Isa::halves(super), Isa::unsigned_bytes(super + super_steps + part));
-            minimum = Isa::multiply(Isa::halves(super + super_minimum),
-                                    Isa::unsigned_bytes(super + super_minimum_steps + part));
+            scale[0] = Isa::multiply(Isa::halves(scales),
+                                     Isa::unsigned_bytes(scales + super_steps + part));
+            minimum = Isa::multiply(Isa::halves(scales + super_minimum),
+                                    Isa::unsigned_bytes(scales + super_minimum_steps + part));
         } else {
-            const std::uint8_t* super = scales + index / super_blocks * half_bytes;
-            const auto whole = Isa::halves(super);
+            const auto whole = Isa::halves(scales);
             for (int run = 0; run < runs; ++run) {
-                const std::uint8_t* steps = super + half_steps + 2 * part + run * panel_rows;
+                const std::uint8_t* steps = scales + half_steps + 2 * part + run * panel_rows;
                 scale[run] = Isa::multiply(whole, Isa::signed_bytes(steps));
             }
         }
@@ -87,7 +85,6 @@ struct BlockScales {
 struct Tile {
     const std::uint8_t* panels;
     std::int64_t panel_step;
-    std::int64_t values;  // offset of the values in a panel
     const std::uint8_t* activations;
     std::int64_t activation_step;  // from a block of the tokens to the next
     std::int64_t blocks;
@@ -131,7 +128,7 @@ void quantised_tile(const Tile& tile) {
     typename Isa::Floats total[R][T];
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
-        const std::uint8_t* block = tile.panels + tile.values + index * bytes;
+        const std::uint8_t* block = tile.panels + block_offset(encoding, index);
         const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations +
                                                                  index * tile.activation_step);
         typename Isa::Integers dot[Scale::runs][R][T];
@@ -161,7 +158,8 @@ void quantised_tile(const Tile& tile) {
             }
         });
         for (int r = 0; r < R; ++r) {
-            const Scale scale(tile.panels + r * tile.panel_step, index);
+            const Scale scale(tile.panels + r * tile.panel_step + section_offset(encoding, index),
+                              index % section_blocks(encoding));
             for (int t = 0; t < T; ++t) {
                 for (int run = 0; run < Scale::runs; ++run) {
                     const auto part =
@@ -187,7 +185,7 @@ void plain_tile(const Tile& tile) {
     typename Isa::Floats total[R][T];
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
-        const std::uint8_t* block = tile.panels + tile.values + index * bytes;
+        const std::uint8_t* block = tile.panels + block_offset(encoding, index);
         const std::uint8_t* x = tile.activations + index * tile.activation_step;
         if (tile.ahead != nullptr) {
             Isa::template prefetch<R*(bytes + alignment), R == 1>(tile.ahead +
@@ -252,7 +250,6 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
                 const Place place = place_of(kind, x.tokens, matrix.columns, token);
                 const Tile tile{panels,
                                 panel_step,
-                                values_offset(encoding, matrix.columns),
                                 x.data + place.offset,
                                 place.step,
                                 blocks,
