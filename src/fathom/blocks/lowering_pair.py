@@ -9,7 +9,6 @@ where some heads look.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
 from fathom.blocks.lowering import (
     STREAM,
@@ -38,11 +37,10 @@ from fathom.ops.steps import (
 )
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Layer
-from fathom.spec.encoder_decoder import CrossAttention, CrossLayer, EncoderDecoder, Stack
+from fathom.spec.encoder_decoder import CrossAttention, CrossLayer, Stack
+from fathom.spec.model import Writing
 from fathom.spec.parts import Linear, children
 from fathom.spec.speech import Speech
-
-Writing: TypeAlias = EncoderDecoder | Speech
 
 
 def lower_reader(spec: Writing, state: StateType = "float16") -> Plan:

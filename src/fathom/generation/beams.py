@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from fathom.generation.adjusting import Adjuster
 from fathom.generation.constraints import Beams
+from fathom.generation.sampling import likeliest_of, log_probabilities
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Places = NDArray[np.intp]
 
 RULED_OUT = -1e9  # worse than any log-probability of an answer, and still a number
 
@@ -41,18 +48,17 @@ class BeamSearch:
         *,
         end: frozenset[int],
         max_tokens: int,
-        device: torch.device | str = "cpu",
     ) -> None:
         """Begin answers of up to `max_tokens` after the tokens that open each of them."""
         self.beams = beams
         self.done = False
         self._adjuster = adjuster
         self._opening = tuple(opening)
-        self._end = torch.tensor(sorted(end), dtype=torch.long, device=device)
+        self._end = np.asarray(sorted(end), dtype=np.intp)
         self._max_tokens = max_tokens
         self._running: list[list[int]] = [[] for _ in range(beams.beams)]
         # All rows begin alike: only the first counts, or each would find the same tokens.
-        self._sums = torch.full((beams.beams,), RULED_OUT, device=device)
+        self._sums = np.full(beams.beams, RULED_OUT, dtype=np.float32)
         self._sums[0] = 0.0
         self._finished: list[Finished] = []
         self._hopeful = True
@@ -67,26 +73,25 @@ class BeamSearch:
         """The ids of the best answer."""
         return self._finished[0].tokens if self._finished else tuple(self._running[0])
 
-    def take(self, scores: Tensor) -> Tensor:
+    def take(self, scores: Floats) -> Places:
         """Go one token further by the model's scores (beams, vocabulary).
 
         Returns the rows, (beams,), from which the new rows go on; their states are to follow.
         """
         count, vocabulary = self.beams.beams, scores.shape[-1]
         written = [[*self._opening, *row] for row in self._running]
-        own = scores.float().log_softmax(dim=-1)
-        adjusted = self._adjuster(own.cpu().numpy(), written)
-        logprobs = torch.from_numpy(adjusted).to(own.device)
-        totals = (logprobs + self._sums[:, None]).flatten()
+        own = np.stack([log_probabilities(row) for row in scores])
+        totals = (self._adjuster(own, written) + self._sums[:, None]).reshape(-1)
         # Each end token may be the next of every row; as many rows must be left to go on.
         kept = min(max(2, 1 + len(self._end)) * count, len(totals))
-        values, places = totals.topk(kept)
-        rows, tokens = places // vocabulary, places % vocabulary
+        places = likeliest_of(totals, kept)
+        values, rows, tokens = totals[places], places // vocabulary, places % vocabulary
         length = len(self._running[0]) + 1
-        ended = torch.isin(tokens, self._end) | (length == self._max_tokens)
+        ended = np.isin(tokens, self._end) | (length == self._max_tokens)
         self._finish(values[:count], rows, tokens, ended[:count], length)
-        best = (values + ended.float() * RULED_OUT).topk(count)
-        self._sums, rows, tokens = best.values, rows[best.indices], tokens[best.indices]
+        going = np.where(ended, values + np.float32(RULED_OUT), values)
+        best = likeliest_of(going, count)
+        self._sums, rows, tokens = going[best], rows[best], tokens[best]
         self._running = [
             [*self._running[row], token]
             for row, token in zip(rows.tolist(), tokens.tolist(), strict=True)
@@ -96,7 +101,7 @@ class BeamSearch:
         return rows
 
     def _finish(
-        self, values: Tensor, rows: Tensor, tokens: Tensor, ended: Tensor, length: int
+        self, values: Floats, rows: Places, tokens: Places, ended: NDArray[np.bool_], length: int
     ) -> None:
         """Keep the best answers; only the likeliest continuations of all can be one."""
         if self._full_and_early:
@@ -116,7 +121,7 @@ class BeamSearch:
         """See whether what runs may still become better than the worst answer that is kept."""
         never = self.beams.early_stopping == "never" and self.beams.length_penalty > 0
         counted = self._counted(self._max_tokens if never else length)
-        possible = self._sums[0].item() / counted**self.beams.length_penalty
+        possible = float(self._sums[0]) / counted**self.beams.length_penalty
         full = len(self._finished) == self.beams.beams
         worst = self._finished[-1].worth if full else RULED_OUT
         self._hopeful = self._hopeful and possible > worst

@@ -42,6 +42,7 @@ from fathom.spec.model import TextModel as Spec
 
 if TYPE_CHECKING:
     from fathom.ops.program import Program
+    from fathom.ops.program_pair import ProgramPair
 
 
 class Moduled(Protocol):
@@ -54,7 +55,7 @@ class Moduled(Protocol):
     def module(self) -> torch.nn.Module: ...
 
     @property
-    def program(self) -> Program | None: ...
+    def program(self) -> Program | ProgramPair | None: ...
 
 
 M = TypeVar("M", bound=Moduled)

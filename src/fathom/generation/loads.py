@@ -10,8 +10,11 @@ from torch import Tensor
 
 from fathom.generation.forward import CHUNK
 from fathom.generation.native_load import SEED, WRITTEN, NativeLoad
+from fathom.generation.native_pair_load import NativePairLoad
 from fathom.generation.source import LookingState, PairState
 from fathom.generation.state import ContiguousState
+from fathom.ops.program import Program
+from fathom.ops.program_pair import ProgramPair
 from fathom.spec.classes import model_outputs
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from fathom.blocks.cross import Source
     from fathom.models.decoder import Decoder as DecoderModel
     from fathom.models.encoder_decoder import EncoderDecoder as PairModel
-    from fathom.ops.program import Program
 
 
 class Opened(Protocol):
@@ -35,7 +37,7 @@ class Opened(Protocol):
     def module(self) -> torch.nn.Module: ...
 
     @property
-    def program(self) -> Program | None: ...
+    def program(self) -> Program | ProgramPair | None: ...
 
     @property
     def device(self) -> torch.device: ...
@@ -60,17 +62,22 @@ class Load(Protocol):
 def load_for(model: Opened, context: int, batch: int) -> Load:
     """Return the work for a model, with its state allocated and every page of it in use."""
     if isinstance(model.spec, EncoderDecoder):
+        if isinstance(model.program, ProgramPair):
+            return NativePairLoad(model.spec, model.program, context, batch)
         return PairLoad(model, context, batch)
     if isinstance(model.spec, Decoder) and "text" in model_outputs(model.spec):
-        if model.program is not None:
+        if isinstance(model.program, Program):
             return NativeLoad(model.spec, model.program, context, batch)
         return DecoderLoad(model, context, batch)
     return ReadingLoad(model, context, batch)
 
 
-def writing_program(spec: object, program: Program | None) -> Program | None:
-    """Return the native program that a load works; None where it works modules."""
-    return program if isinstance(spec, Decoder) and "text" in model_outputs(spec) else None
+def writing_program(
+    spec: object, program: Program | ProgramPair | None
+) -> Program | ProgramPair | None:
+    """Return the native program that a load works, or the pair; None where it works modules."""
+    writes = isinstance(spec, Decoder) and "text" in model_outputs(spec)
+    return program if writes or isinstance(spec, EncoderDecoder) else None
 
 
 class DecoderLoad:

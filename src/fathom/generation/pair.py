@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from fathom.blocks.cross import Source
 from fathom.errors import ConfigError, ContextLengthError
 from fathom.generation.adjusting import Adjuster
 from fathom.generation.beams import BeamSearch
 from fathom.generation.coder import TextCoder
 from fathom.generation.measuring import Meter
+from fathom.generation.pair_forward import PairCourse, PairForward
 from fathom.generation.reasoning import Piece
 from fathom.generation.request import Request
 from fathom.generation.results import Generation
-from fathom.generation.sequence import TokenSequence
-from fathom.generation.source import PairState
-from fathom.models.encoder_decoder import EncoderDecoder
+from fathom.generation.sequence import TokenSequence, array
+from fathom.spec.encoder_decoder import EncoderDecoder
 
 
 @dataclass(frozen=True)
@@ -49,22 +45,20 @@ class PairEngine:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        forward: PairForward,
+        spec: EncoderDecoder,
         coder: TextCoder,
         opening: Opening,
         *,
-        dtype: torch.dtype,
-        device: torch.device | str = "cpu",
         context: int | None = None,
         load_seconds: float | None = None,
     ) -> None:
         """Take a loaded model; `context` bounds the text read and the text written, each."""
-        self.model = model
+        self.forward = forward
+        self.spec = spec
         self.coder = coder
         self.opening = opening
-        self.dtype = dtype
-        self.device = torch.device(device)
-        self.context = model.spec.context if context is None else context
+        self.context = spec.context if context is None else context
         self.load_seconds = load_seconds
 
     def generate(self, request: Request) -> Generation:
@@ -74,9 +68,8 @@ class PairEngine:
             ContextLengthError: when the prompt or the answer exceeds the context.
             RequestError: when the model does not know a token that the request names.
         """
-        request.check_vocabulary(
-            max(self.model.spec.vocabulary, self.model.spec.encoder.embedding.vocabulary)
-        )
+        spec = self.spec
+        request.check_vocabulary(max(spec.vocabulary, spec.encoder.embedding.vocabulary))
         room = self.context - len(self.opening.tokens)
         wanted = request.max_tokens or room
         if len(request.prompt) > self.context or wanted > room:
@@ -88,10 +81,10 @@ class PairEngine:
             request,
             self.coder,
             max_tokens=wanted,
-            vocabulary=self.model.spec.vocabulary,
+            vocabulary=spec.vocabulary,
             before=self.opening.tokens,
         )
-        meter = Meter(str(self.device), self.load_seconds)
+        meter = Meter(self.forward.device, self.load_seconds)
         return Generation(sequence, self._pieces(sequence, meter), meter)
 
     def capacity(self, prompt_tokens: int, max_tokens: int) -> int:
@@ -101,69 +94,52 @@ class PairEngine:
     def _pieces(self, sequence: TokenSequence, meter: Meter) -> Generator[Piece, None, None]:
         meter.start()
         request = sequence.request
-        state = PairState(
-            self.model.spec,
-            batch=request.beams.beams,
+        course = self.forward.begin(
+            rows=request.beams.beams,
             capacity=sequence.max_tokens + len(self.opening.tokens),
             source=len(request.prompt),
-            dtype=self.dtype,
-            device=self.device,
         )
         written = self._searched if request.beams.beams > 1 else self._written
         try:
-            yield from written(sequence, state, meter)
+            yield from written(sequence, course, meter)
         finally:
             meter.end()
 
     def _written(
-        self, sequence: TokenSequence, state: PairState, meter: Meter
+        self, sequence: TokenSequence, course: PairCourse, meter: Meter
     ) -> Generator[Piece, None, None]:
         """Write one sequence, token by token."""
         prompt = sequence.request.prompt
         with meter.reading(len(prompt)):
-            source = self._read(prompt, 1)
-            piece = sequence.take(self._scores([self.opening.tokens], source, state)[0])
+            course.read([prompt])
+            piece = sequence.take(course.scores([self.opening.tokens])[0])
         if piece:
             yield piece
         while sequence.finish_reason is None:
             with meter.writing():
-                piece = sequence.take(self._scores([sequence.tokens[-1:]], source, state)[0])
+                piece = sequence.take(course.scores([sequence.tokens[-1:]])[0])
             if piece:
                 yield piece
 
     def _searched(
-        self, sequence: TokenSequence, state: PairState, meter: Meter
+        self, sequence: TokenSequence, course: PairCourse, meter: Meter
     ) -> Generator[Piece, None, None]:
         """Follow several sequences, and give the best as one piece when nothing better can come."""
         request, rows = sequence.request, sequence.request.beams.beams
-        vocabulary, opening = self.model.spec.vocabulary, self.opening.tokens
-        adjuster = Adjuster(request.sampling, sequence.limits, len(opening), vocabulary)
+        opening = self.opening.tokens
+        adjuster = Adjuster(request.sampling, sequence.limits, len(opening), self.spec.vocabulary)
         search = BeamSearch(
             request.beams,
             adjuster,
             opening,
             end=sequence.end,
             max_tokens=sequence.max_tokens,
-            device=self.device,
         )
         with meter.reading(len(request.prompt)):
-            source = self._read(request.prompt, rows)
-            state.reorder(search.take(self._scores([opening] * rows, source, state)))
+            course.read([request.prompt])
+            course.reorder(search.take(array(course.scores([opening] * rows))))
         while not search.done:
             with meter.writing():
                 last = [[token] for token in search.last]
-                state.reorder(search.take(self._scores(last, source, state)))
+                course.reorder(search.take(array(course.scores(last))))
         yield sequence.replay(search.best)
-
-    @torch.inference_mode()
-    def _read(self, prompt: Sequence[int], rows: int) -> Source:
-        """Read a prompt once, for so many answers to it."""
-        row = torch.tensor([list(prompt)], dtype=torch.long, device=self.device)
-        return Source(self.model.encode(row).hidden.expand(rows, -1, -1))
-
-    @torch.inference_mode()
-    def _scores(self, tokens: Sequence[Sequence[int]], source: Source, state: PairState) -> Tensor:
-        """Add tokens to each row and return the scores after the last, (rows, vocabulary)."""
-        rows = torch.tensor(tokens, dtype=torch.long, device=self.device)
-        hidden = self.model.hidden(rows, source, step=state.advance(rows.shape[1]), state=state)
-        return self.model.scores(hidden[:, -1])

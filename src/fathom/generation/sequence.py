@@ -119,7 +119,7 @@ class TokenSequence:
         Raises:
             NumericError: when the scores are not finite.
         """
-        row = _array(scores)
+        row = array(scores)
         token = self._next(row)
         self.tokens.append(token)
         if self.logprobs is not None:
@@ -208,7 +208,7 @@ def _plain(request: Request) -> bool:
     return sampling.greedy and unadjusted
 
 
-def _array(scores: Scores) -> Floats:
+def array(scores: Scores) -> Floats:
     """Return scores as float32 on the processor, where tokens are chosen."""
     return scores if isinstance(scores, np.ndarray) else scores.float().cpu().numpy()
 

@@ -20,9 +20,12 @@ from fathom.generation.tasks import (
     require_texts,
     require_writing,
 )
+from fathom.ops.program import Program
+from fathom.ops.program_pair import ProgramPair
 from fathom.planning.calibration import calibrate
 from fathom.planning.costs import state_bytes
 from fathom.planning.native import Native, predict_native
+from fathom.planning.native_pair import NativePair
 from fathom.planning.predict import Forecast, Prediction, predict
 from fathom.planning.probe import measured_rates
 from fathom.planning.records import DECODE, PREFILL
@@ -43,10 +46,12 @@ if TYPE_CHECKING:
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
     from fathom.generation.pair import Opening, PairEngine
+    from fathom.generation.pair_forward import PairForward
     from fathom.generation.request import Request
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
+    from fathom.ops.program import Plan
     from fathom.spec.vector import Vectors
 
 
@@ -101,10 +106,16 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         """Predict the way that it writes: as a native program, or as modules."""
         rates = measured_rates()
         program = self.program
-        if modules or program is None or not isinstance(self.spec, Decoder | Encoder):
+        if modules or program is None:
             return predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
-        packed = Native(self.spec, program.plan, lambda one: program.matrices[one].encoding, rates)
-        return predict_native(packed, context, batch)
+
+        def native(plan: Plan) -> Native:
+            return Native(self.spec, plan, lambda one: program.matrices[one].encoding, rates)
+
+        if isinstance(program, ProgramPair):
+            pair = NativePair(native(program.reader.plan), native(program.writer.plan))
+            return predict_native(pair, context, batch)
+        return predict_native(native(program.plan), context, batch)
 
     @property
     def computing(self) -> str:
@@ -288,9 +299,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
     @cached_property
     def _engine(self) -> Engine | PairEngine:
         if isinstance(self.spec, EncoderDecoder):
-            import torch
-
-            return self._pair_engine(getattr(torch, self.dtype))
+            return self._pair_engine(self.spec)
 
         from fathom.generation.generate import Engine
 
@@ -304,7 +313,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
     @property
     def _forward(self) -> Forward:
         """The native program, or the module."""
-        if self.program is not None and isinstance(self.spec, Decoder):
+        if isinstance(self.program, Program) and isinstance(self.spec, Decoder):
             from fathom.generation.forward import NativeForward
 
             return NativeForward(self.spec, self.program)
@@ -346,18 +355,32 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
             forecast=lambda prompt, total: self._expected(prompt, total, 1),
         )
 
-    def _pair_engine(self, dtype: torch.dtype) -> PairEngine:
+    def _pair_engine(self, spec: EncoderDecoder) -> PairEngine:
         from fathom.generation.pair import PairEngine
 
         return PairEngine(
-            self._module,  # type: ignore[arg-type]
+            self._pair_forward(spec),
+            spec,
             self.tokenizer,
             self._opening,
-            dtype=dtype,
-            device=self.device,
-            context=self.spec.context,
+            context=spec.context,
             load_seconds=self.load_seconds,
         )
+
+    def _pair_forward(self, spec: EncoderDecoder) -> PairForward:
+        """The native programs, or the module."""
+        if isinstance(self.program, ProgramPair):
+            from fathom.generation.native_pair import NativePair as Forward
+
+            return Forward(spec, self.program)
+
+        import torch
+
+        from fathom.generation.module_pair import ModulePair
+        from fathom.models.encoder_decoder import EncoderDecoder as Module
+
+        dtype = getattr(torch, self.dtype)
+        return ModulePair[Module](self.module, dtype=dtype, device=self.device)  # type: ignore[arg-type]
 
     def _embedder(self, pooling: str | None) -> Embedder:
         from fathom.generation.embedding import Embedder
@@ -368,7 +391,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
 
     def _vectoriser(self, stated: Vectors) -> Vectoriser:
         """The native program, or the module, with what makes one vector of hidden states."""
-        if self.program is not None and isinstance(self.spec, Encoder):
+        if isinstance(self.program, Program) and isinstance(self.spec, Encoder):
             from fathom.generation.native_vectors import NativeVectors
 
             project = None

@@ -9,16 +9,18 @@ import os
 from typing import TYPE_CHECKING
 
 from fathom.blocks.lowering_decoder import lower, why_not
+from fathom.blocks.lowering_pair import lower_reader, lower_writer
 from fathom.ops.native import native
 from fathom.ops.program import Plan
+from fathom.ops.steps import StateType
 from fathom.planning.machine import this_machine
 from fathom.spec.encoder import Encoder
 
 if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
-    from fathom.spec.model import Layered, Model
+    from fathom.spec.model import Layered, Model, Writing
 
-__all__ = ["most_tokens", "opened_dtype", "planned", "rounds", "why_modules"]
+__all__ = ["most_tokens", "opened_dtype", "planned", "planned_pair", "rounds", "why_modules"]
 
 MOST_TOKENS = 512  # that go through together: weights are read once for all of them
 LEAST_TOKENS = 64
@@ -55,16 +57,32 @@ def opened_dtype(contents: Contents) -> str:
 def planned(spec: Layered, dtype: str) -> Plan:
     """Return the steps of a model whose weights were published in a type.
 
-    Its keys and values are in float32 where nothing else is rounded, or else in float16, which
-    holds three more bits of a number than bfloat16 does, at the same size.
+    Raises:
+        NoProgramError: when `why_modules` has a reason.
+    """
+    return lower(spec, _state(spec, dtype))
+
+
+def planned_pair(spec: Writing, dtype: str) -> tuple[Plan, Plan]:
+    """Return the steps that read and those that write of a model published in a type.
 
     Raises:
         NoProgramError: when `why_modules` has a reason.
     """
-    return lower(spec, "float32" if dtype == "float32" and not rounds(spec) else "float16")
+    state = _state(spec, dtype)
+    return lower_reader(spec, state), lower_writer(spec, state)
 
 
-def rounds(spec: Layered) -> bool:
+def _state(spec: Layered | Writing, dtype: str) -> StateType:
+    """Return what keys and values are kept in.
+
+    That is float32 where nothing else is rounded, or else float16, which holds three more bits of
+    a number than bfloat16 does, at the same size.
+    """
+    return "float32" if dtype == "float32" and not rounds(spec) else "float16"
+
+
+def rounds(spec: Model) -> bool:
     """Return whether matrices published in float32 are rounded to bfloat16 for the program.
 
     An encoder's are: its vectors stay the same to a cosine of 0.9999 and are made in much less

@@ -8,9 +8,11 @@ from fathom.errors import UnsupportedTaskError
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
+from fathom.spec.speech import Speech
 from fathom.spec.work import Staged
 
 Layered: TypeAlias = Decoder | Encoder  # one stack of layers over an embedding
+Writing: TypeAlias = EncoderDecoder | Speech  # a decoder that looks at what was read or heard
 TextModel: TypeAlias = Layered | EncoderDecoder
 Model: TypeAlias = TextModel | Staged
 
