@@ -8,6 +8,7 @@ namespace fathom {
 void bind_matrices(nanobind::module_& module);
 void bind_planes(nanobind::module_& module);
 void bind_program(nanobind::module_& module);
+void bind_sampling(nanobind::module_& module);
 void bind_layers(nanobind::module_& module);
 
 }  // namespace fathom

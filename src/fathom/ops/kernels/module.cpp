@@ -6,5 +6,6 @@ NB_MODULE(_native, module) {
     fathom::bind_matrices(module);
     fathom::bind_planes(module);
     fathom::bind_program(module);
+    fathom::bind_sampling(module);
     fathom::bind_layers(module);
 }
