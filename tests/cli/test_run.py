@@ -63,13 +63,15 @@ def test_each_option_reaches_the_model(option, door, fake_library) -> None:
 
 
 def test_what_is_not_given_is_not_passed(door, fake_library) -> None:
-    door("run", "echo", "hi", "--stop", "a", "--stop", "b", "--context", "9", "--dtype", "float32")
+    words = ("--stop", "a", "--stop", "b", "--context", "9", "--dtype", "float32", "--quant", "int8")
+    door("run", "echo", "hi", *words)
     opened, asked = fake_library.LAST[0].calls
     assert opened.pop("progress") is not None
     assert opened == {
         "open": "echo",
         "adapter": None,
         "dtype": "float32",
+        "quant": "int8",
         "device": None,
         "context": 9,
         "allow_pickle": False,

@@ -6,20 +6,26 @@ state in float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import numpy as np
+import pytest
+import torch
 
 from fathom.blocks.lowering_decoder import lower, rotations, why_not
 from fathom.generation.pages import PagedState
 from fathom.library.opening import _describe
 from fathom.ops.program import PAGE_TOKENS, Batch, Program
+from fathom.planning.grouping import GROUPS
 from fathom.planning.native import native
 from fathom.planning.packing import packed_bytes
-from fathom.residency.packed import PackedWeights
-from parity.conftest import Pair
+from fathom.residency.packed import PackedWeights, read_back
+from parity.case import Case
+from parity.conftest import Pair, all_cases
 
 THREADS = 2
+FAMILIES = {case.model_type: case for case in reversed(all_cases())}  # one of each
 
 
 class Sequences:
@@ -78,20 +84,24 @@ def tolerance(pair: Pair, program: Program, whole: np.ndarray) -> float:
     return max(1e-5, 3 * error(whole, pair.reference.logits(pair.tokens).numpy()))
 
 
-def program_of(pair: Pair) -> Program:
-    """Pack the files of a case for its program."""
+def program_of(pair: Pair, quant: str | None = None) -> Program:
+    """Pack the files of a case for its program, perhaps as integers."""
     description = _describe(pair.reference.folder)
     assert description.contents is not None
     plan = lower(pair.ours.spec, "float32")
     with PackedWeights(
-        pair.ours.spec, description.contents, description.assignments(), threads=THREADS
+        pair.ours.spec,
+        description.contents,
+        description.assignments(),
+        threads=THREADS,
+        quant=quant,
     ) as weights:
         return Program(plan, weights, most_tokens=2 * pair.case.length, threads=THREADS)
 
 
-def planned_bytes(pair: Pair) -> int:
+def planned_bytes(pair: Pair, quant: str | None = None) -> int:
     """Return the bytes of packed matrices that a forecast from the headers counts."""
-    forecast = native(_describe(pair.reference.folder), "float32", None)
+    forecast = native(_describe(pair.reference.folder), "float32", None, quant)
     return sum(packed_bytes(*each) for each in forecast.matrices.values())
 
 
@@ -116,3 +126,20 @@ def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
             pieces[row].append(scores)
     for row in (0, 1):
         assert error(np.concatenate(pieces[row]), whole[row]) < allowed
+
+
+@pytest.mark.parametrize("quant", GROUPS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_program_of_integers_computes_what_modules_with_its_numbers_do(
+    family: str, quant: str, pairs: Callable[[Case], Pair]
+) -> None:
+    """As near as inputs of eight bits allow: they choose other experts, and add up in memories."""
+    pair = pairs(FAMILIES[family])
+    program = program_of(pair, quant)
+    assert planned_bytes(pair, quant) == sum(each.nbytes for each in program.matrices.values())
+    module = deepcopy(pair.ours.module)
+    read_back(program.matrices, module)
+    with torch.inference_mode():
+        exact = module(pair.tokens[:1]).numpy()[0]
+    found = Sequences(program, pair, 1, pair.case.length).scores({0: pair.tokens[0].tolist()})[0]
+    assert np.linalg.norm(found - exact) < 0.3 * np.linalg.norm(exact)

@@ -86,6 +86,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     work_arguments(parser)
     loading = parser.add_argument_group("loading")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
+    loading.add_argument("--quant", help="pack weights as they are loaded: int8 or int4")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
     loading.add_argument(
         "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
@@ -117,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         library.open,
         args.name,
         dtype=args.dtype,
+        quant=args.quant,
         device=args.device,
         allow_pickle=args.allow_pickle,
         progress=progress,

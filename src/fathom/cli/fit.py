@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=int, default=1, help="sequences, pictures or sounds at once"
     )
     parser.add_argument("--dtype", help="type to compute in")
-    parser.add_argument("--quant", help="count weights as packed, such as Q4_K_M or Q8_0")
+    parser.add_argument("--quant", help="count weights as packed: Q4_K_M, Q8_0, int8 …")
     parser.add_argument("--train", choices=("full", "lora"), help="count what training needs")
     parser.add_argument("--why", action="store_true", help="print the arithmetic of each term")
     parser.add_argument(

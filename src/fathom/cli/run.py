@@ -91,6 +91,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     loading.add_argument("--adapter", metavar="NAME", help="a LoRA adapter: folder or hub id")
     loading.add_argument("--context", type=int, metavar="INT", help="positions to make room for")
     loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
+    loading.add_argument("--quant", help="pack weights as they are loaded: int8 or int4")
     loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
     loading.add_argument(
         "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
@@ -298,6 +299,7 @@ def _open(args: argparse.Namespace) -> TextModel:
         args.name,
         adapter=args.adapter,
         dtype=args.dtype,
+        quant=args.quant,
         device=args.device,
         context=args.context,
         allow_pickle=args.allow_pickle,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,9 @@ from fathom.planning.explanation import Counted, Explanation
 from fathom.planning.explanation import explain as explain_description
 from fathom.planning.fit import Fit, Wanted
 from fathom.planning.fit import fit as fit_description
+from fathom.planning.grouping import require_packing
 from fathom.planning.machine import this_machine
+from fathom.planning.native import native
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
 from fathom.planning.programs import opened_dtype, why_modules
@@ -169,13 +171,14 @@ def convert(
     return Path(folder)
 
 
-def open(
+def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
     name: str,
     *,
     adapter: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
     context: int | None = None,
+    quant: str | None = None,
     resting: bool = False,
     allow_pickle: bool = False,
     progress: Progress | None = None,
@@ -191,12 +194,15 @@ def open(
             an encoder's vectors are made with float32 rounded to bfloat16, unless that is asked.
         device: such as "cpu" or "cuda:0"; by default an accelerator if there is one.
         context: the most positions to make room for; by default the model's own number.
+        quant: "int8" or "int4", to have the matrices of a native program as integers that share a
+            scale in groups of 32 (`planning.grouping`); by default they stay as they are stored.
         resting: of a pipeline, have each component in memory only while it works, and read it
             again at its next turn.
 
     Raises:
         NotFoundError, FetchError: as `locate`.
-        RequestError: for an unknown type, or a model without components that could rest.
+        RequestError: for an unknown type, a model whose weights cannot be packed as `quant`, or
+            one without components that could rest.
         ModelFileError, ConfigError, UnknownArchitectureError, TensorMismatchError: for files that
             cannot be understood.
         DoesNotFitError: when the weights need more memory than there is.
@@ -210,11 +216,13 @@ def open(
     asked, dtype = dtype, _dtype(description, dtype)
     device = _device(device)
     reason = why_modules(spec, device=device, dtype_asked=asked, adapted=adapted is not None)
+    if quant is not None:
+        require_packing(description, quant, reason)
     if resting:
         return _resting(name, location, description, assignments, dtype=dtype, device=device)
     needed = _least_bytes(spec, dtype)
     if reason is None and description.contents is not None:
-        needed = description.contents.size + runtime_bytes(None)
+        needed = _packed_bytes(description, dtype, quant) + runtime_bytes(None)
     needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
     _require_memory(name, needed, device, REST if isinstance(spec, Pipeline) else "")
     load = partial(_modules, description, assignments, dtype=dtype, device=device)
@@ -222,7 +230,10 @@ def open(
     make = partial(kind(spec), card, spec, description)
     with working(shown, needed, f"loading {name}"):
         if reason is None:
-            model = make(load, dtype, program=_program(description, assignments, dtype, shown))
+            program = _program(description, assignments, dtype, quant, shown)
+            model = make(
+                load if quant is None else partial(_as_packed, load, program), dtype, program
+            )
         else:
             module = load(progress=shown)
             model = make(lambda: module, dtype, why_modules=reason)
@@ -269,7 +280,11 @@ def _resting(
 
 
 def _program(
-    description: Description, assignments: Sequence[Assignment], dtype: str, progress: Progress
+    description: Description,
+    assignments: Sequence[Assignment],
+    dtype: str,
+    quant: str | None,
+    progress: Progress,
 ) -> Program:
     """Pack the weights of a decoder or an encoder and return its native program."""
     assert description.contents is not None
@@ -280,8 +295,26 @@ def _program(
         assignments,
         dtype=dtype,
         threads=usable_threads(this_machine()),
+        quant=quant,
         progress=progress,
     )
+
+
+def _packed_bytes(description: Description, dtype: str, quant: str | None) -> int:
+    """Return the bytes of packed weights: about those of the files, where no others are asked."""
+    assert description.contents is not None
+    if quant is None:
+        return description.contents.size
+    return native(description, dtype, None, quant).weight_bytes
+
+
+def _as_packed(load: Callable[[], nn.Module], program: Program) -> nn.Module:
+    """Return modules with the numbers that the program computes with."""
+    from fathom.residency.packed import read_back
+
+    module = load()
+    read_back(program.matrices, module)
+    return module
 
 
 def _modules(

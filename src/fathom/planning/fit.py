@@ -14,6 +14,7 @@ from fathom.checkpoint.description import Description
 from fathom.errors import RequestError
 from fathom.planning import costs
 from fathom.planning.costs import BYTES
+from fathom.planning.grouping import GROUPS, packs
 from fathom.planning.machine import this_machine
 from fathom.planning.native import Native, native, native_reasons, predict_native
 from fathom.planning.predict import Prediction, predict
@@ -95,7 +96,8 @@ def fit(
         context: tokens per sequence; by default the model's own, or the 8,192 that are usual.
         batch: sequences at once.
         dtype: the type to compute in; by default as the configuration says.
-        quant: weights counted as this encoding packs them, such as "Q4_K_M".
+        quant: weights counted as this encoding packs them, such as "Q4_K_M"; or packed when they
+            are loaded, as one of "int8" and "int4" (`planning.grouping`).
         train: "full" or "lora", to count what training needs as well.
 
     Raises:
@@ -146,7 +148,9 @@ class _Question:
         dtype = self.dtype
         if self.quant is not None and self.quant in BYTES:
             dtype = self.quant
-        elif self.quant is None and self.description.contents is not None:
+        elif self.description.contents is not None and (
+            self.quant is None or packs(self.description, self.quant)
+        ):
             dtype = opened_dtype(self.description.contents)
         return native(self.description, dtype, self.where.rates, self.quant)
 
@@ -266,6 +270,8 @@ def _changes(question: _Question) -> Iterator[tuple[str, str, _Question]]:
     """Yield changes worth trying, of each kind the mildest that is enough."""
     first = 0 if question.dtype == "float32" else 1
     smaller = FROM_LARGE_TO_SMALL[first:] if question.quant is None else ()
+    if question.modules is not None:
+        smaller = tuple(name for name in smaller if name not in GROUPS)  # only programs have those
     kinds = (
         [_packed(question, name) for name in smaller],
         [
@@ -296,13 +302,16 @@ def _packed(question: _Question, name: str) -> tuple[str, str, _Question]:
     if name in BYTES:
         return f"--dtype {name}", "rounded to 8 bits of mantissa", replace(question, dtype=name)
     cost = f"{bits_per_weight(question.spec, name):.2f} bits per weight, kept packed"
-    return f"weights in {name}", cost, replace(question, quant=name)
+    change = f"--quant {name}" if name in GROUPS else f"weights in {name}"
+    return change, cost, replace(question, quant=name)
 
 
 def _assumptions(question: _Question) -> Iterator[str]:
     yield "1 GB is 10^9 bytes, 1 GiB is 2^30"
     yield f"speed rests on {question.where.basis}"
-    if question.quant is not None and question.modules is not None:
+    if question.quant in GROUPS and question.modules is not None:
+        yield f"`fathom run` packs no weights as {question.quant} here: {question.modules}"
+    elif question.quant is not None and question.modules is not None:
         yield (
             f"weights counted as {question.quant} packs them; `fathom run` turns them into"
             f" {question.dtype} as it loads"

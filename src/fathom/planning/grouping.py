@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from fathom.checkpoint.contents import Contents
+from fathom.checkpoint.description import Description
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.errors import RequestError, nearest
+from fathom.spec.decoder import Decoder
+from fathom.spec.encoder import Encoder
 from fathom.spec.parts import Parameter
 from fathom.spec.roles import Role
 
@@ -34,26 +38,70 @@ GROUPS: Mapping[str, Mapping[Role, str]] = {
 }
 
 
-def grouped(held: Iterable[Parameter], quant: str | None) -> Mapping[str, str]:
-    """Return the encoding of each matrix that `quant` makes integers of, by parameter name.
+def grouped_as(parameter: Parameter, quant: str) -> str | None:
+    """Return the encoding in which `quant` packs a parameter's matrices; None where it does not.
 
-    None asks for none. A matrix is not among them if its role stays exact or its columns end
-    within a group.
+    It does not if the role stays exact, or if the columns end within a group.
 
     Raises:
-        RequestError: for an unknown name.
+        RequestError: for an unknown name, with the nearest ones.
+    """
+    roles = _roles(quant)
+    whole = parameter.shape[-1] % ENCODINGS["Q8_0"].block_elements == 0
+    return roles.get(parameter.role) if whole and len(parameter.shape) > 1 else None
+
+
+def _roles(quant: str) -> Mapping[Role, str]:
+    if quant not in GROUPS:
+        raise RequestError(
+            f"weights are not packed as '{quant[:60]}' while they are loaded; take"
+            f" {' or '.join(GROUPS)}.{nearest(quant, GROUPS)}"
+        )
+    return GROUPS[quant]
+
+
+def grouped(held: Iterable[Parameter], quant: str | None) -> Mapping[str, str]:
+    """Return the encoding of each parameter that `quant` packs, by name; of none without it.
+
+    Raises:
+        RequestError: as `grouped_as`.
     """
     if quant is None:
         return {}
-    roles = GROUPS.get(quant)
-    if roles is None:
+    chosen = {one.name: grouped_as(one, quant) for one in held}
+    return {name: encoding for name, encoding in chosen.items() if encoding is not None}
+
+
+def packs(description: Description, quant: str) -> bool:
+    """Return whether opening can pack a checkpoint's weights as `quant`: they are plain numbers."""
+    contents = description.contents
+    return quant in GROUPS and contents is not None and _blocks_in(contents) is None
+
+
+def require_packing(description: Description, quant: str, modules: str | None) -> None:
+    """Refuse `quant` of a checkpoint that it is not for; `modules` is why it has no program.
+
+    Raises:
+        RequestError: for an unknown name, with the nearest ones, or what else stands against it.
+    """
+    _roles(quant)
+    if modules is not None:
         raise RequestError(
-            f"weights cannot be packed as '{quant[:60]}' while they are loaded; take"
-            f" {' or '.join(GROUPS)}.{nearest(quant, GROUPS)}"
+            f"--quant {quant} packs the weights of a native program, and this model runs as"
+            f" PyTorch modules, because {modules}; leave it out"
         )
-    found = {one.name: roles.get(one.role) for one in held if len(one.shape) > 1 and _fits(one)}
-    return {name: encoding for name, encoding in found.items() if encoding is not None}
+    if not isinstance(description.spec, Decoder | Encoder):
+        raise RequestError(f"--quant {quant} is for decoders and encoders; leave it out")
+    assert description.contents is not None
+    blocks = _blocks_in(description.contents)
+    if blocks is not None:
+        raise RequestError(
+            f"--quant {quant} is for weights in plain numbers, and these are stored in {blocks};"
+            " leave it out, or open the checkpoint that they were made from"
+        )
 
 
-def _fits(parameter: Parameter) -> bool:
-    return parameter.shape[-1] % ENCODINGS["Q8_0"].block_elements == 0
+def _blocks_in(contents: Contents) -> str | None:
+    """Return an encoding of a checkpoint whose numbers lie in blocks; None if all are plain."""
+    names = {tensor.encoding for tensor in contents.tensors.values()}
+    return next((one for one in sorted(names) if ENCODINGS[one].block_elements > 1), None)

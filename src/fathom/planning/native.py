@@ -26,6 +26,7 @@ from fathom.ops.steps import (
     Normalise,
     Place,
 )
+from fathom.planning.grouping import grouped, packs
 from fathom.planning.packing import DECODED, packed_as, packed_bytes, packed_from
 from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import NativeRates, Rates
@@ -69,10 +70,10 @@ class Native:
     def matrices(self) -> Mapping[Matrix, tuple[str, int, int]]:
         """Encoding, rows and columns of every matrix, those that several steps share once."""
         shapes = {one.name: one.shape for one in parameters(self.spec)}
-        named: dict[tuple[str, bool], str] = {}
+        named: dict[tuple[str, bool, bool], str] = {}
 
         def packed(matrix: Matrix) -> str:
-            key = matrix.name, matrix.exact
+            key = matrix.name, matrix.exact, matrix.turned
             if key not in named:  # experts of a stack are packed alike
                 named[key] = self.packing(matrix)
             return named[key]
@@ -255,7 +256,8 @@ def native(
 ) -> Native:
     """Return a model as the program that opening it makes.
 
-    Of a configuration alone its weights are counted in `dtype`, and under another name as `quant`.
+    Its weights are packed as they are stored, or as `quant` if that is one of `GROUPS`. Under
+    another name they are counted as if stored so; of a configuration alone, in `dtype`.
 
     Raises:
         NoProgramError: when `programs.why_modules` has a reason.
@@ -265,14 +267,17 @@ def native(
     if not isinstance(spec, Decoder | Encoder):
         raise TypeError(f"{type(spec).__name__} has no program; ask `why_modules` first")
     plan = planned(spec, dtype)
-    if description.contents is not None and quant is None:
-        packing = _as_in_files(description, description.contents, rounded=rounds(spec))
+    if description.contents is not None and (quant is None or packs(description, quant)):
+        packing = _as_in_files(description, description.contents, spec, quant)
         return Native(spec, plan, packing, rates)
     return Native(spec, plan, as_named(spec, quant or dtype), rates)
 
 
-def _as_in_files(description: Description, contents: Contents, *, rounded: bool) -> Packing:
+def _as_in_files(
+    description: Description, contents: Contents, spec: Layered, quant: str | None
+) -> Packing:
     assigned = {name: one for one in description.assignments() for name in one.ours}
+    rounded, integers = rounds(spec), grouped(parameters(spec), quant)
     return lambda one: packed_from(
         contents,
         assigned[one.name],
@@ -280,6 +285,7 @@ def _as_in_files(description: Description, contents: Contents, *, rounded: bool)
         exact=one.exact,
         decoded=one.turned,
         rounded=rounded,
+        grouped=integers.get(one.name),
     )
 
 

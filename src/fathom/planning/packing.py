@@ -91,8 +91,15 @@ def packed_from(
     exact: bool = False,
     decoded: bool = False,
     rounded: bool = False,
+    grouped: str | None = None,
 ) -> str:
-    """Return what one parameter's matrix becomes when it is packed from a file."""
+    """Return what one parameter's matrix becomes when it is packed from a file.
+
+    `grouped` is the encoding that was chosen for it, if any, where it is neither `exact` nor has to
+    be `decoded`.
+    """
+    if grouped is not None and not exact and not decoded:
+        return grouped
     from fathom.checkpoint.stored_rows import stored_rows  # numpy, which no configuration needs
 
     stored = stored_rows(contents, assignment, name)

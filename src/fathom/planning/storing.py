@@ -20,6 +20,7 @@ from fathom.planning.costs import (
     tied_outputs,
     weight_bytes,
 )
+from fathom.planning.grouping import GROUPS, grouped_as
 from fathom.spec.model import TextModel
 from fathom.spec.parts import Parameter, Part, children, parameters
 from fathom.spec.roles import EXACT, Role
@@ -40,12 +41,12 @@ MIXES: Mapping[str, Mix] = {
     "Q5_K_S": Mix("Q5_K", "Q5_K"),
 }
 PLAIN_TYPES: Mapping[str, str] = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-FROM_LARGE_TO_SMALL = ("bfloat16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
+FROM_LARGE_TO_SMALL = ("bfloat16", "int8", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "int4", "Q4_0")
 _LAYER = re.compile(r"layers\.(\d+)\.(?:mixer\.value|feed_forward\.(?:experts\.)?down)\.weight$")
 
 
 def stored_as(spec: TextModel, name: str) -> Storage:
-    """Return bytes per number of each parameter stored under a name: a type, encoding or mix.
+    """Return bytes per number of each parameter under a name: a type, encoding, mix or group.
 
     Raises:
         RequestError: for a name that is none of these, with the nearest ones.
@@ -64,20 +65,24 @@ def stored_as(spec: TextModel, name: str) -> Storage:
 def stored_encoding(
     spec: TextModel, name: str, finer: Sequence[bool] | None = None
 ) -> Callable[[Parameter], str]:
-    """Return the encoding of each parameter stored under a name: a type, encoding or mix.
+    """Return the encoding of each parameter stored under a name: a type, encoding, mix or group.
 
     `finer` says of each layer whether a mix is finer there; by default as of a whole model.
 
     Raises:
         RequestError: for a name that is none of these, with the nearest ones.
     """
+    if name.lower() in GROUPS:
+        return lambda parameter: (
+            "F32" if _exact(parameter) else grouped_as(parameter, name.lower()) or "F16"
+        )
     mix = MIXES.get(name.upper()) or _single(PLAIN_TYPES.get(name, name))
     layers = len(spec.layers)
     fine_layers = [is_finer(index, layers) for index in range(layers)] if finer is None else finer
     tied = any(tied_outputs(spec))
 
     def each(parameter: Parameter) -> str:
-        if parameter.role in EXACT or len(parameter.shape) == 1:
+        if _exact(parameter):
             return "F32"
         fine = _scores(parameter, tied) or _in_finer_layer(parameter.name, fine_layers)
         chosen = mix.finer if fine else mix.most
@@ -113,7 +118,12 @@ def bits_per_weight(spec: TextModel, name: str) -> float:
 
 def known_names() -> tuple[str, ...]:
     """Return every name that `stored_as` takes."""
-    return (*BYTES, *MIXES, *(name for name, one in ENCODINGS.items() if _holds_weights(name)))
+    return (
+        *BYTES,
+        *MIXES,
+        *GROUPS,
+        *(name for name, one in ENCODINGS.items() if _holds_weights(name)),
+    )
 
 
 def _single(name: str) -> Mix:
@@ -121,13 +131,18 @@ def _single(name: str) -> Mix:
     if wanted not in ENCODINGS or not _holds_weights(wanted):
         raise RequestError(
             f"weights cannot be counted in '{name[:60]}'.{nearest(name.upper(), known_names())}"
-            f" Known are {', '.join((*BYTES, *MIXES))} and the encodings of safetensors and GGUF"
+            f" Known are {', '.join((*BYTES, *MIXES, *GROUPS))} and the encodings of safetensors"
+            " and GGUF"
         )
     return Mix(wanted, "Q6_K" if wanted == "Q4_0" else wanted)
 
 
 def _holds_weights(name: str) -> bool:
     return not name.startswith(("I8", "I16", "I32", "I64", "U", "BOOL", "C64", "F8_E8M0"))
+
+
+def _exact(parameter: Parameter) -> bool:
+    return parameter.role in EXACT or len(parameter.shape) == 1
 
 
 def _scores(parameter: Parameter, tied: bool) -> bool:

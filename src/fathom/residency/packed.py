@@ -7,7 +7,7 @@ decoded and packed as plain numbers of the width that it was stored with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -23,15 +23,17 @@ from fathom.checkpoint.stored_rows import StoredReader, StoredRows, stored_rows
 from fathom.errors import TensorMismatchError
 from fathom.ops.native import native
 from fathom.ops.steps import Matrix
+from fathom.planning.grouping import GROUPS, grouped
 from fathom.spec.model import Layered
 from fathom.spec.parts import Parameter, parameters
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Floats: TypeAlias = NDArray[np.float32]
 
 PIECE = 1 << 21  # stored bytes that one thread packs at a time
+PLAIN_NUMBERS = ("F32", "F16", "BF16")  # that are rounded to integers row by row
 PLAIN = {2: "BF16", 4: "F32"}  # what decoded numbers are packed as, by the bytes of their type
 
 
@@ -52,15 +54,23 @@ class PackedWeights:
         *,
         threads: int,
         rounded: bool = False,
+        quant: str | None = None,
         progress: Progress = QUIET,
     ) -> None:
-        """Take a checkpoint; `rounded`, matrices stored in float32 become bfloat16."""
+        """Take a checkpoint; `rounded`, matrices stored in float32 become bfloat16.
+
+        With `quant` those that `planning.grouping` names become groups of integers.
+
+        Raises:
+            RequestError: for an unknown name.
+        """
         self._contents = contents
         self._wanted = {parameter.name: parameter for parameter in parameters(spec)}
         self._assignments = {name: each for each in assignments for name in each.ours}
         self._reader = StoredReader()
         self._pool = ThreadPoolExecutor(threads)
         self._rounded = rounded
+        self._grouped = grouped(self._wanted.values(), quant)
         self._latest: dict[str, Tensor] = {}  # the one that was decoded last, by its name
         self._progress = progress
         self._module: Any = native()
@@ -89,14 +99,22 @@ class PackedWeights:
         """
         parameter = self._wanted[matrix.name]
         stored = stored_rows(self._contents, self._assignments[matrix.name], matrix.name)
-        known = stored is not None and stored.encoding in self._module.encodings()
+        integers = self._integers(matrix)
+        readable = PLAIN_NUMBERS if integers else self._module.encodings()
+        known = stored is not None and stored.encoding in readable
         exact = matrix.exact and stored is not None and stored.encoding != "F32"
         if stored is None or not known or exact or matrix.turned:
             return self._from_numbers(matrix, parameter)
         _require_shape(parameter, (*stored.rows.shape, stored.columns))
         rows = stored.rows if matrix.expert is None else stored.rows[matrix.expert]
+        if integers:
+            return self._from_rows(stored, rows.reshape(-1), integers)
         rounding = self._rounded and stored.encoding == "F32" and not matrix.exact
-        return self._from_rows(stored, rows.reshape(-1), rounding=rounding)
+        return self._from_rows(stored, rows.reshape(-1), "BF16" if rounding else stored.encoding)
+
+    def _integers(self, matrix: Matrix) -> str | None:
+        """Return the encoding of a matrix that is to be packed as integers."""
+        return None if matrix.exact or matrix.turned else self._grouped.get(matrix.name)
 
     def vector(self, name: str) -> Floats:
         """Return a small tensor in float32, flat.
@@ -113,8 +131,7 @@ class PackedWeights:
         _require_shape(self._wanted[name], found.shape)
         return np.ascontiguousarray(found.reshape(-1), dtype=np.float32)
 
-    def _from_rows(self, stored: StoredRows, rows: NDArray[np.int64], *, rounding: bool) -> Any:
-        encoding = "BF16" if rounding else stored.encoding
+    def _from_rows(self, stored: StoredRows, rows: NDArray[np.int64], encoding: str) -> Any:
         packed = self._module.PackedMatrix(encoding, len(rows), stored.columns)
         panel = 16
         step = max(PIECE // stored.row_bytes // panel, 1) * panel
@@ -122,7 +139,7 @@ class PackedWeights:
         def pack(begin: int) -> None:
             piece = rows[begin : begin + step]
             read = self._reader.rows(stored, piece)
-            packed.pack(_rounded(read) if rounding else read, begin, len(piece))
+            _pack(packed, stored.encoding, read, begin, len(piece))
             self._progress.advance(len(piece) * stored.row_bytes)
 
         self._each(pack, range(0, len(rows), step))
@@ -141,11 +158,12 @@ class PackedWeights:
         if matrix.turned:
             tensor = tensor.T
         width = 2 if self._rounded else self._stored_width(matrix.name)
-        plain = "F32" if matrix.exact else PLAIN[width]
+        integers = self._integers(matrix)
+        plain = "F32" if matrix.exact or integers else PLAIN[width]
         tensor = tensor.to(torch.float32 if plain == "F32" else torch.bfloat16).contiguous()
         rows, columns = tensor.shape
-        packed = self._module.PackedMatrix(plain, rows, columns)
-        packed.pack(tensor.view(torch.uint8).numpy().reshape(-1))
+        packed = self._module.PackedMatrix(integers or plain, rows, columns)
+        _pack(packed, plain, tensor.view(torch.uint8).numpy().reshape(-1), 0, rows)
         self._progress.advance(tensor.nbytes)
         return packed
 
@@ -169,6 +187,32 @@ class PackedWeights:
             return
         for _ in self._pool.map(work, starts):
             pass
+
+
+def read_back(matrices: Mapping[Matrix, Any], module: nn.Module) -> None:
+    """Give a module's parameters the numbers that integers of a program stand for."""
+    import torch
+
+    integers = {encoding for roles in GROUPS.values() for encoding in roles.values()}
+    for matrix, packed in matrices.items():
+        if packed.encoding not in integers:
+            continue
+        values = torch.empty(packed.rows, packed.columns)
+        packed.unpack(values.numpy())
+        parameter = module.get_parameter(matrix.name)
+        held = parameter if matrix.expert is None else parameter[matrix.expert]
+        with torch.no_grad():
+            held.copy_(values)
+
+
+def _pack(packed: Any, stored: str, rows: NDArray[np.uint8], begin: int, count: int) -> None:
+    """Pack rows as those from `begin` on: as they are stored, or rounded to what is packed."""
+    if packed.encoding == stored:
+        packed.pack(rows, begin, count)
+    elif packed.encoding == "BF16":
+        packed.pack(_rounded(rows), begin, count)
+    else:
+        packed.pack_plain(stored, rows, begin)
 
 
 def _rounded(source: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -37,8 +37,9 @@ def load_program(
     dtype: str,
     threads: int,
     progress: Progress,
+    quant: str | None = None,
 ) -> Program:
-    """Return a model's program, its weights packed from the files.
+    """Return a model's program, its weights packed from the files, perhaps as `quant`.
 
     Raises:
         NoProgramError: when `planning.programs.why_modules` has a reason.
@@ -53,6 +54,7 @@ def load_program(
         assignments,
         threads=threads,
         rounded=rounds(spec),
+        quant=quant,
         progress=progress,
     ) as weights:
         return Program(plan, weights, most_tokens=most_tokens(plan, spec.context), threads=threads)
