@@ -37,6 +37,18 @@ class Adjuster:
         self._first = self._known(limits.constraints.begin_suppress_tokens)
         self._ends = self._known(limits.end)
 
+    @property
+    def idle(self) -> bool:
+        """Whether it changes nothing, whatever is written."""
+        plain = (1.0, 0.0, 0.0)
+        sampling = self.sampling
+        penalties = sampling.repetition_penalty, sampling.presence_penalty
+        return (
+            (*penalties, sampling.frequency_penalty) == plain
+            and not len(self._biased)
+            and self.limits.constraints == Constraints()
+        )
+
     def __call__(self, scores: Floats, written: Sequence[list[int]]) -> Floats:
         """Return scores (rows, vocabulary) float32, adjusted.
 

@@ -2,15 +2,16 @@
 
 The order and meaning of each stage are those of transformers' logits processors, which the tests
 hold it to. Narrowing works on ever fewer candidates instead of masking the whole vocabulary: the
-costly sort of top-p sees only the tokens that could survive it. In NumPy, as `adjusting`.
+costly sort of top-p sees only the tokens that could survive it. In NumPy, as `adjusting`; the
+native kernels do all of it in one call, as `ops/kernels/sampling_kernels.hpp` tells.
 """
 
 from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from fathom.generation.adjusting import Adjuster
 from fathom.generation.constraints import Limits
 from fathom.generation.greedy import require_finite
 from fathom.generation.request import Sampling
+from fathom.ops.native import native
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +56,7 @@ class Sampler:
         self.seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
         self._chance = Random(self.seed)
         self._adjuster = Adjuster(sampling, limits or Limits(), len(before), vocabulary)
+        self._idle = self._adjuster.idle
         self._written = list(before)
 
     def choose(self, scores: Floats) -> int:
@@ -64,7 +67,7 @@ class Sampler:
             RequestError: when no token may be written.
         """
         require_finite(float(scores.max()))  # NaN wins over all
-        adjusted = self.penalised(scores)
+        adjusted = scores if self._idle else self.penalised(scores)
         best = int(adjusted.argmax())
         if adjusted[best] == -np.inf:
             raise RequestError("no token may be written here; loosen what may not be written")
@@ -82,12 +85,23 @@ class Sampler:
 
     def _draw(self, scores: Floats) -> int:
         """Return a token by its probability: where a number in [0, 1) falls in their sum."""
-        tokens, probabilities = candidates(scores, self.sampling)
-        return int(tokens[drawn(probabilities, self._chance.random())])
+        sampling, share = self.sampling, self._chance.random()
+        if (draw := native_draw()) is not None:
+            narrowed = sampling.top_k, sampling.top_p, sampling.min_p
+            return int(draw(scores, sampling.temperature, *narrowed, share))
+        tokens, probabilities = candidates(scores, sampling)
+        return int(tokens[drawn(probabilities, share)])
+
+
+@cache
+def native_draw() -> Callable[..., int] | None:
+    """Return what draws from scores in one call, or None where there are no native kernels."""
+    module = native()
+    return None if isinstance(module, str) else module.draw
 
 
 def candidates(scores: Floats, sampling: Sampling) -> tuple[Places, Floats]:
-    """Return the tokens that may be drawn and their probabilities, both (candidates,).
+    """Return the tokens that may be drawn, in order, and their probabilities, both (candidates,).
 
     `scores` (vocabulary,) are float32 with penalties applied; the temperature is above 0.
     """
@@ -141,17 +155,18 @@ def nucleus(probabilities: NDArray[np.floating], top_p: float) -> Places:
     """Return the places of the fewest probabilities (n,) that sum to `top_p`, at least one.
 
     A token goes when it and all less likely ones sum to no more than 1 - `top_p`. Those below
-    that amount's even share, (1 - `top_p`) / n, are sure to go, and need no sorting.
+    that amount's even share, (1 - `top_p`) / n, are sure to go, and need no sorting. Of equal
+    ones the first stay.
     """
     cut = 1.0 - top_p
     even_share = min(float(probabilities.max()), cut / len(probabilities))
-    places = np.flatnonzero(probabilities >= even_share)
-    order = probabilities[places].argsort()
+    places = np.flatnonzero(probabilities >= even_share)[::-1]
+    order = probabilities[places].argsort(kind="stable")
     ordered = probabilities[places[order]].astype(np.float64)
     sums = 1.0 - ordered.sum() + ordered.cumsum()  # less likely ones and itself
     kept = sums > cut
     kept[-1] = True
-    return places[order[kept]]
+    return np.sort(places[order[kept]])
 
 
 @lru_cache(maxsize=8)
