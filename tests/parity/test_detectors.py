@@ -92,7 +92,7 @@ def test_pictures_side_by_side_are_as_alone(
 
 def test_modules_hold_just_the_parameters_that_the_spec_states(detector_pair: DetectorPair) -> None:
     ours = detector_pair.ours
-    held = {name: tuple(p.shape) for name, p in ours.module.named_parameters()}
+    held = {name: tuple(p.shape) for name, p in ours.plain_module().named_parameters()}
     assert held == {p.name: p.shape for p in parameters(ours.spec)}
 
 
@@ -126,7 +126,7 @@ def test_stages_count_what_pytorch_counts(detector_pair: DetectorPair) -> None:
     assert [stage.name for stage in stages] == ["vision", "text", "enhancer", "decoder"]
     plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not know the processor's fused one
     with torch.inference_mode(), plain, FlopCounterMode(display=False) as counted:
-        pair.ours.module(pair.pixels, TOKENS)
+        pair.ours.plain_module()(pair.pixels, TOKENS)
     total = sum(stage.operations for stage in stages)
     assert total == pytest.approx(counted.get_total_flops(), 0.02)
 

@@ -96,7 +96,8 @@ def test_scores_equal_the_reference(opened: Opened, measured: Measured) -> None:
 
 
 def test_modules_hold_just_the_parameters_that_the_spec_states(opened: Opened) -> None:
-    held = {name: tuple(p.shape) for name, p in opened.ours.module.named_parameters()}
+    plain = opened.ours.plain_module()
+    held = {name: tuple(p.shape) for name, p in plain.named_parameters()}
     assert held == {p.name: p.shape for p in parameters(opened.ours.spec)}
     assert count(opened.ours.spec) == sum(p.numel() for p in opened.reference.model.parameters())
 
@@ -114,7 +115,7 @@ def test_what_we_save_the_reference_opens(opened: Opened, tmp_path: Path) -> Non
 
 
 def test_stages_count_what_pytorch_counts(opened: Opened) -> None:
-    spec, module = opened.ours.spec, opened.ours.module
+    spec, module = opened.ours.spec, opened.ours.plain_module()
     length = opened.tokens.shape[1]
     work = Work(seconds=1.0, frames=2, tokens=length - 2 * spec.places(1.0), written=4)
     hearing, reading, writing = spec.stages(work)

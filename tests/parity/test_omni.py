@@ -236,7 +236,7 @@ def test_its_stages_count_what_pytorch_counts(pair: Pair) -> None:
         _, hearing, reading, _ = model.spec.stages(work)
         counter = FlopCounterMode(display=False)
         with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter as heard:
-            vectors = model.module.hear(torch.rand(16, frames))
+            vectors = model.plain_module().hear(torch.rand(16, frames))
         assert hearing.operations == pytest.approx(heard.get_total_flops(), rel=0.02)
         assert vectors.shape[0] == model.spec.voiced(frames) and hearing.kept == vectors.numel()
         assert reading.operations > 0

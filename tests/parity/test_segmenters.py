@@ -118,7 +118,7 @@ def test_modules_hold_just_the_parameters_that_the_spec_states(
     segmenter_pair: SegmenterPair,
 ) -> None:
     ours = segmenter_pair.ours
-    held = {name: tuple(p.shape) for name, p in ours.module.named_parameters()}
+    held = {name: tuple(p.shape) for name, p in ours.plain_module().named_parameters()}
     assert held == {p.name: p.shape for p in parameters(ours.spec)}
 
 
@@ -154,7 +154,7 @@ def test_stages_count_what_pytorch_counts(segmenter_pair: SegmenterPair) -> None
     one = tuple(each[:1, 1:] for each in OURS["points"])  # a point, and one that is absent
     with torch.inference_mode(), plain:
         with FlopCounterMode(display=False) as counted:
-            seen = pair.ours.module.seen(pair.pixels)
+            seen = pair.ours.plain_module().seen(pair.pixels)
         assert looking.operations == pytest.approx(counted.get_total_flops(), 0.02)
         with FlopCounterMode(display=False) as counted:
             pair.ours.module.answered(seen, *one)

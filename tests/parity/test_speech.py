@@ -85,7 +85,8 @@ def test_scores_equal_the_reference(opened: Opened, measured: Measured) -> None:
 
 
 def test_modules_hold_just_the_parameters_that_the_spec_states(opened: Opened) -> None:
-    held = {name: tuple(p.shape) for name, p in opened.ours.module.named_parameters()}
+    plain = opened.ours.plain_module()
+    held = {name: tuple(p.shape) for name, p in plain.named_parameters()}
     assert held == {p.name: p.shape for p in parameters(opened.spec)}
     assert count(opened.spec) == sum(p.numel() for p in opened.reference.model.parameters())
 

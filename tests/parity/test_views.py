@@ -247,7 +247,7 @@ def test_saved_it_has_the_references_names_again(pair, tmp_path: Path) -> None:
 def test_its_stages_count_what_pytorch_counts(pair) -> None:
     _, _, folder = pair
     model = library.open(str(folder), dtype="float32", device="cpu")
-    module, spec = model.module, model.spec
+    module, spec = model.plain_module(), model.spec
     height, width = spec.vision.picture
     if spec.sizing != WHOLE:  # as the file beside the weights says
         height, width, spec = 60, 41, replace(spec, sizing=model._views.rule)

@@ -93,7 +93,7 @@ def test_what_is_seen_equal_the_reference(vision_pair: VisionPair, measured: Mea
 
 def test_modules_hold_just_the_parameters_that_the_spec_states(vision_pair: VisionPair) -> None:
     ours = vision_pair.ours
-    held = {name: tuple(p.shape) for name, p in ours.module.named_parameters()}
+    held = {name: tuple(p.shape) for name, p in ours.plain_module().named_parameters()}
     assert held == {p.name: p.shape for p in parameters(ours.spec)}
 
 
@@ -128,7 +128,7 @@ def test_stages_count_what_pytorch_counts(vision_pair: VisionPair) -> None:
     plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not know the processor's fused one
     given = pair.given[:1] + tuple(texts[:2] for texts in pair.given[1:])
     with torch.inference_mode(), plain, FlopCounterMode(display=False) as counted:
-        pair.ours.module(*given)
+        pair.ours.plain_module()(*given)
     assert sum(one.operations for one in stages) == pytest.approx(counted.get_total_flops(), 0.02)
 
 

@@ -196,7 +196,7 @@ def test_its_stages_count_what_pytorch_counts(pair) -> None:
     looking, reading, _ = model.spec.stages(work)
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as seen:
-            model.module.look(PIXELS)
+            model.plain_module().look(PIXELS)
         with FlopCounterMode(display=False) as read:
             model.module.decoder.scores(model.module.decoder.hidden(tokens)[:, -1])
     assert looking.operations == pytest.approx(seen.get_total_flops(), rel=0.02)

@@ -29,12 +29,14 @@ class WindowAttention(Block):
         self.scoring = Scoring(scale=described.head_width**-0.5, causal=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        side, grid = self.spec.window, (x.shape[1], x.shape[2])
+        side, batch, grid = self.spec.window, x.shape[0], (x.shape[1], x.shape[2])
         x = functional.pad(x, (0, 0, 0, -grid[1] % side, 0, -grid[0] % side))
         whole = (x.shape[1], x.shape[2])
         if self.shift:
             x = x.roll((-self.shift, -self.shift), (1, 2))
-        added = self._added(whole, len(x))
+        added = self.added(whole)
+        if self.shift and batch > 1:
+            added = added.repeat(batch, 1, 1, 1)
         x = self._seen(windows(x, (side, side)).flatten(1, 2), added).unflatten(1, (side, side))
         x = joined(x, (side, side), whole)
         if self.shift:
@@ -51,8 +53,11 @@ class WindowAttention(Block):
         """(batch, places, width) → (batch, heads, places, head_width)."""
         return x.unflatten(2, (self.spec.heads, self.spec.head_width)).transpose(1, 2)
 
-    def _added(self, grid: tuple[int, int], batch: int) -> Tensor:
-        """Return what is added to scores, (1 or batch · windows, heads, places, places)."""
+    def added(self, grid: tuple[int, int]) -> Tensor:
+        """Return what is added to scores in a grid of whole windows, shifted already.
+
+        It is (windows, heads, places, places), or for all windows alike (1, …).
+        """
         side, device = self.spec.window, self.distances.device
         line = torch.arange(side, device=device)
         between = line[:, None] - line[None, :] + side - 1
@@ -62,8 +67,12 @@ class WindowAttention(Block):
         if not self.shift:
             return shared
         apart = ~self._together(grid)[:, None]  # (windows, 1, places, places)
-        added = shared.masked_fill(apart, float("-inf"))
-        return added if batch == 1 else added.repeat(batch, 1, 1, 1)
+        return shared.masked_fill(apart, float("-inf"))
+
+    def hollow(self) -> None:
+        """Let go of the maps: a packed layer has their weights, and takes `added` from here."""
+        for name in ("query", "key", "value", "output"):
+            setattr(self, name, None)
 
     def _together(self, grid: tuple[int, int]) -> Tensor:
         """Return which places of each window lay side by side before the shift."""

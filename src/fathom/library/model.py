@@ -33,7 +33,11 @@ class Model:
         program: the native program that it writes with; its weights are packed in memory.
         why_modules: why it has none, and runs as modules of PyTorch.
         load_seconds: how long opening took.
+        unpacked: brings the weights into modules once more, all of them plain; None where the
+            module holds them so already.
     """
+
+    unpacked: Callable[[], torch.nn.Module] | None = None
 
     def __init__(
         self,
@@ -79,6 +83,10 @@ class Model:
     def _module(self) -> torch.nn.Module:
         return self._load()
 
+    def plain_module(self) -> torch.nn.Module:
+        """Return the module with every weight a parameter, loaded anew where some are packed."""
+        return self._module if self.unpacked is None else self.unpacked()
+
     @property
     def tasks(self) -> tuple[str, ...]:
         """What it can be asked for, by the names of `spec.tasks.TASKS`; the likeliest first."""
@@ -121,7 +129,7 @@ class Model:
         """
         from fathom.checkpoint.saving import save
 
-        parameters = dict(self._module.named_parameters())
+        parameters = dict(self.plain_module().named_parameters())
         save(self._description, parameters, Path(folder), self._extra_files())
 
     def _extra_files(self) -> dict[str, str]:

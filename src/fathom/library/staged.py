@@ -45,6 +45,15 @@ class StagedModel(Model):
         return self.dtype
 
     @property
+    def kernels(self) -> str:
+        """What it runs on, and why nothing faster is."""
+        if self.unpacked is None:
+            return super().kernels
+        from fathom.residency.programs import kernels
+
+        return f"layers whole on {kernels()[0]} kernels, the rest PyTorch modules in {self.dtype}"
+
+    @property
     def measured(self) -> StagedMeasured:
         """What the last task took so far, stage by stage."""
         return self._meter.measured(self.load_seconds)

@@ -13,6 +13,7 @@ from fathom.checkpoint.rewriting import forwards
 from fathom.errors import TensorMismatchError
 from fathom.models.assemble import assemble
 from fathom.residency.allocation import hold_what_is_alive
+from fathom.residency.whole_layers import pack_layers
 from fathom.spec.model import Model
 from fathom.spec.parts import parameters
 from fathom.spec.roles import EXACT
@@ -48,9 +49,12 @@ def load(
     *,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
+    packed: bool = False,
     progress: Progress | None = None,
 ) -> nn.Module:
     """Return the model that a spec describes, filled from `source` as `fill` says.
+
+    Layers that can run whole are `packed` if that is asked; their parameters are gone then.
 
     Raises:
         TensorMismatchError: when a tensor has another shape than the spec says.
@@ -58,6 +62,10 @@ def load(
     hold_what_is_alive()
     model = assemble(spec)
     fill(model, spec, source, assignments, dtype=dtype, device=device, progress=progress)
+    for path in pack_layers(model, spec) if packed else ():
+        gone = [each for each in assignments if each.ours[0].startswith(f"{path}.")]
+        for name in (name for each in gone for name in each.theirs):
+            source.release(name)
     return model.eval()
 
 
