@@ -58,10 +58,10 @@ def inputs(tokens: int, columns: int) -> np.ndarray:
     return np.random.default_rng(7).standard_normal((tokens, columns), dtype=np.float32)
 
 
-def product(matrix, x: np.ndarray, variant: str | None = None) -> np.ndarray:
+def product(matrix, x: np.ndarray, variant: str | None = None, refined: int = 0) -> np.ndarray:
     """The result where every number that is not written is one that no product gives."""
     y = np.full((len(x), matrix.rows), np.float32(12345.0))
-    matrix.multiply(x, y, variant=variant)
+    matrix.multiply(x, y, variant=variant, refined=refined)
     return y
 
 
@@ -87,18 +87,22 @@ def test_rows_come_back_bit_for_bit(name: str):
     assert np.array_equal(values, wanted)
 
 
-def rounding(name: str, x: np.ndarray) -> np.ndarray:
+def rounding(name: str, x: np.ndarray, refined: int = 0) -> np.ndarray:
     """The most that an input may differ from what the kernels make of it.
 
-    With eight bits half a step, which is 1/127 of the largest of its 32; with bfloat16, which
-    keeps eight bits of each, half of the last.
+    With eight bits half a step, which is 1/127 of the largest of its 32, and of what is left of
+    the `refined` largest of these half a step again; with bfloat16, which keeps eight bits of
+    each, half of the last.
     """
     if name in ("F32", "F16"):
         return np.zeros_like(x)
     if name == "BF16":
         return np.abs(x) * 2.0**-9
     largest = np.abs(x).reshape(len(x), -1, 32).max(axis=2)
-    return (largest / 254).repeat(32, axis=1)
+    left = largest / 254
+    for token, own in enumerate(largest):
+        left[token, np.argsort(-own)[:refined]] /= 254
+    return left.repeat(32, axis=1)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -114,6 +118,31 @@ def test_products_are_as_near_as_rounded_inputs_allow(name: str, variant: str, t
     bound = rounding(name, x) @ np.abs(weights).T
     assert (error <= bound + 1e-6 * size).all()
     assert (error / size).max() < (1e-6 if name in ("F32", "F16") else 1e-2)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("refined", [1, 3, 99])
+def test_remainders_give_the_largest_blocks_as_many_bits_again(
+    name: str, variant: str, refined: int
+):
+    rows, tokens = 53, 75  # more tokens than those that are near each other
+    columns = columns_of(name, 32 * 6 // columns_of(name, 1) + 1)
+    raw = stored(name, rows, columns)
+    x = inputs(tokens, columns)
+    x[:, 37] *= 40  # mostly the same block of every token
+    x[::3, columns - 1] *= 60
+    matrix = packed(name, raw, rows, columns)
+    y = product(matrix, x, variant, refined)
+    weights = decoded(name, raw, rows, columns).astype(np.float64)
+    bound = rounding(name, x, refined) @ np.abs(weights).T
+    size = np.abs(x) @ np.abs(weights).T
+    assert (np.abs(y - x @ weights.T) <= bound + 1e-6 * size).all()
+    for token in (0, 1, 74):
+        alone = product(matrix, x[token : token + 1], variant, refined)
+        assert np.array_equal(alone[0], y[token])
+    plain = ENCODINGS[name].native is not None  # which has no remainders
+    assert np.array_equal(y, product(matrix, x, variant)) == plain
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -138,13 +167,15 @@ def test_any_shape_any_range_of_rows_and_any_company(
     matrix = packed(name, stored(name, rows, columns), rows, columns)
     assert matrix.nbytes == NATIVE.packed_bytes(name, rows, columns) == matrix.memory.size
     x = inputs(tokens, columns)
-    whole = product(matrix, x, variant)
+    refined = data.draw(st.integers(0, 3))
+    whole = product(matrix, x, variant, refined)
     for token in range(min(tokens, 3)):  # alone as among others, to the last bit
-        assert np.array_equal(product(matrix, x[token : token + 1], variant)[0], whole[token])
+        alone = product(matrix, x[token : token + 1], variant, refined)
+        assert np.array_equal(alone[0], whole[token])
     begin = data.draw(st.integers(0, rows))
     end = data.draw(st.integers(begin, rows))
     part = np.full_like(whole, 5.0)
-    matrix.multiply(x, part, begin, end, variant)
+    matrix.multiply(x, part, begin, end, variant, refined)
     assert np.array_equal(part[:, begin:end], whole[:, begin:end])
     assert (part[:, :begin] == 5.0).all() and (part[:, end:] == 5.0).all()
 
@@ -167,9 +198,9 @@ def test_what_is_no_number_in_an_input_reaches_every_output_of_its_token(
     columns = columns_of(name, 2)
     matrix = packed(name, stored(name, 20, columns), 20, columns)
     x = inputs(3, columns)
-    sound = product(matrix, x, variant)
+    sound = product(matrix, x, variant, refined=2)
     x[1, 40] = bad
-    y = product(matrix, x, variant)
+    y = product(matrix, x, variant, refined=2)
     assert not np.isfinite(y[1]).any()
     assert np.array_equal(y[[0, 2]], sound[[0, 2]])
 
@@ -244,6 +275,9 @@ REFUSED = {
     "half a row": lambda: NATIVE.PackedMatrix("Q8_0", 2, 32).pack(np.zeros(67, np.uint8)),
     "rows outside": lambda: NATIVE.PackedMatrix("Q8_0", 2, 32).pack(np.zeros(34, np.uint8), 2, 1),
     "another width": lambda: product(NATIVE.PackedMatrix("Q8_0", 2, 32), inputs(1, 31)),
+    "fewer remainders than none": lambda: product(
+        NATIVE.PackedMatrix("Q8_0", 2, 32), inputs(1, 32), refined=-1
+    ),
     "unknown kernels": lambda: product(NATIVE.PackedMatrix("Q8_0", 2, 32), inputs(1, 32), "abacus"),
     "a part that is not whole rows": lambda: matrices.pack("Q8_0", 32, [torch.zeros(35).byte()]),
 }

@@ -117,7 +117,7 @@ void bind_program(nb::module_& module) {
                "Return the numbers that one head's keys and values take in a page.");
     nb::class_<Builder>(module, "Program")
         .def(nb::init<std::int64_t, int>(), "most_tokens"_a, "threads"_a)
-        .def("buffer", &Builder::buffer, "width"_a, "repeats"_a)
+        .def("buffer", &Builder::buffer, "width"_a, "repeats"_a, "refined"_a = 0)
         .def("embed", &Builder::embed, "table"_a, "target"_a, "scale"_a, "positions"_a.none(),
              "offset"_a, "constant"_a.none())
         .def("add_rows", &Builder::add_rows, "target"_a, "positions"_a.none(), "offset"_a,

@@ -50,7 +50,9 @@ class Builder {
 public:
     Builder(std::int64_t most_tokens, int threads) : program_(most_tokens, threads) {}
 
-    int buffer(std::int64_t width, std::int64_t repeats) { return program_.buffer(width, repeats); }
+    int buffer(std::int64_t width, std::int64_t repeats, std::int64_t refined) {
+        return program_.buffer(width, repeats, refined);
+    }
 
     // A step each, as `ops/steps.py` has them.
     void embed(const nb::object& table, int target, float scale, const Vector& positions,

@@ -127,13 +127,24 @@ struct Place {
     std::int64_t step;
 };
 
-[[maybe_unused]] static constexpr Place place_of(ActivationKind kind, std::int64_t tokens,
-                                                 std::int64_t columns, std::int64_t token) {
-    const std::int64_t bytes = activation_block_bytes(kind);
+[[maybe_unused]] static constexpr Place place_among(std::int64_t bytes, std::int64_t tokens,
+                                                    std::int64_t blocks, std::int64_t token) {
     const std::int64_t first = token / group_tokens * group_tokens;
     const std::int64_t left = tokens - first;
     const std::int64_t group = left < group_tokens ? left : group_tokens;
-    return {(first * blocks_of(columns) + (token - first)) * bytes, group * bytes};
+    return {(first * blocks + (token - first)) * bytes, group * bytes};
+}
+
+[[maybe_unused]] static constexpr Place place_of(ActivationKind kind, std::int64_t tokens,
+                                                 std::int64_t columns, std::int64_t token) {
+    return place_among(activation_block_bytes(kind), tokens, blocks_of(columns), token);
+}
+
+// The same of a token's remainders, which lie after all blocks of all tokens.
+[[maybe_unused]] static constexpr Place remainders_of(std::int64_t tokens, std::int64_t columns,
+                                                      std::int64_t refined, std::int64_t token) {
+    const Place place = place_among(alignment, tokens, refined, token);
+    return {tokens * blocks_of(columns) * alignment + place.offset, place.step};
 }
 
 }  // namespace fathom

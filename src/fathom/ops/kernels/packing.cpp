@@ -385,8 +385,10 @@ ActivationKind activation_kind(Encoding encoding) {
                                                       : ActivationKind::Bytes;
 }
 
-std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int64_t columns) {
-    return tokens * blocks_of(columns) * activation_block_bytes(kind);
+std::int64_t activation_bytes(ActivationKind kind, std::int64_t tokens, std::int64_t columns,
+                              std::int64_t refined) {
+    const std::int64_t remainders = kind == ActivationKind::Bytes ? refined : 0;
+    return tokens * (blocks_of(columns) + remainders) * activation_block_bytes(kind);
 }
 
 }  // namespace fathom

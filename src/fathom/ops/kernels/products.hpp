@@ -15,6 +15,7 @@
 
 #include "cpu.hpp"
 #include "layout.hpp"
+#include "remainders.hpp"
 
 namespace fathom {
 namespace {
@@ -94,6 +95,7 @@ struct Tile {
     // Panels are one stream, scales and all: what is fetched ahead runs over it evenly.
     const std::uint8_t* ahead;  // or nullptr
     std::int64_t ahead_step;
+    RemaindersNear alone;  // of a token that comes alone, or nothing
 };
 
 template <class Isa, int R, int T>
@@ -118,60 +120,91 @@ inline __attribute__((always_inline)) void clear(typename Isa::Floats (&total)[R
     }
 }
 
-template <class Isa, Encoding encoding, int R, int T>
-void quantised_tile(const Tile& tile) {
+// Adds what block `index` of the columns gives, of T tokens with `block_of(t)` each.
+template <class Isa, Encoding encoding, int R, int T, class BlockOf>
+inline __attribute__((always_inline)) void add_block(const Tile& tile, std::int64_t index,
+                                                     const BlockOf& block_of,
+                                                     typename Isa::Floats (&total)[R][T]) {
     constexpr Layout layout = layout_of(encoding);
     using Scale = BlockScales<Isa, layout.scales>;
     constexpr bool wide = layout.bits == 8;
     constexpr int zero = wide && !Isa::wide_is_unsigned ? 0 : layout.zero;
+    const std::uint8_t* block = tile.panels + block_offset(encoding, index);
+    typename Isa::Integers dot[Scale::runs][R][T];
+    for (int t = 0; t < T; ++t) {
+        const ActivationBlock& x = block_of(t);
+        for (int run = 0; run < Scale::runs; ++run) {
+            const std::int32_t& sum = Scale::runs == 1 ? x.negative_sum : x.negative_half[run];
+            const auto start = Isa::template times_power<zero>(sum);
+            for (int r = 0; r < R; ++r) dot[run][r][t] = start;
+        }
+    }
+    each_quad_from<0>([&]<int quad>() __attribute__((always_inline)) {
+        typename Isa::Bytes values[R];
+        for (int r = 0; r < R; ++r) {
+            values[r] = values_of<Isa, layout.bits, quad>(block + r * tile.panel_step);
+        }
+        for (int t = 0; t < T; ++t) {
+            const auto four = Isa::four(block_of(t).values + 4 * quad);
+            for (int r = 0; r < R; ++r) {
+                auto& sum = dot[quad * Scale::runs / quads][r][t];
+                sum = Isa::template dot<wide>(sum, values[r], four);
+            }
+        }
+    });
+    for (int r = 0; r < R; ++r) {
+        const Scale scale(tile.panels + r * tile.panel_step + section_offset(encoding, index),
+                          index % section_blocks(encoding));
+        for (int t = 0; t < T; ++t) {
+            const ActivationBlock& x = block_of(t);
+            for (int run = 0; run < Scale::runs; ++run) {
+                const auto part = Isa::multiply(Isa::numbers(dot[run][r][t]), Isa::all(x.scale));
+                total[r][t] = Isa::multiply_add(scale.scale[run], part, total[r][t]);
+            }
+            if constexpr (Scale::has_minimum) {
+                total[r][t] = Isa::multiply_add(scale.minimum, Isa::all(x.sum), total[r][t]);
+            }
+        }
+    }
+}
+
+// The remainders of a token that comes alone: as `remainder_tile` adds them, before it is stored.
+template <class Isa, Encoding encoding, int R>
+inline __attribute__((always_inline)) void add_alone(const Tile& tile,
+                                                     typename Isa::Floats (&total)[R][1]) {
+    for (const Remainder* one = tile.alone.begin; one != tile.alone.end; ++one) {
+        if (one->place == no_place) return;
+        constexpr float whole = 1;
+        typename Isa::Floats found[R][1];
+        clear<Isa>(found);
+        const auto block_of = [one](int) __attribute__((always_inline)) -> const ActivationBlock& {
+            return *one->block;
+        };
+        add_block<Isa, encoding>(tile, one->place, block_of, found);
+        for (int r = 0; r < R; ++r) {
+            total[r][0] = Isa::multiply_add(found[r][0], Isa::all(whole), total[r][0]);
+        }
+    }
+}
+
+template <class Isa, Encoding encoding, int R, int T>
+void quantised_tile(const Tile& tile) {
     constexpr std::int64_t bytes = block_bytes(encoding);
     typename Isa::Floats total[R][T];
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
-        const std::uint8_t* block = tile.panels + block_offset(encoding, index);
         const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations +
                                                                  index * tile.activation_step);
-        typename Isa::Integers dot[Scale::runs][R][T];
-        for (int t = 0; t < T; ++t) {
-            for (int run = 0; run < Scale::runs; ++run) {
-                const std::int32_t& sum =
-                    Scale::runs == 1 ? x[t].negative_sum : x[t].negative_half[run];
-                const auto start = Isa::template times_power<zero>(sum);
-                for (int r = 0; r < R; ++r) dot[run][r][t] = start;
-            }
-        }
         if (tile.ahead != nullptr) {
             Isa::template prefetch<R*(bytes + alignment), R == 1>(tile.ahead +
                                                                   index * tile.ahead_step);
         }
-        each_quad_from<0>([&]<int quad>() __attribute__((always_inline)) {
-            typename Isa::Bytes values[R];
-            for (int r = 0; r < R; ++r) {
-                values[r] = values_of<Isa, layout.bits, quad>(block + r * tile.panel_step);
-            }
-            for (int t = 0; t < T; ++t) {
-                const auto four = Isa::four(x[t].values + 4 * quad);
-                for (int r = 0; r < R; ++r) {
-                    auto& sum = dot[quad * Scale::runs / quads][r][t];
-                    sum = Isa::template dot<wide>(sum, values[r], four);
-                }
-            }
-        });
-        for (int r = 0; r < R; ++r) {
-            const Scale scale(tile.panels + r * tile.panel_step + section_offset(encoding, index),
-                              index % section_blocks(encoding));
-            for (int t = 0; t < T; ++t) {
-                for (int run = 0; run < Scale::runs; ++run) {
-                    const auto part =
-                        Isa::multiply(Isa::numbers(dot[run][r][t]), Isa::all(x[t].scale));
-                    total[r][t] = Isa::multiply_add(scale.scale[run], part, total[r][t]);
-                }
-                if constexpr (Scale::has_minimum) {
-                    total[r][t] = Isa::multiply_add(scale.minimum, Isa::all(x[t].sum), total[r][t]);
-                }
-            }
-        }
+        const auto block_of = [x](int t) __attribute__((always_inline)) -> const ActivationBlock& {
+            return x[t];
+        };
+        add_block<Isa, encoding>(tile, index, block_of, total);
     }
+    if constexpr (T == 1) add_alone<Isa, encoding>(tile, total);
     store_tile<Isa, R, T>(tile, total);
 }
 
@@ -225,6 +258,63 @@ inline void tokens_of_group(Tile tile, std::int64_t count, std::int64_t token_by
     if constexpr (T > 1) tokens_of_group<Isa, encoding, R, T / 2>(tile, count, token_bytes);
 }
 
+// Adds what panel `r` gave to rows that are there: 16 of them, or those that the tile has.
+template <class Isa>
+inline __attribute__((always_inline)) void add_rows(const Tile& tile, int r,
+                                                    typename Isa::Floats found, float* y) {
+    const std::int64_t first = r * panel_rows;
+    const std::int64_t from = tile.begin > first ? tile.begin - first : 0;
+    const std::int64_t to = tile.end < first + panel_rows ? tile.end - first : panel_rows;
+    if (to - from == panel_rows) {
+        constexpr float one = 1;
+        found = Isa::template plain<Encoding::F32>(found, reinterpret_cast<std::uint8_t*>(y),
+                                                   reinterpret_cast<const std::uint8_t*>(&one));
+        Isa::store(y, found, 0, panel_rows);
+        return;
+    }
+    float apart[panel_rows];
+    Isa::store(apart, found, 0, panel_rows);
+    for (std::int64_t row = from; row < to; ++row) y[row] += apart[row];
+}
+
+// T remainders of one place, each added to what its token has by now.
+template <class Isa, Encoding encoding, int R, int T>
+inline void remainder_tile(const Tile& tile, const Remainder* some) {
+    typename Isa::Floats total[R][T];
+    clear<Isa>(total);
+    const auto block_of = [some](int t) __attribute__((always_inline)) -> const ActivationBlock& {
+        return *some[t].block;
+    };
+    add_block<Isa, encoding>(tile, some->place, block_of, total);
+    for (int t = 0; t < T; ++t) {
+        float* y = tile.y + some[t].token * tile.stride;
+        for (int r = 0; r < R; ++r) add_rows<Isa>(tile, r, total[r][t], y + r * panel_rows);
+    }
+}
+
+// Remainders of one place, as many at once as registers hold.
+template <class Isa, Encoding encoding, int R, int T>
+inline void remainders_of_place(const Tile& tile, const Remainder* some, const Remainder* end) {
+    for (; end - some >= T; some += T) remainder_tile<Isa, encoding, R, T>(tile, some);
+    if constexpr (T > 1) {
+        if (some != end) remainders_of_place<Isa, encoding, R, T / 2>(tile, some, end);
+    }
+}
+
+// What is left of some tokens, while their results are near.
+template <class Isa, Encoding encoding, int R>
+void add_remainders(const Tile& tile, const RemaindersNear& remainders) {
+    if constexpr (layout_of(encoding).scales != Scales::None) {
+        const Remainder* some = remainders.begin;
+        while (some != remainders.end && some->place != no_place) {
+            const Remainder* end = some + 1;
+            while (end != remainders.end && end->place == some->place) ++end;
+            remainders_of_place<Isa, encoding, R, Isa::tokens>(tile, some, end);
+            some = end;
+        }
+    }
+}
+
 template <class Isa, Encoding encoding>
 void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::int64_t begin,
                        std::int64_t end, float* y, std::int64_t stride) {
@@ -239,6 +329,7 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
     const bool several = x.tokens > 4;  // up to four, one stream through memory is quicker
     for (std::int64_t first = 0; first < x.tokens; first += chunk) {
         const std::int64_t stop = first + chunk < x.tokens ? first + chunk : x.tokens;
+        const Remainders remainders(x, first, stop);
         for (std::int64_t panel = begin / panel_rows, last = panels_of(end); panel < last;) {
             const std::int64_t row = panel * panel_rows;
             const std::int64_t count = several && panel + R <= last ? R : 1;
@@ -258,12 +349,23 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
                                 begin - row,
                                 end - row,
                                 token == first ? ahead : nullptr,
-                                blocks > 0 ? count * panel_step / blocks : 0};
+                                blocks > 0 ? count * panel_step / blocks : 0,
+                                x.tokens == 1 ? remainders.of(token) : RemaindersNear{}};
                 const std::int64_t left = stop - token < group_tokens ? stop - token : group_tokens;
                 if (count > 1) {
                     tokens_of_group<Isa, encoding, R, Isa::tokens>(tile, left, token_bytes);
                 } else {
                     tokens_of_group<Isa, encoding, 1, Isa::tokens>(tile, left, token_bytes);
+                }
+                const std::int64_t near = (token - first) % near_tokens;
+                const bool more = near + group_tokens < near_tokens && token + left < stop;
+                if (x.refined == 0 || x.tokens == 1 || more) continue;
+                Tile all = tile;
+                all.y -= near * stride;
+                if (count > 1) {
+                    add_remainders<Isa, encoding, R>(all, remainders.of(token - near));
+                } else {
+                    add_remainders<Isa, encoding, 1>(all, remainders.of(token - near));
                 }
             }
             panel += count;

@@ -32,8 +32,10 @@ private:
 
 void Run::prepare(int buffer, ActivationKind kind, std::int64_t begin, std::int64_t end) const {
     const Buffer& found = buffers[static_cast<std::size_t>(buffer)];
-    quantise(kind, found.rows, found.width, rows, found.width, begin, end,
-             found.activations[static_cast<std::size_t>(kind)]);
+    std::uint8_t* made = found.activations[static_cast<std::size_t>(kind)];
+    quantise(kind, found.rows, found.width, rows, found.width, begin, end, made);
+    if (kind != ActivationKind::Bytes || found.refined == 0) return;
+    refine(found.rows, found.width, rows, found.width, begin, end, found.refined, made);
 }
 
 Program::Program(std::int64_t most_tokens, int threads)
@@ -43,9 +45,10 @@ Program::Program(std::int64_t most_tokens, int threads)
     }
 }
 
-int Program::buffer(std::int64_t width, std::int64_t repeats) {
+int Program::buffer(std::int64_t width, std::int64_t repeats, std::int64_t refined) {
     if (width < 1 || repeats < 1) throw std::invalid_argument("a buffer has a width and rows");
-    buffers_.push_back({width, repeats, nullptr, {}, {}});
+    if (refined < 0) throw std::invalid_argument("a buffer has no fewer remainders than none");
+    buffers_.push_back({width, repeats, nullptr, {}, {}, refined});
     writers_.push_back(-1);
     return static_cast<int>(buffers_.size()) - 1;
 }
@@ -93,7 +96,8 @@ void Program::finish() {
             const auto place = static_cast<std::size_t>(kind);
             if (!buffer.wanted[place]) continue;
             own.activations[place] =
-                reserve(activation_bytes(static_cast<ActivationKind>(kind), rows, buffer.width));
+                reserve(activation_bytes(static_cast<ActivationKind>(kind), rows, buffer.width,
+                                         buffer.refined));
         }
     }
     std::int64_t most_scratch = 0;

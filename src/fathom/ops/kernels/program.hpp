@@ -27,6 +27,7 @@ struct Buffer {
     float* rows;
     Kinds wanted;
     std::array<std::uint8_t*, activation_kinds> activations;
+    std::int64_t refined;  // blocks of a row that bring their remainders: see Activations
 };
 
 // The pages of layers that reach equally far back. Pages of one layer lie side by side, so that
@@ -87,7 +88,8 @@ struct Run {
     }
     Activations activations(int buffer, ActivationKind kind) const {
         const Buffer& found = buffers[static_cast<std::size_t>(buffer)];
-        return {kind, rows, found.width, found.activations[static_cast<std::size_t>(kind)]};
+        return {kind, rows, found.width, found.activations[static_cast<std::size_t>(kind)],
+                kind == ActivationKind::Bytes ? found.refined : 0};
     }
     // Makes activations of rows `begin` to `end` of a buffer.
     void prepare(int buffer, ActivationKind kind, std::int64_t begin, std::int64_t end) const;
@@ -113,7 +115,7 @@ public:
     Program(std::int64_t most_tokens, int threads);
 
     // All of these come before `finish`; those that return a number add a buffer.
-    int buffer(std::int64_t width, std::int64_t repeats = 1);
+    int buffer(std::int64_t width, std::int64_t repeats = 1, std::int64_t refined = 0);
     // Asks that a buffer be prepared for products with such weights, since it was written last.
     void want(int buffer, ActivationKind kind);
     // Makes room for such activations, which a step fills by itself.
