@@ -9,6 +9,7 @@ BIN    := $(VENV)/bin
 # One stamp per set-up, renewed when what it was made from changes: repeating a command needs no network.
 USER_STAMP := $(VENV)/installed-user
 DEV_STAMP  := $(VENV)/installed-dev
+HARNESS := $(VENV)/harness
 NATIVE := CMakeLists.txt $(wildcard src/fathom/ops/kernels/*.?pp)
 
 .PHONY: help run test check fast format support sanitize arm bench clean
@@ -37,7 +38,13 @@ check: $(DEV_STAMP)  ## format, lint, types, import contracts and the fast tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
 
-test: $(DEV_STAMP)  ## everything: what `check` runs, and the slow tests with real weights
+# The evaluation harness, in a folder of its own: what it brings is not there for other tests.
+$(HARNESS)/installed: tests/serving/shapes/harness.txt | $(DEV_STAMP)
+	rm -rf $(HARNESS)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile --target $(HARNESS) -r $<
+	@touch $@
+
+test: $(DEV_STAMP) $(HARNESS)/installed  ## everything: what `check` runs, and the slow tests with real weights
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
