@@ -11,8 +11,9 @@ from fathom import library
 from fathom.errors import RequestError
 from fathom.generation import bench
 from fathom.generation.bench import Rounds, check, figures, measure, opened
-from fathom.generation.loads import DecoderLoad, PairLoad, ReadingLoad, load_for
+from fathom.generation.loads import DecoderLoad, ReadingLoad, load_for
 from fathom.generation.native_load import NativeLoad
+from fathom.generation.native_pair_load import NativePairLoad
 from fathom.library import TextModel
 from fathom.planning.predict import Prediction
 from fathom.planning.records import (
@@ -54,7 +55,7 @@ CONFIGS = {
 LOADS = {
     "LlamaForCausalLM": NativeLoad,
     "BertModel": ReadingLoad,
-    "T5ForConditionalGeneration": PairLoad,
+    "T5ForConditionalGeneration": NativePairLoad,
 }
 
 

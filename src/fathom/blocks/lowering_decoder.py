@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fathom.blocks.lowering import STREAM, Lowering, lower_embedding, lower_output, normalise
+from fathom.blocks.lowering import (
+    STREAM,
+    Lowering,
+    chosen_rows,
+    lower_embedding,
+    lower_output,
+    normalise,
+)
 from fathom.blocks.lowering_layer import lower_layer, named
+from fathom.blocks.lowering_pair import lower_reader, lower_writer
 from fathom.ops.program import NoProgramError, Plan
 from fathom.ops.steps import Deliver, Select, StateType
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
-from fathom.spec.encoder_decoder import Stack
+from fathom.spec.encoder_decoder import EncoderDecoder, Stack
 from fathom.spec.heads import SummaryHead
 from fathom.spec.latent_attention import LatentAttention
+from fathom.spec.speech import Speech
 
 if TYPE_CHECKING:
     from fathom.spec.model import Layered, Model
@@ -35,7 +44,7 @@ def lower(spec: Layered, state: StateType = "float16") -> Plan:
             lower_layer(to, layer, f"layers.{index}")
     if isinstance(spec, Encoder):
         return _deliver(to, spec)
-    chosen = to.take("chosen", spec.width)
+    chosen = chosen_rows(to, spec.width)
     to.add(Select(STREAM, chosen))
     chosen = normalise(to, spec.norm, "norm", chosen, chosen)
     lower_output(to, spec.output, chosen)
@@ -43,11 +52,17 @@ def lower(spec: Layered, state: StateType = "float16") -> Plan:
 
 
 def why_not(spec: Model) -> str | None:
-    """Return the part of a model that native steps cannot express, and why; None if they can."""
+    """Return the part of a model that native steps cannot express, and why; None if they can.
+
+    Of a model of speech that is asked of what writes alone: what it heard comes from modules.
+    """
     try:
         match spec:
             case Decoder() | Encoder():
                 lower(spec)
+            case EncoderDecoder() | Speech():
+                lower_reader(spec)
+                lower_writer(spec)
             case _:
                 return f"only models of text are native programs, and this is {type(spec).__name__}"
     except NoProgramError as error:

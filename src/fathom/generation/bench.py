@@ -39,6 +39,7 @@ from fathom.planning.records import (
     Figure,
 )
 from fathom.spec.model import TextModel as Spec
+from fathom.spec.work import Staged
 
 if TYPE_CHECKING:
     from fathom.ops.program import Program
@@ -52,7 +53,7 @@ class Moduled(Protocol):
     def spec(self) -> object: ...
 
     @property
-    def module(self) -> torch.nn.Module: ...
+    def loaded(self) -> torch.nn.Module: ...
 
     @property
     def program(self) -> Program | ProgramPair | None: ...
@@ -228,7 +229,9 @@ def opened(open_model: Callable[[], M], use: Callable[[M], object]) -> tuple[M, 
     with torch.inference_mode():
         use(model)
     program = writing_program(model.spec, model.program)
-    held = tensor_bytes(model.module) if program is None else program.weight_bytes
+    held = 0 if program is None else program.weight_bytes
+    if program is None or isinstance(model.spec, Staged):
+        held += tensor_bytes(model.loaded)
     return model, Loaded(base, held, watch.peak, watch.exact)
 
 

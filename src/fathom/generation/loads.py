@@ -20,6 +20,7 @@ from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import TextModel as Spec
+from fathom.spec.speech import Speech
 
 if TYPE_CHECKING:
     from fathom.blocks.cross import Source
@@ -77,7 +78,7 @@ def writing_program(
 ) -> Program | ProgramPair | None:
     """Return the native program that a load works, or the pair; None where it works modules."""
     writes = isinstance(spec, Decoder) and "text" in model_outputs(spec)
-    return program if writes or isinstance(spec, EncoderDecoder) else None
+    return program if writes or isinstance(spec, EncoderDecoder | Speech) else None
 
 
 class DecoderLoad:

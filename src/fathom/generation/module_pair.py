@@ -74,7 +74,7 @@ class ModulePairCourse:
         self.source = Source(hidden.expand(self._rows, -1, -1))
 
     def hear(self, hidden: Tensor) -> None:
-        """Take what was heard, (1, length, width), for all rows."""
+        """Take what was heard, (1, length, width) for all rows, or (rows, length, width)."""
         self.state.reset()
         self.source = Source(hidden.expand(self._rows, -1, -1))
 
@@ -91,6 +91,13 @@ class ModulePairCourse:
         step = self.state.advance(rows.shape[1])
         hidden = self._model.hidden(rows, self.source, step=step, state=self.state)
         return self._model.scores(hidden[:, list(places)].flatten(0, 1))
+
+    @torch.inference_mode()
+    def looks(self, tokens: Sequence[int], heads: Sequence[tuple[int, int]]) -> Tensor:
+        """Return where heads look for each of a row's tokens, as `Speech.alignment`."""
+        if not isinstance(self._model, Speech) or self.source is None:
+            raise LookupError("nothing was heard yet that could be looked at")
+        return self._model.alignment(self._tokens([tokens]), self.source, heads, self.state)
 
     def reorder(self, rows: Rows) -> None:
         """Let each row go on from what another had written; all look at the same source."""

@@ -61,7 +61,7 @@ class NativePairCourse:
         self._most = source
         self._turns = turning(rotations(spec.decoder), capacity)
         self._texts: list[Integers] = []  # still to be read
-        self._heard: Floats | None = None  # still to be accepted, (length, width)
+        self._heard: Floats | None = None  # still to be accepted, (sources, length, width)
         self._read: tuple[int, ...] = ()  # tokens of the source that each row looks at
         self._source: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)  # pages
         self._sources: Integers = np.zeros((1, 0), dtype=np.int32)  # (sources, pages)
@@ -73,6 +73,11 @@ class NativePairCourse:
     def used(self) -> int:
         """Tokens that were written in each row."""
         return self._own.used
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens of the longest source that is looked at."""
+        return max(self._read, default=0)
 
     def read(self, texts: Sequence[Sequence[int]]) -> None:
         """Take what is to be read: one text for all rows, or one of any length for each.
@@ -90,9 +95,9 @@ class NativePairCourse:
         self._texts = [np.asarray(text, dtype=np.int32) for text in texts]
 
     def hear(self, hidden: Tensor) -> None:
-        """Take what was heard, (1, length, width), for all rows."""
+        """Take what was heard, (1, length, width) for all rows, or (rows, length, width)."""
         self.reset()
-        self._heard = hidden[0].float().contiguous().numpy()
+        self._heard = hidden.float().contiguous().numpy()
 
     def scores(self, tokens: Sequence[Sequence[int]], places: Sequence[int] = (-1,)) -> Floats:
         """Add tokens to each row; return scores, (rows · places, vocabulary).
@@ -176,11 +181,12 @@ class NativePairCourse:
                 self._accept(index, text)
             self._texts = []
         elif self._heard is not None:
-            heard, most = self._heard, self._programs.reader.most_tokens
-            self._place([len(heard)])
-            for begin in range(0, len(heard), most):
-                given = heard[begin : begin + most]
-                self._accept(0, np.zeros(len(given), dtype=np.int32), given, begin)
+            most = self._programs.reader.most_tokens
+            self._place([len(heard) for heard in self._heard])
+            for index, heard in enumerate(self._heard):
+                for begin in range(0, len(heard), most):
+                    given = heard[begin : begin + most]
+                    self._accept(index, np.zeros(len(given), dtype=np.int32), given, begin)
             self._heard = None
 
     def _place(self, lengths: Sequence[int]) -> None:

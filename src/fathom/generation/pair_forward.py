@@ -34,7 +34,7 @@ class PairCourse(Protocol):
         ...
 
     def hear(self, hidden: Tensor) -> None:
-        """Take what was heard, (1, length, width), for all rows."""
+        """Take what was heard, (1, length, width) for all rows, or (rows, length, width)."""
         ...
 
     def scores(self, tokens: Sequence[Sequence[int]], places: Sequence[int] = (-1,)) -> Scores:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from fathom.ops.program import Program
+    from fathom.ops.program_pair import ProgramPair
 
 
 class Model:
@@ -30,14 +31,11 @@ class Model:
         card: the facts about it.
         spec: the description that it runs by.
         dtype: the type it computes in, where it runs as modules.
-        program: the native program that it writes with; its weights are packed in memory.
+        program: the native program that it writes with, or a pair that reads and writes; its
+            weights are packed in memory.
         why_modules: why it has none, and runs as modules of PyTorch.
         load_seconds: how long opening took.
-        unpacked: brings the weights into modules once more, all of them plain; None where the
-            module holds them so already.
     """
-
-    unpacked: Callable[[], torch.nn.Module] | None = None
 
     def __init__(
         self,
@@ -46,7 +44,7 @@ class Model:
         description: Description,
         load: Callable[[], torch.nn.Module],
         dtype: str,
-        program: Program | None = None,
+        program: Program | ProgramPair | None = None,
         why_modules: str = "",
     ) -> None:
         """Take what `open` found; `load` brings the weights into modules when they are needed."""
@@ -78,6 +76,15 @@ class Model:
         A model that writes with a native program loads it at the first task that needs it.
         """
         return self._module
+
+    @property
+    def loaded(self) -> torch.nn.Module:
+        """What of it lies in modules, where it runs in stages."""
+        return self._module
+
+    @cached_property
+    def _module(self) -> torch.nn.Module:
+        return self._load()
 
     @cached_property
     def _module(self) -> torch.nn.Module:
@@ -129,7 +136,7 @@ class Model:
         """
         from fathom.checkpoint.saving import save
 
-        parameters = dict(self.plain_module().named_parameters())
+        parameters = dict(self._module.named_parameters())
         save(self._description, parameters, Path(folder), self._extra_files())
 
     def _extra_files(self) -> dict[str, str]:

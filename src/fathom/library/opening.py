@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
 from fathom.catalog.starters import sources
 from fathom.checkpoint.adapter_base import locate_adapted
@@ -31,26 +31,31 @@ from fathom.planning.fit import fit as fit_description
 from fathom.planning.grouping import require_packing
 from fathom.planning.machine import this_machine
 from fathom.planning.native import native
+from fathom.planning.native_pair import native_pair
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
 from fathom.planning.programs import opened_dtype, why_modules
 from fathom.planning.staged_explanation import StagedExplanation, explain_stages
 from fathom.planning.staged_fit import StagedFit, fit_stages
 from fathom.planning.stages import in_turns, predict_stages
-from fathom.planning.whole_layers import why_plain
+from fathom.residency.pairs import load_pair
 from fathom.residency.programs import load_program
 from fathom.spec.card import Card
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
+from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import Model as Spec
 from fathom.spec.model import text_model
+from fathom.spec.speech import Speech
 from fathom.spec.work import Pipeline, Staged, Work
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fathom.checkpoint.naming import Assignment
+    from fathom.library.speech import SpeechModel
     from fathom.ops.program import Program
+    from fathom.ops.program_pair import ProgramPair
 
 
 REST = "let components rest while others work with --resting, or "
@@ -235,11 +240,12 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
             model = make(
                 load if quant is None else partial(_as_packed, load, program), dtype, program
             )
+            if isinstance(spec, Speech):
+                tower = _tower(description, assignments, dtype=dtype, device=device, progress=shown)
+                cast("SpeechModel", model).tower = tower
         else:
-            plain = why_plain(spec, device=device, dtype=dtype, adapted=adapted is not None)
-            module = load(packed=plain is None, progress=shown)
+            module = load(progress=shown)
             model = make(lambda: module, dtype, why_modules=reason)
-            model.unpacked = load if plain is None else None
     if adapted is not None:
         text_of(model).put_adapter_on(adapted)
     model.load_seconds = time.perf_counter() - begun
@@ -288,14 +294,12 @@ def _program(
     dtype: str,
     quant: str | None,
     progress: Progress,
-) -> Program:
-    """Pack the weights of a decoder or an encoder and return its native program."""
+) -> Program | ProgramPair:
+    """Pack the weights of what reads or writes text and return the native programs."""
     assert description.contents is not None
-    assert isinstance(description.spec, Decoder | Encoder)
-    return load_program(
-        description.spec,
-        description.contents,
-        assignments,
+    return _loader(description.spec)(
+        contents=description.contents,
+        assignments=assignments,
         dtype=dtype,
         threads=usable_threads(this_machine()),
         quant=quant,
@@ -303,15 +307,26 @@ def _program(
     )
 
 
+def _loader(spec: Spec) -> Callable[..., Program | ProgramPair]:
+    """Return what packs the weights of what reads or writes text, by its kind."""
+    if isinstance(spec, EncoderDecoder | Speech):
+        return partial(load_pair, spec)
+    assert isinstance(spec, Decoder | Encoder)
+    return partial(load_program, spec)
+
+
 def _packed_bytes(description: Description, dtype: str, quant: str | None) -> int:
     """Return the bytes of packed weights: about those of the files, where no others are asked."""
     assert description.contents is not None
     if quant is None:
         return description.contents.size
+    spec = description.spec
+    if isinstance(spec, EncoderDecoder | Speech):
+        return native_pair(description, spec, dtype, None, quant).weight_bytes
     return native(description, dtype, None, quant).weight_bytes
 
 
-def _as_packed(load: Callable[[], nn.Module], program: Program) -> nn.Module:
+def _as_packed(load: Callable[[], nn.Module], program: Program | ProgramPair) -> nn.Module:
     """Return modules with the numbers that the program computes with."""
     from fathom.residency.packed import read_back
 
@@ -320,16 +335,29 @@ def _as_packed(load: Callable[[], nn.Module], program: Program) -> nn.Module:
     return module
 
 
+def _tower(
+    description: Description,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: str,
+    device: str,
+    progress: Progress,
+) -> nn.Module:
+    """Bring what hears into modules, where native programs write."""
+    own = [each for each in assignments if each.ours[0].startswith("encoder.")]
+    model = _modules(description, own, dtype=dtype, device=device, progress=progress)
+    return model.get_submodule("encoder")
+
+
 def _modules(
     description: Description,
     assignments: Sequence[Assignment],
     *,
     dtype: str,
     device: str,
-    packed: bool = False,
     progress: Progress = QUIET,
 ) -> nn.Module:
-    """Bring the weights into modules of PyTorch, layers that run whole packed if that is asked."""
+    """Bring the weights into modules of PyTorch."""
     import torch
 
     from fathom.checkpoint.tensors import Reader
@@ -344,7 +372,6 @@ def _modules(
             assignments,
             dtype=getattr(torch, dtype),
             device=device,
-            packed=packed,
             progress=progress,
         )
 

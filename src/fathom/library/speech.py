@@ -10,16 +10,27 @@ from fathom.checkpoint.documents import read_json
 from fathom.errors import RequestError
 from fathom.library.cards import read_tokenizer
 from fathom.library.staged import StagedModel, task
+from fathom.ops.program_pair import ProgramPair
+from fathom.planning.machine import this_machine
+from fathom.planning.native import Native
+from fathom.planning.native_pair import NativePair
+from fathom.planning.native_speech import written_natively
+from fathom.planning.probe import measured_rates, usable_threads
+from fathom.planning.stages import StagedPrediction
 from fathom.spec.speech import Speech
+from fathom.spec.work import Work
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
     from fathom.inputs.sound import Sound
     from fathom.inputs.sound_spectrogram import Hearing
     from fathom.inputs.tokenizer import Tokenizer
+    from fathom.ops.program import Program
     from fathom.tasks.transcribe import Course, Manner, Transcriber
+    from fathom.tasks.transcribe_writers import Heads, SpeechWriter
     from fathom.tasks.transcripts import Segment, Transcript
 
 Timestamps = Literal["segment", "word"]
@@ -29,6 +40,67 @@ class SpeechModel(StagedModel):
     """A model of speech. Made by `open`."""
 
     spec: Speech
+    tower: nn.Module | None = None  # what hears, where native programs write
+
+    @property
+    def kernels(self) -> str:
+        """What it runs on, and why nothing faster is."""
+        if self.program is None:
+            return super().kernels
+        from fathom.residency.programs import kernels
+
+        name, reason = kernels()
+        why = f", because {reason}" if reason else ""
+        return f"what is heard is written by a native program, {name} kernels{why}; PyTorch hears"
+
+    @property
+    def loaded(self) -> nn.Module:
+        """What of it lies in modules: all, or the tower alone."""
+        return self._module if self.tower is None else self.tower
+
+    def fit(self, work: Work | None = None) -> StagedPrediction:
+        """Predict memory and time on this machine; what the work leaves open is as usual."""
+        found, programs = super().fit(work), self.program
+        if not isinstance(programs, ProgramPair):
+            return found
+
+        def native(program: Program) -> Native:
+            packing = program.matrices
+            return Native(
+                self.spec, program.plan, lambda one: packing[one].encoding, measured_rates()
+            )
+
+        pair = NativePair(native(programs.reader), native(programs.writer))
+        return written_natively(found, self.spec, pair)
+
+    @cached_property
+    def writer(self) -> SpeechWriter:
+        """What windows go through: modules, or a tower of modules beside native programs."""
+        import torch
+
+        from fathom.tasks.transcribe_writers import ModuleSpeech, NativeSpeech
+
+        if isinstance(self.program, ProgramPair) and self.tower is not None:
+            return NativeSpeech(self.spec, self.program, self.tower, self._looking)
+        dtype = getattr(torch, self.dtype)
+        return ModuleSpeech(self._module, dtype=dtype, device=self.device)  # type: ignore[arg-type]
+
+    def _looking(self, heads: Heads) -> Program:
+        """Return the program that says where heads look, with the matrices of what writes."""
+        from fathom.residency.pairs import load_looking
+
+        contents, programs = self._description.contents, self.program
+        if contents is None or not isinstance(programs, ProgramPair):
+            raise TypeError("only native programs of a checkpoint say where heads look")
+        return load_looking(
+            self.spec,
+            contents,
+            self._description.assignments(),
+            heads,
+            dtype=self.dtype,
+            threads=usable_threads(this_machine()),
+            packed=programs.matrices,
+        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -159,7 +231,8 @@ class SpeechModel(StagedModel):
         file = self._description.folder / "generation_config.json"
         stated = read_json(file) if file.is_file() else {}
         return Transcriber(
-            self._module,  # type: ignore[arg-type]  # by the table of kinds
+            self.writer,
+            self.spec,
             Control.published(self._config, stated, self.tokenizer),
             self.tokenizer,
             dtype=getattr(torch, self.dtype),

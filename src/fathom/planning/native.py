@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.description import Description
@@ -35,7 +36,7 @@ from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expecte
 from fathom.planning.storing import stored_encoding
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
-from fathom.spec.model import Layered
+from fathom.spec.model import Layered, Writing
 from fathom.spec.parts import parameters
 
 NUMBER = 4  # bytes of a number in rows and of small tensors: float32
@@ -61,7 +62,7 @@ class Native:
     `rates` are those of the kernels on this machine, None where nothing was measured.
     """
 
-    spec: Layered
+    spec: Layered | Writing
     plan: Plan
     packing: Packing
     rates: Rates | None
@@ -148,8 +149,8 @@ class Native:
         if rates is None:
             return None
         return {
-            WEIGHTS: self._product_seconds(rates, batch, scored=batch),
-            STATE: batch * self._score_operations(context) / rates.attention_step
+            WEIGHTS: self.product_seconds(rates, batch, scored=batch),
+            STATE: batch * self.score_operations(context) / rates.attention_step
             + batch * self._recurrent_operations() / rates.attention,
             STEPS: len(self.plan.steps) * rates.step_seconds,
         }
@@ -166,9 +167,9 @@ class Native:
         tokens = min(batch * prompt, self.most_tokens)
         seen = prompt if self.whole else max(1, prompt // 2)
         return {
-            MAPS: self._product_seconds(rates, tokens, scored=0) / tokens,
-            SCORES: (self._score_operations(seen) + self._recurrent_operations()) / rates.attention,
-            NUMBERS: sum(map(self._moved, self.plan.steps)) / rates.moved,
+            MAPS: self.product_seconds(rates, tokens, scored=0) / tokens,
+            SCORES: (self.score_operations(seen) + self._recurrent_operations()) / rates.attention,
+            NUMBERS: self.moved_bytes() / rates.moved,
             STEPS: len(self.plan.steps) * rates.step_seconds / tokens,
         }
 
@@ -176,7 +177,7 @@ class Native:
     def _rates(self) -> NativeRates | None:
         return None if self.rates is None else self.rates.native
 
-    def _product_seconds(self, rates: NativeRates, rows: int, scored: int) -> float:
+    def product_seconds(self, rates: NativeRates, rows: int, scored: int) -> float:
         """Return the time of all products of so many rows; `scored` of them have scores."""
         seconds = 0.0
         for step in self.plan.steps:
@@ -204,11 +205,16 @@ class Native:
         size = packed_bytes(encoding, outputs, inputs)
         return rates.product_seconds(encoding, inputs, outputs, size, rows)
 
-    def _score_operations(self, seen: int) -> int:
-        """Return the operations of one token's queries with `seen` keys before them."""
+    def score_operations(self, seen: int, read: int = 0) -> int:
+        """Return the operations of one token's queries with `seen` keys before them.
+
+        A source that is looked at has `read` keys.
+        """
         operations = 0
         for step in self.plan.steps:
             match step:
+                case Attend(heads=heads, looks=True):
+                    operations += 4 * heads.heads * heads.width * read
                 case Attend(heads=heads):
                     reached = min(seen, step.reach_width or seen)
                     operations += 4 * heads.heads * heads.width * reached
@@ -220,10 +226,10 @@ class Native:
         """Return the operations of one token in recurrences, whose arithmetic is of numbers too."""
         return sum(step.operations for step in self.plan.steps if isinstance(step, Recurrent))
 
-    def _moved(self, step: Step) -> int:
-        """Return the bytes of rows that a step beside products reads and writes for a token."""
+    def moved_bytes(self) -> int:
+        """Return the bytes of rows that steps beside products read and write for a token."""
         width = {name: rows.width * rows.repeats for name, rows in self.plan.rows.items()}
-        return moved(step, width)
+        return sum(moved(step, width) for step in self.plan.steps)
 
 
 def vocabulary_bytes(entries: int, free: int) -> int:
@@ -268,14 +274,15 @@ def native(
         raise TypeError(f"{type(spec).__name__} has no program; ask `why_modules` first")
     plan = planned(spec, dtype)
     if description.contents is not None and (quant is None or packs(description, quant)):
-        packing = _as_in_files(description, description.contents, spec, quant)
+        packing = as_in_files(description, description.contents, spec, quant)
         return Native(spec, plan, packing, rates)
     return Native(spec, plan, as_named(spec, quant or dtype), rates)
 
 
-def _as_in_files(
-    description: Description, contents: Contents, spec: Layered, quant: str | None
+def as_in_files(
+    description: Description, contents: Contents, spec: Layered | Writing, quant: str | None
 ) -> Packing:
+    """Return how matrices of a checkpoint's files are packed."""
     assigned = {name: one for one in description.assignments() for name in one.ours}
     rounded, integers = rounds(spec), grouped(parameters(spec), quant)
     return lambda one: packed_from(
@@ -289,7 +296,7 @@ def _as_in_files(
     )
 
 
-def as_named(spec: Layered, stored: str, finer: Sequence[bool] | None = None) -> Packing:
+def as_named(spec: Layered | Writing, stored: str, finer: Sequence[bool] | None = None) -> Packing:
     """Return how matrices stored under a name are packed; `finer` as for `stored_encoding`.
 
     Raises:
@@ -319,7 +326,25 @@ def _matrices(step: Step) -> Iterator[Matrix]:
             yield from (factor.matrix for maps in step.experts for factor in maps)
 
 
-def predict_native(program: Native, context: int, batch: int = 1) -> Prediction:
+class Programs(Protocol):
+    """What a prediction asks of a program, or of a pair of them."""
+
+    @property
+    def computing(self) -> str: ...
+
+    @property
+    def whole(self) -> bool: ...
+
+    def terms(self, context: int, batch: int) -> Mapping[str, int]: ...
+
+    def growth(self, context: int, batch: int) -> Growth | None: ...
+
+    def step_seconds(self, context: int, batch: int) -> Mapping[str, float] | None: ...
+
+    def token_seconds(self, context: int, batch: int) -> Mapping[str, float] | None: ...
+
+
+def predict_native(program: Programs, context: int, batch: int = 1) -> Prediction:
     """Predict memory, and where this machine was measured speed, of a native program.
 
     What is asked means what it means to `predict`.

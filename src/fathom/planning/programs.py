@@ -6,10 +6,11 @@ The one home of this decision: what opens a model and what predicts it ask here.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fathom.blocks.lowering_decoder import lower, why_not
-from fathom.blocks.lowering_pair import lower_reader, lower_writer
+from fathom.blocks.lowering_pair import lower_look, lower_reader, lower_writer
 from fathom.ops.native import native
 from fathom.ops.program import Plan
 from fathom.ops.steps import StateType
@@ -19,8 +20,17 @@ from fathom.spec.encoder import Encoder
 if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
     from fathom.spec.model import Layered, Model, Writing
+    from fathom.spec.speech import Speech
 
-__all__ = ["most_tokens", "opened_dtype", "planned", "planned_pair", "rounds", "why_modules"]
+__all__ = [
+    "most_tokens",
+    "opened_dtype",
+    "planned",
+    "planned_look",
+    "planned_pair",
+    "rounds",
+    "why_modules",
+]
 
 MOST_TOKENS = 512  # that go through together: weights are read once for all of them
 LEAST_TOKENS = 64
@@ -71,6 +81,16 @@ def planned_pair(spec: Writing, dtype: str) -> tuple[Plan, Plan]:
     """
     state = _state(spec, dtype)
     return lower_reader(spec, state), lower_writer(spec, state)
+
+
+def planned_look(spec: Speech, heads: Sequence[tuple[int, int]], dtype: str) -> Plan:
+    """Return the steps that say where heads, pairs of layer and head, look at a window.
+
+    Raises:
+        NoProgramError: when `why_modules` has a reason.
+    """
+    window = spec.encoder.length(spec.encoder.frames)
+    return lower_look(spec, heads, window, _state(spec, dtype))
 
 
 def _state(spec: Layered | Writing, dtype: str) -> StateType:

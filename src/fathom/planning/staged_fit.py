@@ -22,9 +22,14 @@ from fathom.planning.asking import (
 from fathom.planning.costs import BYTES
 from fathom.planning.fit import DEVICE_CONTEXT, Remedy, Wanted
 from fathom.planning.machine import this_machine
+from fathom.planning.native_pair import NativePair
+from fathom.planning.native_speech import native_speech, speech_reasons, written_natively
+from fathom.planning.programs import why_modules
 from fathom.planning.stages import StagedPrediction, in_turns, predict_stages, settled
 from fathom.planning.target import HERE, Target, target
+from fathom.planning.whole_layers import as_run, whole_parts
 from fathom.spec.parts import children, count
+from fathom.spec.speech import Speech
 from fathom.spec.work import Pipeline, Staged, Work
 
 _SHARES = (2, 4, 8)  # a batch or a side that does not fit is tried at these parts of it
@@ -90,9 +95,21 @@ def fit_stages(
         dtype=counted,
         work=settled(asked, spec.usual),
         resting=resting,
+        programs=_programs(description, spec, on, counted, wanted.get("dtype")),
     )
     stored = None if description.contents is None else description.contents.size
     return _answer(question, name or str(description.path), stored, notes)
+
+
+def _programs(
+    description: Description, spec: Staged, on: str, dtype: str, asked: str | None
+) -> NativePair | None:
+    """Return the native programs that would write, by the rule that opening goes by."""
+    if on != HERE or not isinstance(spec, Speech):
+        return None
+    if why_modules(spec, device=this_machine().device, dtype_asked=asked) is not None:
+        return None
+    return native_speech(description, spec, dtype, target(on, None, dtype).rates)
 
 
 @dataclass(frozen=True)
@@ -104,19 +121,29 @@ class _Question:
     dtype: str
     work: Work
     resting: bool
+    programs: NativePair | None = None  # that write what a model of speech heard
 
     @property
     def room(self) -> int:
         """Bytes that may be taken: what is free here, or all of a named machine."""
         return this_machine().memory_available if self.here else self.where.memory
 
+    @property
+    def running(self) -> Staged:
+        """The spec of what would run: here with layers that run whole."""
+        if not self.here:
+            return self.spec
+        return as_run(self.spec, device=this_machine().device, dtype=self.dtype)
+
     def predicted(self) -> StagedPrediction:
         rates = self.where.rates
         if rates is not None and self.dtype not in rates.matmul:
             rates = None  # nothing is known of this type's speed there
-        found = predict_stages(self.spec, dtype=self.dtype, work=self.work, rates=rates)
+        found = predict_stages(self.running, dtype=self.dtype, work=self.work, rates=rates)
         if self.resting and isinstance(self.spec, Pipeline):
             found = in_turns(found, self.spec)
+        if self.programs is not None and isinstance(self.spec, Speech):
+            found = written_natively(found, self.spec, self.programs)
         if not self.device:
             return found
         terms = {name: size for name, size in found.terms.items() if name != "runtime"}
@@ -163,7 +190,7 @@ def _resting(question: _Question) -> Iterator[tuple[str, str, _Question]]:
 
 def _smaller_types(question: _Question) -> Iterator[tuple[str, str, _Question]]:
     if question.dtype == "float32":
-        smaller = replace(question, dtype="bfloat16")
+        smaller = replace(question, dtype="bfloat16", programs=None)
         yield "--dtype bfloat16", "rounded to 8 bits of mantissa", smaller
 
 
@@ -195,13 +222,18 @@ def _assumptions(question: _Question) -> Iterator[str]:
         yield "all components lie in memory at once, and one works at a time"
     if question.where.rates is not None:
         yield "a pass takes as long as its arithmetic at full speed, or as reading its weights"
+    if question.programs is not None:
+        packed = question.programs.encoding
+        yield f"what is heard is written by a native program, most of it {packed}"
+    if whole := sum(1 for _ in whole_parts(question.running)):
+        yield f"{whole} layers run whole, each a call of the native kernels with packed weights"
     if question.device:
         yield f"{DEVICE_CONTEXT / 1e9:.1f} GB go to the accelerator's own context"
 
 
 def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
     """Return a line per term: what is multiplied with what."""
-    stages = question.spec.stages(found.work)
+    stages = question.running.stages(found.work)
     number = f"{BYTES[found.dtype]} bytes ({found.dtype})"
     workspace = found.terms["workspace"]
     largest = next(stage for stage in stages if BYTES[found.dtype] * stage.live == workspace)
@@ -211,9 +243,12 @@ def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
         if f"weights: {name}" in found.terms
     }
     kept = [f"{stage.kept:,} of {stage.name}" for stage in stages if stage.kept]
+    if question.programs is not None and isinstance(question.spec, Speech):
+        natively = speech_reasons(question.spec, question.programs, found)
+        told |= {name: text for name, text in natively.items() if name in found.terms}
     return {
-        **told,
         "kept": f"({' + '.join(kept) or 'nothing'}) × {number}: {work_text(found.work)}",
+        **told,
         "workspace": f"{largest.live:,} × {number}, the largest moment: in {largest.name}",
         **{
             name: text

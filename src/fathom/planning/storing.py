@@ -21,7 +21,7 @@ from fathom.planning.costs import (
     weight_bytes,
 )
 from fathom.planning.grouping import GROUPS, grouped_as
-from fathom.spec.model import TextModel
+from fathom.spec.model import TextModel, Writing
 from fathom.spec.parts import Parameter, Part, children, parameters
 from fathom.spec.roles import EXACT, Role
 
@@ -63,7 +63,7 @@ def stored_as(spec: TextModel, name: str) -> Storage:
 
 
 def stored_encoding(
-    spec: TextModel, name: str, finer: Sequence[bool] | None = None
+    spec: TextModel | Writing, name: str, finer: Sequence[bool] | None = None
 ) -> Callable[[Parameter], str]:
     """Return the encoding of each parameter stored under a name: a type, encoding, mix or group.
 

@@ -24,7 +24,7 @@ from fathom.errors import TensorMismatchError
 from fathom.ops.native import native
 from fathom.ops.steps import Matrix
 from fathom.planning.grouping import GROUPS, grouped
-from fathom.spec.model import Layered
+from fathom.spec.model import Layered, Writing
 from fathom.spec.parts import Parameter, parameters
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class PackedWeights:
 
     def __init__(
         self,
-        spec: Layered,
+        spec: Layered | Writing,
         contents: Contents,
         assignments: Sequence[Assignment],
         *,

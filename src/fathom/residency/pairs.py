@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fathom.ops.program import Program, Weights
 from fathom.ops.program_pair import ProgramPair
 from fathom.ops.steps import Matrix
-from fathom.planning.programs import most_tokens, planned_pair
+from fathom.planning.programs import most_tokens, planned_look, planned_pair
 from fathom.spec.model import Writing
+from fathom.spec.speech import Speech
 
 if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
@@ -48,12 +49,35 @@ def load_pair(
     return ProgramPair(reader, writer)
 
 
-class Shared:
-    """Weights of which no matrix is packed twice."""
+def load_looking(
+    spec: Speech,
+    contents: Contents,
+    assignments: Sequence[Assignment],
+    heads: Sequence[tuple[int, int]],
+    *,
+    dtype: str,
+    threads: int,
+    packed: Mapping[Matrix, Any],
+) -> Program:
+    """Return the program that says where heads look; matrices are those `packed` already.
 
-    def __init__(self, weights: Weights) -> None:
+    Raises:
+        ModelFileError: when a file is not what it was any more.
+    """
+    from fathom.residency.packed import PackedWeights
+
+    plan = planned_look(spec, heads, dtype)
+    most = most_tokens(plan, 1)  # it may take a text in pieces
+    with PackedWeights(spec, contents, assignments, threads=1) as weights:
+        return Program(plan, Shared(weights, packed), most_tokens=most, threads=threads)
+
+
+class Shared:
+    """Weights of which no matrix is packed twice; some may be packed `already`."""
+
+    def __init__(self, weights: Weights, already: Mapping[Matrix, Any] | None = None) -> None:
         self._weights = weights
-        self._packed: dict[Matrix, Any] = {}
+        self._packed: dict[Matrix, Any] = dict(already or {})
 
     def matrix(self, matrix: Matrix) -> Any:
         """Return a packed matrix."""

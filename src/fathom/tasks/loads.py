@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ from fathom.spec.speech_language import SpeechLanguage
 from fathom.spec.unet import ControlNet, Unet
 from fathom.spec.work import Staged, Work
 
+if TYPE_CHECKING:
+    from fathom.tasks.transcribe_writers import SpeechWriter
+
 SEED = 11
 Passes: TypeAlias = Mapping[str, Callable[[], object]]  # by stage, in the order of the spec's
 
@@ -50,6 +53,14 @@ class Opened(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+
+
+@runtime_checkable
+class Speaking(Protocol):
+    """A model of speech, whose text need not be written by its modules."""
+
+    @property
+    def writer(self) -> SpeechWriter: ...
 
 
 class Made:
@@ -105,5 +116,6 @@ def passes(model: Opened, work: Work) -> Passes:
         )
     module, _, function = named.partition(":")
     make = getattr(import_module(module), function)
-    found: Passes = make(model.module, work, Made(model.dtype, model.device))
+    runner = model.writer if isinstance(model, Speaking) else model.module
+    found: Passes = make(runner, work, Made(model.dtype, model.device))
     return found

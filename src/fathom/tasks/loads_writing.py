@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
+from typing import TypeVar, cast
 
 from torch import Tensor
 
-from fathom.blocks.cross import Source
 from fathom.errors import ContextLengthError
 from fathom.generation.forward import CHUNK
 from fathom.generation.looking import LookingState
-from fathom.generation.source import PairState
 from fathom.generation.state import ContiguousState
 from fathom.models.cross_vision_language import CrossVisionLanguage, looked_at, sights
 from fathom.models.decoder import Decoder
@@ -21,44 +20,46 @@ from fathom.models.speech_language import SpeechLanguage
 from fathom.models.vision_language import VisionLanguage
 from fathom.spec.audio import FRAMES_PER_SECOND
 from fathom.spec.cross_vision_language import spans
+from fathom.spec.speech import Speech as SpeechSpec
 from fathom.spec.work import Work
 from fathom.tasks.loads import Made, Passes
+from fathom.tasks.transcribe_writers import ModuleSpeech, SpeechWriter
+
+T = TypeVar("T")
 
 
-def speech(module: Speech, work: Work, made: Made) -> Passes:
+def speech(runner: Speech | SpeechWriter, work: Work, made: Made) -> Passes:
     """A window heard, the begin of its text, and one more token."""
-    spec, encoder = module.spec, module.spec.encoder
-    spectrogram = made.numbers(work.batch, encoder.bands, encoder.frames)
-    opening = made.tokens(spec.vocabulary, work.batch, work.tokens or 1)
+    writer: SpeechWriter
+    if isinstance(runner, Speech):
+        writer = ModuleSpeech(runner, dtype=made.dtype, device=made.device)
+    else:
+        writer = runner
+    spec = cast(SpeechSpec, writer.spec)
+    encoder, rows = spec.encoder, work.batch
+    spectrogram = made.numbers(rows, encoder.bands, encoder.frames)
+    opening = made.tokens(spec.vocabulary, rows, work.tokens or 1).tolist()
     heard = encoder.length(encoder.frames)
-    state = PairState(
-        spec,
-        batch=work.batch,
-        capacity=spec.context,
-        source=heard,
-        dtype=made.dtype,
-        device=made.device,
-    )
-    source = [Source(made.numbers(work.batch, heard, encoder.width))]
+    course = writer.begin(rows=rows, capacity=spec.context, source=heard)
+    hidden = [made.numbers(rows, heard, encoder.width)]
 
     def hear() -> None:
-        source[0] = module.hear(spectrogram)
+        hidden[0] = writer.hear(spectrogram)
 
-    def write(tokens: Tensor) -> Tensor:
-        step = state.advance(tokens.shape[1])
-        hidden = module.hidden(tokens, source[0], step=step, state=state)
-        return module.scores(hidden[:, -1]).float()
+    def write(tokens: Sequence[Sequence[int]]) -> object:
+        return course.scores(tokens)
 
-    def begin() -> Tensor:
-        state.reset()
+    def begin() -> object:
+        course.hear(hidden[0])
         return write(opening)
 
     begin()
-    return {"encoder": hear, "opening": begin, "decoder": _again(write, opening[:, :1], begin)}
+    last = [row[:1] for row in opening]
+    return {"encoder": hear, "opening": begin, "decoder": _again(write, last, begin)}
 
 
 def _again(
-    write: Callable[[Tensor], object], token: Tensor, begin: Callable[[], object]
+    write: Callable[[T], object], token: T, begin: Callable[[], object]
 ) -> Callable[[], object]:
     """Return what writes one more token, and begins afresh where there is no room for it."""
 

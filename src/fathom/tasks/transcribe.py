@@ -17,16 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fathom.blocks.cross import Source
 from fathom.errors import ContextLengthError, NumericError, RequestError, nearest
-from fathom.generation.source import PairState
+from fathom.generation.pair_forward import PairCourse
 from fathom.generation.stage_meter import StageMeter
-from fathom.models.speech import Speech
 from fathom.spec.speech import Speech as Spec
 from fathom.tasks.transcribe_control import Control
 from fathom.tasks.transcribe_rules import Rules
 from fathom.tasks.transcribe_windows import FRAMES_PER_STEP, Cut, context_before, cut
 from fathom.tasks.transcribe_words import Decoding, moments, words
+from fathom.tasks.transcribe_writers import SpeechWriter
 from fathom.tasks.transcripts import Segment, Word
 
 FRAME = 0.01  # seconds
@@ -131,7 +130,8 @@ class Transcriber:
 
     def __init__(
         self,
-        model: Speech,
+        writer: SpeechWriter,
+        spec: Spec,
         control: Control,
         coder: Decoding,
         *,
@@ -139,14 +139,14 @@ class Transcriber:
         device: torch.device | str = "cpu",
         meter: StageMeter | None = None,
     ) -> None:
-        """Take a loaded model; `dtype` is the type that it computes in.
+        """Take a loaded model; `dtype` is the type that it hears in.
 
         Raises:
             ConfigError: what its publisher states names tokens or heads that it does not have.
         """
-        spec = model.spec
         control.check(spec.vocabulary, len(spec.layers), spec.layers[0].cross.heads)
-        self.model = model
+        self.writer = writer
+        self.spec = spec
         self.control = control
         self.coder = coder
         self.dtype = dtype
@@ -163,8 +163,9 @@ class Transcriber:
         known = self.control.languages or {}
         if not known:
             raise RequestError("this model knows English alone, so there is nothing to detect")
-        source = self.heard(self.window(spectrogram, 0))
-        scores = self.scores((self.control.start,), source, self.state(1))[-1]
+        course = self.course(1)
+        course.hear(self.heard(self.window(spectrogram, 0)))
+        scores = self.scores((self.control.start,), course)[-1]
         shares = scores[list(known.values())].softmax(dim=0).tolist()
         return dict(sorted(zip(known, shares, strict=True), key=lambda item: -item[1]))
 
@@ -185,59 +186,45 @@ class Transcriber:
 
     def window(self, spectrogram: NDArray[np.float32], start: int) -> Tensor:
         """Return one window of a spectrogram, (1, bands, frames), with zeros after its end."""
-        size = self.model.spec.encoder.frames
+        size = self.spec.encoder.frames
         heard = np.ascontiguousarray(spectrogram[:, start : start + size])
         missing = size - heard.shape[1]
         padded = np.pad(heard, ((0, 0), (0, missing))) if missing else heard
         return torch.from_numpy(padded)[None].to(self.device, self.dtype)
 
-    def heard(self, window: Tensor) -> Source:
-        """Hear one window, (1, bands, frames)."""
+    def heard(self, window: Tensor) -> Tensor:
+        """Hear one window, (1, bands, frames); return (1, positions, width)."""
         with self.meter.stage("encoder"):
-            return self.model.hear(window)
+            return self.writer.hear(window)
 
-    def state(self, capacity: int) -> PairState:
+    def course(self, capacity: int) -> PairCourse:
         """Return room for a window that is heard and so many tokens written."""
-        encoder = self.model.spec.encoder
-        return PairState(
-            self.model.spec,
-            batch=1,
-            capacity=capacity,
-            source=encoder.length(encoder.frames),
-            dtype=self.dtype,
-            device=self.device,
-        )
+        encoder = self.spec.encoder
+        return self.writer.begin(rows=1, capacity=capacity, source=encoder.length(encoder.frames))
 
     def scores(
-        self,
-        tokens: Sequence[int],
-        source: Source,
-        state: PairState,
-        places: Sequence[int] = (-1,),
+        self, tokens: Sequence[int], course: PairCourse, places: Sequence[int] = (-1,)
     ) -> Tensor:
         """Add tokens and return the scores at some of their places, (places, vocabulary) float32.
 
         They come back to the processor, where the rules are applied.
         """
-        row = torch.tensor([list(tokens)], dtype=torch.long, device=self.device)
-        with self.meter.stage("decoder" if state.used else "opening"):
-            step = state.advance(len(tokens))
-            hidden = self.model.hidden(row, source, step=step, state=state)
-            return self.model.scores(hidden[0, list(places)]).float().cpu()
+        with self.meter.stage("decoder" if course.used else "opening"):
+            return torch.as_tensor(course.scores([tokens], places)).float().cpu()
 
 
 class _Passage:
     """One sound on its way to text."""
 
     def __init__(self, transcriber: Transcriber, course: Course, manner: Manner) -> None:
-        spec, control = transcriber.model.spec, transcriber.control
+        spec, control = transcriber.spec, transcriber.control
         self.by = transcriber
         self.course = course
         self.manner = manner
         self.timed = manner.timed or manner.worded or course.frames > spec.encoder.frames
         self.opening = _opening(control, manner, timed=self.timed)
         self.rules = Rules(control, spec.vocabulary, timed=self.timed)
-        self.state = transcriber.state(spec.context)
+        self.writing = transcriber.course(spec.context)
         self.chance = torch.Generator().manual_seed(manner.seed)
         self.conditioned = manner.conditioned
 
@@ -245,10 +232,9 @@ class _Passage:
         """Return the segments of the next window, and move on to where the one after begins."""
         course, begun = self.course, self.course.at
         length = min(int(window.shape[2]), course.frames - begun)
-        source = self.by.heard(window)
-        self.state.reset()
+        self.writing.hear(self.by.heard(window))
         before = self._before()
-        written = self._believed(before, source)
+        written = self._believed(before)
         self.conditioned = self.manner.conditioned and written.temperature < WARM
         if written.silent(self.manner):
             course.at += length
@@ -259,7 +245,7 @@ class _Passage:
         course.said += [written.tokens[each.first : each.last] for each in cuts]
         spoken: list[tuple[float, float]] = []
         if self.manner.worded:
-            spoken = self._spoken((*before, *self.opening), written, source, length)
+            spoken = self._spoken((*before, *self.opening), written, length)
         return [self._segment(written, each, begun * FRAME, spoken) for each in cuts]
 
     def _before(self) -> tuple[int, ...]:
@@ -267,31 +253,31 @@ class _Passage:
         previous = self.by.control.previous
         said: list[Sequence[int]] = [self.manner.prompt] if self.manner.prompt else []
         said += self.course.said if self.conditioned else []
-        most = self.by.model.spec.context // 2 - 1
+        most = self.by.spec.context // 2 - 1
         tokens = context_before(said, self.by.control.times, most)
         return (previous, *tokens) if tokens and previous is not None else ()
 
-    def _believed(self, before: tuple[int, ...], source: Source) -> Written:
+    def _believed(self, before: tuple[int, ...]) -> Written:
         """Write a window at the first temperature at which the text is believable."""
-        end, vocabulary = self.by.control.end, self.by.model.spec.vocabulary
+        end, vocabulary = self.by.control.end, self.by.spec.vocabulary
         for temperature in self.manner.temperatures:
-            written = self._write(before, source, temperature)
+            written = self._write(before, temperature)
             if written.silent(self.manner) or written.believable(self.manner, end, vocabulary):
                 break
         return written
 
-    def _write(self, before: tuple[int, ...], source: Source, temperature: float) -> Written:
+    def _write(self, before: tuple[int, ...], temperature: float) -> Written:
         """Write a window from its opening to its end, or as long as there is room."""
         opening, control = (*before, *self.opening), self.by.control
-        room = self.by.model.spec.context - len(opening)
+        room = self.by.spec.context - len(opening)
         most = min(self.manner.max_tokens or room, room)
         if most < 1:
             raise ContextLengthError(
                 f"{len(opening):,} tokens before the text fill the context of"
-                f" {self.by.model.spec.context:,}; shorten the prompt"
+                f" {self.by.spec.context:,}; shorten the prompt"
             )
-        self.state.rewind()
-        at_start, scores = self.by.scores(opening, source, self.state, (len(before), -1))
+        self.writing.rewind()
+        at_start, scores = self.by.scores(opening, self.writing, (len(before), -1))
         silence = control.silence
         silent = None if silence is None else at_start.softmax(dim=0)[silence].item()
         tokens: list[int] = []
@@ -302,7 +288,7 @@ class _Passage:
             total += logprob
             if token == control.end or len(tokens) == most:
                 break
-            scores = self.by.scores((token,), source, self.state)[0]
+            scores = self.by.scores((token,), self.writing)[0]
         ended = tokens[-1] == control.end
         text = tuple(tokens[:-1] if ended else tokens)
         return Written(text, ended, total / len(tokens), silent, temperature)
@@ -323,13 +309,12 @@ class _Passage:
         return token, scores.log_softmax(dim=0)[token].item()
 
     def _spoken(
-        self, opening: Sequence[int], written: Written, source: Source, length: int
+        self, opening: Sequence[int], written: Written, length: int
     ) -> list[tuple[float, float]]:
         """Return when each token of a window was said, (start, end) in seconds from its begin."""
         looked = written.tokens if written.ended else written.tokens[:-1]
-        row = torch.tensor([[*opening, *looked]], dtype=torch.long, device=self.by.device)
-        heads = self.by.control.heads or _upper_heads(self.by.model.spec)
-        weights = self.by.model.alignment(row, source, heads, self.state)
+        heads = self.by.control.heads or _upper_heads(self.by.spec)
+        weights = self.by.writer.looks(self.writing, [*opening, *looked], heads)
         heard = weights[:, len(opening) :, : length // FRAMES_PER_STEP]
         ends = [round(end, 2) for end in moments(heard, self.by.control.filtered).tolist()]
         ends += ends[-1:] * (len(written.tokens) - len(ends))
