@@ -35,7 +35,11 @@ class Model:
             weights are packed in memory.
         why_modules: why it has none, and runs as modules of PyTorch.
         load_seconds: how long opening took.
+        unpacked: brings the weights into modules once more, all of them plain; None where the
+            module holds them so already.
     """
+
+    unpacked: Callable[[], torch.nn.Module] | None = None
 
     def __init__(
         self,
@@ -81,10 +85,6 @@ class Model:
     def loaded(self) -> torch.nn.Module:
         """What of it lies in modules, where it runs in stages."""
         return self._module
-
-    @cached_property
-    def _module(self) -> torch.nn.Module:
-        return self._load()
 
     @cached_property
     def _module(self) -> torch.nn.Module:
@@ -136,7 +136,7 @@ class Model:
         """
         from fathom.checkpoint.saving import save
 
-        parameters = dict(self._module.named_parameters())
+        parameters = dict(self.plain_module().named_parameters())
         save(self._description, parameters, Path(folder), self._extra_files())
 
     def _extra_files(self) -> dict[str, str]:

@@ -38,6 +38,7 @@ from fathom.planning.programs import opened_dtype, why_modules
 from fathom.planning.staged_explanation import StagedExplanation, explain_stages
 from fathom.planning.staged_fit import StagedFit, fit_stages
 from fathom.planning.stages import in_turns, predict_stages
+from fathom.planning.whole_layers import why_plain
 from fathom.residency.pairs import load_pair
 from fathom.residency.programs import load_program
 from fathom.spec.card import Card
@@ -244,8 +245,10 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
                 tower = _tower(description, assignments, dtype=dtype, device=device, progress=shown)
                 cast("SpeechModel", model).tower = tower
         else:
-            module = load(progress=shown)
+            plain = why_plain(spec, device=device, dtype=dtype, adapted=adapted is not None)
+            module = load(packed=plain is None, progress=shown)
             model = make(lambda: module, dtype, why_modules=reason)
+            model.unpacked = load if plain is None else None
     if adapted is not None:
         text_of(model).put_adapter_on(adapted)
     model.load_seconds = time.perf_counter() - begun
@@ -345,7 +348,8 @@ def _tower(
 ) -> nn.Module:
     """Bring what hears into modules, where native programs write."""
     own = [each for each in assignments if each.ours[0].startswith("encoder.")]
-    model = _modules(description, own, dtype=dtype, device=device, progress=progress)
+    packed = why_plain(description.spec, device=device, dtype=dtype) is None
+    model = _modules(description, own, dtype=dtype, device=device, packed=packed, progress=progress)
     return model.get_submodule("encoder")
 
 
@@ -355,9 +359,10 @@ def _modules(
     *,
     dtype: str,
     device: str,
+    packed: bool = False,
     progress: Progress = QUIET,
 ) -> nn.Module:
-    """Bring the weights into modules of PyTorch."""
+    """Bring the weights into modules of PyTorch, layers that run whole packed if that is asked."""
     import torch
 
     from fathom.checkpoint.tensors import Reader
@@ -372,6 +377,7 @@ def _modules(
             assignments,
             dtype=getattr(torch, dtype),
             device=device,
+            packed=packed,
             progress=progress,
         )
 
