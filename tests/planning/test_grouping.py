@@ -73,7 +73,7 @@ def test_a_fit_counts_what_opening_packs(quant: str, inner: str, folder: Path) -
     counted = fit(describe(folder), context=16, quant=quant).prediction
     model = opened(folder, quant=quant)
     assert counted.terms["weights"] == model.fit(16).terms["weights"]
-    attention = 4 * packed_bytes(inner, WIDTH, WIDTH)
+    attention = 2 * packed_bytes(inner, WIDTH, WIDTH) + 2 * packed_bytes("Q8_0", WIDTH, WIDTH)
     maps = 2 * packed_bytes(inner, INNER, WIDTH) + packed_bytes(inner, WIDTH, INNER)
     scores = 2 * packed_bytes("Q8_0", VOCABULARY, WIDTH)
     norms = 4 * WIDTH * (2 * LAYERS + 1)

@@ -37,6 +37,10 @@ GROUPS: Mapping[str, Mapping[Role, str]] = {
     for name, inner in (("int8", "Q8_0"), ("int4", "Q4_0"))
 }
 
+# Of what goes into heads, by our names: little where several queries share a key, and of
+# SmolLM2-135M's divergence in four bits a third, for 3 % more bytes.
+FINE = frozenset({"key", "value"})
+
 
 def grouped_as(parameter: Parameter, quant: str) -> str | None:
     """Return the encoding in which `quant` packs a parameter's matrices; None where it does not.
@@ -47,8 +51,10 @@ def grouped_as(parameter: Parameter, quant: str) -> str | None:
         RequestError: for an unknown name, with the nearest ones.
     """
     roles = _roles(quant)
-    whole = parameter.shape[-1] % ENCODINGS["Q8_0"].block_elements == 0
-    return roles.get(parameter.role) if whole and len(parameter.shape) > 1 else None
+    if len(parameter.shape) == 1 or parameter.shape[-1] % ENCODINGS["Q8_0"].block_elements:
+        return None
+    fine = parameter.role is Role.INTO_HEADS and not FINE.isdisjoint(parameter.name.split("."))
+    return roles[Role.HEAD] if fine else roles.get(parameter.role)
 
 
 def _roles(quant: str) -> Mapping[Role, str]:
