@@ -33,6 +33,7 @@ from fathom.inputs.content import Medium
 from fathom.inputs.picture_canvas import PictureCanvas
 from fathom.inputs.pictures import read_picture
 from fathom.models.assemble import assemble
+from fathom.ops.choose import only
 from fathom.residency.allocation import hold_what_is_alive
 from fathom.spec.parts import count
 from fathom.spec.work import Work
@@ -206,7 +207,7 @@ def test_its_stages_count_what_pytorch_counts(pair: Pair) -> None:
         looking, reading, writing = model.spec.stages(size)
         assert (looking.passes, writing.passes) == (1, 8)
         course = model._engine.forward.begin(256)
-        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), only("fused"):
             with FlopCounterMode(display=False) as seen:
                 model.module.look(pixels, arrangement)
             course.inserts = inserts(model, picture, prompt.index(TOKEN))

@@ -23,6 +23,7 @@ from fathom import library
 from fathom.checkpoint.published import published_spec
 from fathom.errors import ConfigError, SoundError
 from fathom.inputs.content import Medium
+from fathom.ops.choose import only
 from fathom.spec.omni import Omni
 from fathom.spec.parts import count
 from fathom.spec.work import Work
@@ -235,7 +236,7 @@ def test_its_stages_count_what_pytorch_counts(pair: Pair) -> None:
         work = Work(height=24, width=60, frames=1, seconds=frames / 100, tokens=30, written=4)
         _, hearing, reading, _ = model.spec.stages(work)
         counter = FlopCounterMode(display=False)
-        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter as heard:
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), only("fused"), counter as heard:
             vectors = model.plain_module().hear(torch.rand(16, frames))
         assert hearing.operations == pytest.approx(heard.get_total_flops(), rel=0.02)
         assert vectors.shape[0] == model.spec.voiced(frames) and hearing.kept == vectors.numel()

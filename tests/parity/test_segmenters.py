@@ -18,6 +18,7 @@ from fathom import library
 from fathom.checkpoint.published import published_spec
 from fathom.library import Model
 from fathom.models.segmenter import ABSENT, FIRST_CORNER, LAST_CORNER, Drawn
+from fathom.ops.choose import only
 from fathom.spec.parts import parameters
 from fathom.spec.segmenter import Segmenter
 from fathom.spec.work import Work
@@ -152,7 +153,7 @@ def test_stages_count_what_pytorch_counts(segmenter_pair: SegmenterPair) -> None
     assert answering.passes == 5
     plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not know the processor's fused one
     one = tuple(each[:1, 1:] for each in OURS["points"])  # a point, and one that is absent
-    with torch.inference_mode(), plain:
+    with torch.inference_mode(), plain, only("fused"):
         with FlopCounterMode(display=False) as counted:
             seen = pair.ours.plain_module().seen(pair.pixels)
         assert looking.operations == pytest.approx(counted.get_total_flops(), 0.02)

@@ -27,6 +27,7 @@ from fathom.errors import ContextLengthError, PictureError, UnsupportedTaskError
 from fathom.generation.inserts import given_to, places_of, seen_by
 from fathom.inputs.content import Medium, told_apart
 from fathom.library.seeing import SeeingModel
+from fathom.ops.choose import only
 from fathom.spec.attention import Everything
 from fathom.spec.picture_sizes import WHOLE
 from fathom.spec.work import Work
@@ -257,7 +258,7 @@ def test_its_stages_count_what_pytorch_counts(pair) -> None:
     frames = spec.vision.embedding.frames
     size = (shown.count, 3, *((frames,) if frames > 1 else ()), shown.height, shown.width)
     prompt = torch.ones(1, 30 + spec.places(height, width), dtype=torch.long)
-    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), only("fused"):
         with FlopCounterMode(display=False) as seen:
             vectors = module.look(torch.rand(size))
         with FlopCounterMode(display=False) as read:

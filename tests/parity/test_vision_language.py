@@ -19,6 +19,7 @@ from transformers import CLIPImageProcessor
 from fathom import library
 from fathom.checkpoint.published import published_spec
 from fathom.errors import PictureError, RequestError, UnsupportedTaskError
+from fathom.ops.choose import only
 from fathom.spec.parts import count
 from fathom.spec.work import Work
 from parity.cases_vision_language import (
@@ -194,7 +195,7 @@ def test_its_stages_count_what_pytorch_counts(pair) -> None:
     )
     assert model.spec.places(32, 32) == case.places
     looking, reading, _ = model.spec.stages(work)
-    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), only("fused"):
         with FlopCounterMode(display=False) as seen:
             model.plain_module().look(PIXELS)
         with FlopCounterMode(display=False) as read:

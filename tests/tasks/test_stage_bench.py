@@ -15,6 +15,7 @@ from fathom.checkpoint.published import published_spec
 from fathom.errors import RequestError, UnsupportedTaskError
 from fathom.generation.bench import Loaded
 from fathom.models.assemble import assemble
+from fathom.ops.choose import only
 from fathom.planning.records import GROWTH, PASS_SECONDS, TOTAL
 from fathom.planning.stages import predict_stages, settled
 from fathom.spec.parts import Linear
@@ -190,7 +191,7 @@ def test_a_pass_is_what_its_stage_states(name: str) -> None:
     """By PyTorch's own counter of operations; what a mask hides is multiplied in a prompt."""
     model, work = opened(name)
     stages = {stage.name: stage for stage in model.spec.stages(work)}
-    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), only("fused"):
         run = passes(model, work)
         assert list(run) == list(stages)
         for stage, once in run.items():

@@ -23,13 +23,13 @@ class PlaneEncoder(Block):
 
     def __init__(self, described: spec.PlaneEncoder) -> None:
         super().__init__(described)
-        self.activation = ACTIVATIONS[described.activation]
+        self.activation = described.activation
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
         for level in self.levels:
             x = level(x)
-        return self.leave(self.activation(self.norm(self.middle(x))))
+        return self.leave(self.norm.activated(self.middle(x), self.activation))
 
 
 class PlaneDecoder(Block):
@@ -43,13 +43,13 @@ class PlaneDecoder(Block):
 
     def __init__(self, described: spec.PlaneDecoder) -> None:
         super().__init__(described)
-        self.activation = ACTIVATIONS[described.activation]
+        self.activation = described.activation
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.middle(self.enter(x))
         for level in self.levels:
             x = level(x)
-        return self.leave(self.activation(self.norm(x)))
+        return self.leave(self.norm.activated(x, self.activation))
 
 
 class Pooled(Block):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fathom.ops.activation import ACTIVATIONS
 from fathom.ops.norm import layer_norm, rms_norm
+from fathom.ops.planes import between, group_norm, of_each_place, three_by_three
 from fathom.spec import parts
 
 _Slide: TypeAlias = Callable[..., Tensor]
@@ -60,6 +63,9 @@ class Convolution(Brick):
 
     def __init__(self, spec: parts.Convolution) -> None:
         super().__init__(spec)
+        usual = parts.convolution(spec.inputs, spec.outputs, spec.kernel[0], bias=spec.bias)
+        plain = replace(spec, role=usual.role) == usual  # of stride one, and padded
+        self.side = spec.kernel[0] if plain else None
         kinds = _TRANSPOSED if spec.transposed else _CONVOLUTIONS
         self.slide = partial(
             kinds[len(spec.kernel)],
@@ -69,8 +75,21 @@ class Convolution(Brick):
             groups=spec.groups,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.slide(x.to(self.weight.dtype), self.weight, self.bias)
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        shift: Tensor | None = None,
+        added: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Pass planes; what a `shift`, something `added` and a `size` are says `ops.planes`."""
+        x = x.to(self.weight.dtype)
+        if self.side == 3:
+            return three_by_three(x, self.weight, self.bias, shift, added, size)
+        slide = of_each_place if self.side == 1 else self.slide
+        whole = partial(slide, weight=self.weight, bias=self.bias)
+        return between(whole, x, shift, added, size)
 
 
 class GroupNorm(Brick):
@@ -81,9 +100,13 @@ class GroupNorm(Brick):
         self.groups, self.epsilon = spec.groups, spec.epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        exact = x if x.device.type == "cpu" else x.float()  # there sums are float32 by themselves
-        normed = functional.group_norm(exact, self.groups, self.weight, self.bias, self.epsilon)
-        return normed.to(x.dtype)
+        return group_norm(x, self.groups, self.weight, self.bias, self.epsilon)
+
+    def activated(self, x: Tensor, activation: str) -> Tensor:
+        """Norm planes, and activate them by an activation's name."""
+        if activation == "silu":
+            return group_norm(x, self.groups, self.weight, self.bias, self.epsilon, silu=True)
+        return ACTIVATIONS[activation](self(x))
 
 
 class Norm(Brick):

@@ -39,28 +39,29 @@ class ResidualBlock(Block):
 
     def __init__(self, described: spec.ResidualBlock) -> None:
         super().__init__(described)
-        self.activation = ACTIVATIONS[described.activation]
+        self.activation = described.activation
         self.scaled, self.divisor = described.scaled, described.divisor
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """Pass planes; `time` (batch, time width) is what the moment of a denoiser says."""
-        inner = self.enter(self.activation(self.enter_norm(x)))
-        inner = self._timed(inner, time)  # a line for each, so that none outlives its use
-        inner = self.activation(inner)
-        inner = self.leave(inner)
+        said = self._said(time)
+        inner = self.enter_norm.activated(x, self.activation)
+        if said is None or not self.scaled:  # a line for each, so that none outlives its use
+            inner = self.enter(inner, shift=said)
+            inner = self.leave_norm.activated(inner, self.activation)
+        else:
+            scale, shift = said[:, :, None, None].chunk(2, dim=1)
+            inner = self.leave_norm(self.enter(inner)) * (1 + scale) + shift
+            inner = ACTIVATIONS[self.activation](inner)
         came = x if self.shortcut is None else self.shortcut(x)
-        joined = came + inner
+        joined = self.leave(inner, added=came)
         return joined if self.divisor == 1.0 else joined / self.divisor
 
-    def _timed(self, inner: Tensor, time: Tensor | None) -> Tensor:
-        """Norm the planes, and let the moment shift their channels before, or scale them after."""
+    def _said(self, time: Tensor | None) -> Tensor | None:
+        """Return what the moment says to each channel: shifts before the norm, or more after it."""
         if self.time is None or time is None:
-            return self.leave_norm(inner)
-        said = self.time(self.activation(time))[:, :, None, None]
-        if not self.scaled:
-            return self.leave_norm(inner + said)
-        scale, shift = said.chunk(2, dim=1)
-        return self.leave_norm(inner) * (1 + scale) + shift
+            return None
+        return self.time(ACTIVATIONS[self.activation](time))
 
 
 class Halving(Block):
@@ -83,13 +84,13 @@ class Doubling(Block):
 
     def __init__(self, described: spec.Doubling) -> None:
         super().__init__(described)
-        self.factor = float(described.factor)
+        self.factor = described.factor
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Pass planes; `size` is what they shall become, where it is not the factor's."""
-        if size is not None:
-            return self.convolution(functional.interpolate(x, size=size))
-        return self.convolution(functional.interpolate(x, scale_factor=self.factor))
+        height, width = x.shape[2:]
+        larger = height * self.factor, width * self.factor
+        return self.convolution(x, size=larger if size is None else size)
 
 
 class PlaneAttention(Block):

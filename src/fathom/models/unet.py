@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from fathom.blocks.bricks import Convolution, GroupNorm
 from fathom.blocks.build import Block
 from fathom.blocks.spatial import Descent, Hint, Prompt, UnetLevel, added_to
-from fathom.ops.activation import ACTIVATIONS
 from fathom.spec import unet as spec
 
 
@@ -42,7 +41,7 @@ class Unet(Block):
     def __init__(self, described: spec.Unet) -> None:
         super().__init__(described)
         self.spec = described
-        self.activation = ACTIVATIONS[described.activation]
+        self.activation = described.activation
 
     def forward(
         self,
@@ -70,7 +69,7 @@ class Unet(Block):
             left, x = added_to(left, steering.left), x + steering.lowest
         for level in self.levels:
             x = cast(UnetLevel, level).up(x, time, prompt, left)
-        return self.leave(self.activation(self.norm(x)))
+        return self.leave(self.norm.activated(x, self.activation))
 
 
 class ControlNet(Block):

@@ -9,12 +9,17 @@ a mask, causal order aligns the last query with the last key. `bias` is added to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from fathom.ops.choose import Operation, Variant
+from fathom.ops.native import native
+from fathom.ops.native_tensors import array, refuses_natively
+
+LEAST_QUERIES = 48  # that fill most lanes of the dense kernel
 
 
 @dataclass(frozen=True)
@@ -138,4 +143,48 @@ def _refuses_fused(
     return None
 
 
-attention = Operation("attention", reference, [Variant("fused", _fused, _refuses_fused)])
+def _dense(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scoring: Scoring,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Every query sees every key: queries in the lanes of vectors, whatever a head's width."""
+    batch, heads, queries, _ = query.shape
+    found = torch.empty((batch, queries, heads, value.shape[3]), dtype=query.dtype).transpose(1, 2)
+    arrays = (array(one) for one in (query, key, value))
+    module: Any = native()
+    module.attend(*arrays, scoring.scale, array(found), torch.get_num_threads())
+    return found
+
+
+def _refuses_dense(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scoring: Scoring,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> str | None:
+    if mask is not None or bias is not None or scoring.causal:
+        return "the dense kernel lets every query see every key alike"
+    refused = _refuses_fused(query, key, value, scoring) or refuses_natively(query, key, value)
+    if refused is not None:
+        return refused
+    if query.shape[1] != key.shape[1] or query.shape[2] < LEAST_QUERIES or scoring.scale <= 0:
+        return "the dense kernel is for many queries, each head with keys of its own"
+    if any(one.stride(3) != 1 or one.dtype != query.dtype for one in (query, key, value)):
+        return "a head's numbers do not lie side by side, or are of several types"
+    module: Any = native()
+    if query.dtype == torch.bfloat16 and not module.attends_in_bfloat16():
+        return "this processor does not multiply bfloat16"
+    return None
+
+
+attention = Operation(
+    "attention",
+    reference,
+    [Variant("dense", _dense, _refuses_dense), Variant("fused", _fused, _refuses_fused)],
+)
