@@ -8,6 +8,7 @@ JSON: the seconds of each turn of ours and of theirs.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -21,8 +22,6 @@ import torch
 from staged_models import ROWS as MODELS
 
 from fathom import library
-from fathom.blocks.cross import Source
-from fathom.generation.source import PairState
 from fathom.models.segmenter import ABSENT, INSIDE
 from fathom.planning.stages import settled
 from fathom.spec.work import Work
@@ -86,22 +85,21 @@ def hearing(folder: Path, dtype: str) -> Sides:
 
 
 def writing(folder: Path, dtype: str) -> Sides:
-    """Tokens one by one, after a window of sound was heard; each side with its own cache."""
-    ours, theirs = opened("whisper", "WhisperForConditionalGeneration", folder, dtype)
-    kind = getattr(torch, dtype)
+    """Tokens one by one, after a window of sound was heard; each side with its own cache.
+
+    Ours is what `transcribe` writes with: no type is asked for, the file's own is computed in.
+    """
+    row, kind = "WhisperForConditionalGeneration", getattr(torch, dtype)
+    theirs = reference(row, MODELS["whisper"].config, folder, kind)
+    course = library.open(str(folder), device="cpu").writer.begin(rows=1, capacity=448, source=1500)
+    torch.set_num_threads(1)
     hidden = torch.randn(1, 1500, 512).to(kind)
     tokens = torch.randint(0, 50_000, (1, WRITTEN))
-    spec, module = ours.spec, ours.module
-    state = PairState(
-        spec, batch=1, capacity=448, source=1500, dtype=kind, device=torch.device("cpu")
-    )
 
     def write() -> None:
-        state.reset()
-        for place in range(WRITTEN):
-            token = tokens[:, place : place + 1]
-            found = module.hidden(token, Source(hidden), step=state.advance(1), state=state)
-            module.scores(found[:, -1])
+        course.hear(hidden)
+        for token in tokens[0].tolist():
+            course.scores([[token]])
 
     def their() -> None:
         cache = None
@@ -235,6 +233,7 @@ def seconds(turn: Turn) -> float:
 def main() -> None:
     """Print what a row found."""
     part, row = sys.argv[1:]
+    os.environ["OMP_NUM_THREADS"] = "1"  # of native programs too: what waits would be counted
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
