@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from fathom.blocks.lowering import (
     STREAM,
     Lowering,
+    chosen_rows,
     factor,
     join,
     lower_embedding,
@@ -78,7 +79,7 @@ def lower_writer(spec: Writing, state: StateType = "float16") -> Plan:
     lookup = _begin_writing(to, spec)
     for index, layer in enumerate(_looking(spec)):
         _write(to, layer, index)
-    chosen = to.take("chosen", to.width)
+    chosen = chosen_rows(to, to.width)
     to.add(Select(STREAM, chosen))
     chosen = normalise(to, spec.decoder.norm, "decoder.norm", chosen, chosen)
     lower_output(to, spec.output, chosen, lookup)

@@ -95,7 +95,8 @@ class Plan:
     def row_bytes(self) -> int:
         """Return the bytes of all rows for one token, about: float32 and what it becomes."""
         numbers = sum(rows.width * rows.repeats for rows in self.rows.values())
-        return numbers * (4 + 2)
+        remainders = sum(rows.refined * rows.repeats for rows in self.rows.values())
+        return numbers * (4 + 2) + remainders * ALIGNMENT
 
     def page_bytes(self, capacity: int, most_tokens: int) -> int:
         """Return the bytes of one sequence's own pages, of up to `capacity` tokens."""
@@ -125,7 +126,7 @@ class Assembly:
     def number(self, name: str) -> int:
         if name not in self.numbers:
             rows = self.rows[name]
-            self.numbers[name] = self.program.buffer(rows.width, rows.repeats)
+            self.numbers[name] = self.program.buffer(rows.width, rows.repeats, rows.refined)
         return self.numbers[name]
 
     def matrix(self, matrix: Matrix) -> Any:

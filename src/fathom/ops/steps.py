@@ -30,10 +30,15 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Rows:
-    """A buffer: `width` numbers for every token, `repeats` times."""
+    """A buffer: `width` numbers for every token, `repeats` times.
+
+    For products with quantised weights they become eight bits in blocks of 32, and the `refined`
+    largest blocks of each row as many bits again.
+    """
 
     width: int
     repeats: int = 1
+    refined: int = 0
 
 
 @dataclass(frozen=True)
