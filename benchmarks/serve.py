@@ -25,11 +25,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from serve_load import Question, ask, closed_loop, mixed, open_loop, summary
+from serve_load import Question, Told, ask, closed_loop, mixed, open_loop, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_name("serve.json")
@@ -37,6 +36,8 @@ PAGE = ROOT / "docs" / "serving.md"
 MODEL = "smollm2:135m"
 CLIENTS = (1, 2, 4, 8, 16, 32)
 SECONDS = 20.0
+ASKING_SECONDS = 24.0  # of what is asked for at a rate
+SHORT = [Question(20, 12)]
 GOAL_FIRST, GOAL_BETWEEN = 3.0, 0.25  # seconds: an answer within both is a good one
 
 Result = dict[str, object]
@@ -89,10 +90,14 @@ def _chance() -> random.Random:
     return random.Random(0)
 
 
-def with_clients(clients: int) -> Callable[[argparse.Namespace], Result]:
+def with_clients(clients: int, *, sampled: bool = False) -> Callable[[argparse.Namespace], Result]:
+    """So many clients, one question after the other each; none is refused, whatever it waits."""
+
     def part(_: argparse.Namespace) -> Result:
-        with fathom("--together", str(max(16, clients))) as (port, process):
-            found = asyncio.run(closed_loop(port, MODEL, clients, SECONDS, mixed(64)))
+        words = "--together", str(max(16, clients)), "--most-wait", "inf"
+        with fathom(*words) as (port, process):
+            asked = mixed(64, sampled=sampled)
+            found = asyncio.run(closed_loop(port, MODEL, clients, SECONDS, asked))
             held = sum(each.memory_info().rss for each in process.children(recursive=True))
             metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
             return {**summary(*found), "worker_bytes": held, "overhead": _metric(metrics)}
@@ -119,42 +124,51 @@ def llama(args: argparse.Namespace) -> Result:
         return summary(*asyncio.run(closed_loop(port, "any", 8, SECONDS, mixed(64))))
 
 
-def transformers(args: argparse.Namespace) -> Result:
-    """`transformers serve`, the weights as bfloat16 in safetensors."""
-    folder = Path(args.converted)
-    port = free_port()
-    program = str(Path(sys.executable).with_name("transformers"))
-    command = [program, "serve", str(folder), "--device", "cpu", "--dtype", "bfloat16"]
-    more = ["--continuous-batching"] if args.batching else []
-    with started([*command, *more, "--port", str(port)], port, "/health"):
-        short = [replace(each, written=each.written) for each in mixed(64)]
-        found = asyncio.run(closed_loop(port, str(folder), 8, SECONDS, short))
-        return summary(*found)
+def transformers(*more: str) -> Callable[[argparse.Namespace], Result]:
+    """`transformers serve`, the weights as bfloat16 in safetensors, as it is or with options.
+
+    It writes a few tokens a second for all of its clients together, so it is asked for little:
+    eight clients a short question each, once, which `short_8` asks of Fathom.
+    """
+
+    def part(args: argparse.Namespace) -> Result:
+        folder, port = str(Path(args.converted)), free_port()
+        program = str(Path(sys.executable).with_name("transformers"))
+        command = [program, "serve", folder, "--device", "cpu", "--dtype", "bfloat16", *more]
+        with started([*command, "--port", str(port)], port, "/health"):
+            asyncio.run(ask(port, Question(5, 2).body(folder, _chance())))
+            return summary(*asyncio.run(closed_loop(port, folder, 8, 0.0, SHORT)))
+
+    return part
 
 
-def overload(_: argparse.Namespace) -> Result:
-    """Twice what 16 clients were answered, for 25 seconds: good answers per second."""
-    kept = json.loads(RESULTS.read_text())
-    capacity = float(kept["clients_16"]["answers_per_second"])
-    result: Result = {"capacity": capacity}
+def short(_: argparse.Namespace) -> Result:
+    """What `transformers serve` is asked, again and again for a while."""
     with fathom() as (port, _process):
-        for times in (1, 2):
+        return summary(*asyncio.run(closed_loop(port, MODEL, 8, SECONDS / 2, SHORT)))
+
+
+def overload(times: int) -> Callable[[argparse.Namespace], Result]:
+    """So many times as much as 16 clients were answered, whatever comes: good answers a second."""
+
+    def part(_: argparse.Namespace) -> Result:
+        kept = json.loads(RESULTS.read_text())
+        capacity = float(kept["clients_16"]["answers_per_second"])
+        with fathom() as (port, _process):
+            asked = mixed(64, seed=times)
             found, seconds = asyncio.run(
-                open_loop(port, MODEL, times * capacity, 18.0, mixed(64, seed=times))
+                open_loop(port, MODEL, times * capacity, ASKING_SECONDS, asked)
             )
-            good = [
-                each
-                for each in found
-                if each.status == 200
-                and each.pieces
-                and each.first < GOAL_FIRST
-                and sum(each.between) / max(1, len(each.between)) < GOAL_BETWEEN
-            ]
-            result[f"at_{times}x"] = {
-                **summary(found, seconds),
-                "good_per_second": len(good) / 18.0,
-            }
-    return result
+        good = sum(map(_is_good, found)) / ASKING_SECONDS
+        return {**summary(found, seconds), "capacity": capacity, "good_per_second": good}
+
+    return part
+
+
+def _is_good(each: Told) -> bool:
+    if each.status != 200 or not each.pieces or each.first >= GOAL_FIRST:
+        return False
+    return sum(each.between) / max(1, len(each.between)) < GOAL_BETWEEN
 
 
 def memory(_: argparse.Namespace) -> Result:
@@ -204,8 +218,12 @@ def second_turn(_: argparse.Namespace) -> Result:
 PARTS: Mapping[str, Callable[[argparse.Namespace], Result]] = {
     **{f"clients_{clients}": with_clients(clients) for clients in CLIENTS},
     "llama_cpp_python_8": llama,
-    "transformers_8": transformers,
-    "overload": overload,
+    "transformers_8": transformers(),
+    "transformers_batching_8": transformers("--continuous-batching"),
+    "short_8": short,
+    "sampled_8": with_clients(8, sampled=True),
+    "overload_1": overload(1),
+    "overload_2": overload(2),
     "memory": memory,
     "second_turn": second_turn,
 }
@@ -218,7 +236,6 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the results into the page")
     parser.add_argument("--peers", help="the Python that has llama-cpp-python's server")
     parser.add_argument("--converted", default=str(Path(tempfile.gettempdir()) / "smollm2-bf16"))
-    parser.add_argument("--batching", action="store_true", help="of transformers' server too")
     args = parser.parse_args()
     if args.list:
         sys.stdout.write("\n".join(PARTS) + "\n")

@@ -45,24 +45,26 @@ class Question:
 
     words: int
     written: int
+    sampled: bool = False
 
     def body(self, model: str, chance: random.Random) -> dict[str, object]:
         said = " ".join(chance.choice(WORDS) for _ in range(self.words))
         content = f"Tell a long story about this: {said}"
+        chosen = {"temperature": 0.8, "top_p": 0.9} if self.sampled else {"temperature": 0}
         return {
             "model": model,
             "messages": [{"role": "user", "content": content}],
             "max_tokens": self.written,
-            "temperature": 0,
             "stream": True,
+            **chosen,
         }
 
 
-def mixed(count: int, seed: int = 0) -> list[Question]:
+def mixed(count: int, seed: int = 0, *, sampled: bool = False) -> list[Question]:
     """Return questions of mixed lengths: mostly short prompts, some long."""
     chance = random.Random(seed)
     return [
-        Question(chance.choice((20, 40, 80, 160, 400)), chance.choice((32, 48, 64, 96)))
+        Question(chance.choice((20, 40, 80, 160, 400)), chance.choice((32, 48, 64, 96)), sampled)
         for _ in range(count)
     ]
 
@@ -94,15 +96,20 @@ async def ask(port: int, body: dict[str, object]) -> Told:
 async def closed_loop(
     port: int, model: str, clients: int, seconds: float, questions: Sequence[Question]
 ) -> tuple[list[Told], float]:
-    """Have so many clients ask one question after another; return answers and the seconds."""
+    """Have so many clients ask one question after another; return answers and the seconds.
+
+    Each asks once at least, and begins nothing after `seconds`.
+    """
     begun = perf_counter()
     chance = random.Random(1)
     rest = iter([each for _ in range(100) for each in questions])
     found: list[Told] = []
 
     async def client() -> None:
-        while perf_counter() - begun < seconds:
+        while True:  # once at least
             found.append(await ask(port, next(rest).body(model, chance)))
+            if perf_counter() - begun >= seconds:
+                return
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return found, perf_counter() - begun

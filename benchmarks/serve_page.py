@@ -64,9 +64,37 @@ def _rest(results: Results) -> Iterator[str]:
     if memory:
         more = (memory["after"] - memory["before"]) / 1e6
         yield f"\nAfter 1,800 more answers server and worker hold {more:+.1f} MB."
-    overhead = results.get("clients_8", {}).get("overhead")
-    if overhead is not None:
-        yield f"\nScheduling takes {100 * overhead:.1f} % of the steps with eight clients."
+    shares = [results.get(part, {}).get("overhead") for part in ("clients_8", "sampled_8")]
+    if None not in shares:
+        greedy, drawn = (f"{100 * share:.1f} %" for share in shares if share is not None)
+        yield (
+            f"\nScheduling takes {greedy} of the steps with eight clients, and {drawn} where every"
+            " token is drawn (temperature 0.8, top-p 0.9)."
+        )
+    yield from _overload(results)
+
+
+def _overload(results: Results) -> Iterator[str]:
+    """Yield how many answers are good where more is asked for than can be answered."""
+    loads = [(times, results.get(f"overload_{times}")) for times in (1, 2)]
+    if any(found is None for _, found in loads):
+        return
+    yield (
+        "\nAsked for at a rate, whatever has been answered, with the usual bounds. The rate of"
+        " once is what 16 clients are answered that wait for each other; a good answer begins"
+        " within 3 seconds and has a token every 250 ms.\n"
+    )
+    yield "| asked for | good answers/s | refused | first token p50 · p95 · p99 |"
+    yield "|---|---:|---:|---:|"
+    for times, found in loads:
+        if found is None:
+            continue
+        asked = found["answers"] + found["refused"] + found["failed"]
+        first = " · ".join(f"{found[f'first_p{each}']:.2f}" for each in (50, 95, 99))
+        share = 100 * found["refused"] / asked
+        rate = times * found["capacity"]
+        good = found["good_per_second"]
+        yield f"| {times}×, {rate:.1f}/s | {good:.1f} | {share:.0f} % | {first} s |"
 
 
 def _row(words: str, found: Mapping[str, float]) -> str:

@@ -66,14 +66,22 @@ class Sampler:
             NumericError: when the best score is not a finite number.
             RequestError: when no token may be written.
         """
-        require_finite(float(scores.max()))  # NaN wins over all
-        adjusted = scores if self._idle else self.penalised(scores)
-        best = int(adjusted.argmax())
-        if adjusted[best] == -np.inf:
+        adjusted = scores
+        if not self._idle:
+            require_finite(float(scores.max()))  # NaN wins over all
+            adjusted = self.penalised(scores)
+        token = int(adjusted.argmax()) if self.sampling.greedy else self._draw(adjusted)
+        if token < 0 or self.sampling.greedy:
+            self._require_best(scores, adjusted)
+        self.remember(token)
+        return token
+
+    def _require_best(self, scores: Floats, adjusted: Floats) -> None:
+        """Refuse scores of which none is a token's."""
+        require_finite(float(scores.max()))
+        if adjusted.max() == -np.inf:
             raise RequestError("no token may be written here; loosen what may not be written")
-        chosen = best if self.sampling.greedy else self._draw(adjusted)
-        self.remember(chosen)
-        return chosen
+        require_finite(float(adjusted.max()))
 
     def remember(self, token: int) -> None:
         """Take note of a token of the answer, for the penalties."""
@@ -84,11 +92,16 @@ class Sampler:
         return self._adjuster(scores[None], [self._written])[0]
 
     def _draw(self, scores: Floats) -> int:
-        """Return a token by its probability: where a number in [0, 1) falls in their sum."""
+        """Return a token by its probability: where a number in [0, 1) falls in their sum.
+
+        It is below 0 where the best score is no finite number.
+        """
         sampling, share = self.sampling, self._chance.random()
         if (draw := native_draw()) is not None:
             narrowed = sampling.top_k, sampling.top_p, sampling.min_p
             return int(draw(scores, sampling.temperature, *narrowed, share))
+        if not math.isfinite(float(scores.max())):
+            return -1
         tokens, probabilities = candidates(scores, sampling)
         return int(tokens[drawn(probabilities, share)])
 

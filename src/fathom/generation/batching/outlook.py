@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fathom.generation.batching.pace import Pace
+    from fathom.generation.batching.pace import Law
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +41,7 @@ class Rules:
 
 
 def until_first(
-    pace: Pace, rules: Rules, running: Iterable[Load], waiting: Iterable[Load], asked: Load
+    law: Law, rules: Rules, running: Iterable[Load], waiting: Iterable[Load], asked: Load
 ) -> float:
     """Return the seconds until a request that comes last has its first token.
 
@@ -57,13 +57,13 @@ def until_first(
     while True:
         while queue and len(there) < rules.sequences:
             there.append(queue.popleft())
-        seconds += _stride(pace, rules, there)
+        seconds += _stride(law, rules, there)
         if asked.read <= 0:
             return seconds
         there = [each for each in there if each.read > 0 or each.written > 0]
 
 
-def _stride(pace: Pace, rules: Rules, there: list[Load]) -> float:
+def _stride(law: Law, rules: Rules, there: list[Load]) -> float:
     """Go on until somebody is read or has written all; return the seconds."""
     writing = [each for each in there if each.read <= 0]
     shares = _shares([each for each in there if each.read > 0], writing, rules)
@@ -73,7 +73,7 @@ def _stride(pace: Pace, rules: Rules, there: list[Load]) -> float:
         each.read -= min(each.read, share * steps)
     for each in writing:
         each.written -= steps
-    return steps * pace.seconds(sum(share for _, share in shares), len(writing))
+    return steps * law.seconds(sum(share for _, share in shares), len(writing))
 
 
 def _shares(reading: list[Load], writing: list[Load], rules: Rules) -> list[tuple[Load, float]]:

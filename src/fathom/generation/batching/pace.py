@@ -8,38 +8,46 @@ keeps it sound where all steps were alike, such as while nobody read anything.
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
 FADING = 0.99  # weight of a step beside the one after it: about a hundred steps are remembered
 RIDGE = 1e-3  # of a step's own weight
 READ, WRITTEN = 64.0, 8.0  # usual amounts in a step, so that the ridge weighs both alike
 
 
+@dataclass(frozen=True)
+class Law:
+    """Seconds that every step takes, a token read in it, and a sequence that writes in it."""
+
+    each: float = 0.0
+    reading: float = 0.0
+    writing: float = 0.0
+
+    def seconds(self, read: float, written: float) -> float:
+        """Return the seconds of a step."""
+        return self.each + self.reading * read + self.writing * written
+
+
 class Pace:
-    """Seconds of a step, as far as steps were seen. Written by one thread, read by any."""
+    """What steps took lately. Written by one thread at every step, asked by any now and then."""
 
     def __init__(self) -> None:
-        self._squares = np.zeros((3, 3))
-        self._seconds = np.zeros(3)
-        self._found: tuple[float, float, float] | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether any step was seen."""
-        return self._found is not None
+        # Σ of 1, x, y, xx, xy, yy, s, xs, ys over steps, x and y being read and written.
+        self._sums: tuple[float, ...] = (0.0,) * 9
 
     def learn(self, read: int, written: int, seconds: float) -> None:
         """Take note of a step that read so many tokens beside so many sequences that wrote."""
-        row = np.array([1.0, read / READ, written / WRITTEN])
-        self._squares *= FADING
-        self._squares += np.outer(row, row)
-        self._seconds *= FADING
-        self._seconds += row * seconds
-        found = np.linalg.solve(self._squares + RIDGE * np.eye(3), self._seconds)
-        each, reading, writing = np.maximum(found, 0.0).tolist()
-        self._found = each, reading / READ, writing / WRITTEN
+        x, y, s = read / READ, written / WRITTEN, seconds
+        step = (1.0, x, y, x * x, x * y, y * y, s, x * s, y * s)
+        pairs = zip(self._sums, step, strict=True)
+        self._sums = tuple([FADING * before + own for before, own in pairs])
 
-    def seconds(self, read: float, written: float) -> float:
-        """Return the seconds of a step; 0 before any was seen."""
-        each, reading, writing = self._found or (0.0, 0.0, 0.0)
-        return each + reading * read + writing * written
+    def law(self) -> Law:
+        """Return what a step takes as far as any was seen; nothing before."""
+        import numpy as np
+
+        n, x, y, xx, xy, yy, s, xs, ys = self._sums
+        squares = np.array([[n, x, y], [x, xx, xy], [y, xy, yy]]) + RIDGE * np.eye(3)
+        found = np.linalg.solve(squares, np.array([s, xs, ys]))
+        each, reading, writing = np.maximum(found, 0.0).tolist()
+        return Law(each, reading / READ, writing / WRITTEN)

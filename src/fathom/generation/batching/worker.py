@@ -180,7 +180,7 @@ class Worker:
         others = [Load(1, answer) for _ in range(count - 1)]
         rules = Rules(scheduler.most_sequences, scheduler.most_tokens, scheduler.mixed_tokens)
         return until_first(
-            self._pace,
+            self._pace.law(),
             rules,
             [_load(track, answer) for track in running],
             [*(_load(track, answer) for track in coming), *others],

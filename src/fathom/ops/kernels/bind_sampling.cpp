@@ -1,8 +1,8 @@
 // Drawing of tokens, for Python.
 #include <nanobind/ndarray.h>
 
-#include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "binding.hpp"
 #include "sampling.hpp"
@@ -23,10 +23,13 @@ std::int64_t draw_token(const Scores& scores, float temperature, std::int64_t to
                        share < 1;
     if (!sound) throw std::invalid_argument("there are scores, and every number is in its range");
     const auto room = static_cast<std::size_t>(count);
-    const auto weights = std::make_unique_for_overwrite<float[]>(room);
-    const auto places = std::make_unique_for_overwrite<std::int32_t[]>(room);
-    return draw()({scores.data(), count, temperature, top_k, top_p, min_p, share, weights.get(),
-                   places.get()});
+    // Kept: taking such memory from the system takes longer than a draw.
+    static thread_local std::vector<float> weights;
+    static thread_local std::vector<std::int32_t> places;
+    if (weights.size() < room) weights.resize(room);
+    if (places.size() < room) places.resize(room);
+    return draw()({scores.data(), count, temperature, top_k, top_p, min_p, share, weights.data(),
+                   places.data()});
 }
 
 }  // namespace

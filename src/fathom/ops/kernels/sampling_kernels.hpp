@@ -13,6 +13,7 @@ namespace fathom {
 namespace {
 
 constexpr std::int64_t looked_at = 64;  // numbers of which seldom one is wanted
+constexpr double likely_share = 1e-3;   // of all, which few tokens have
 constexpr std::int64_t summed = 256;    // weights whose sum is a float; those of all are a double
 
 // The highest score; not a number wins over all.
@@ -98,6 +99,19 @@ inline std::int64_t keep_best(const Drawing& work) {
     return std::remove_if(work.places, work.places + found, worse) - work.places;
 }
 
+// Places among which are all of the nucleus. Mostly few that are likely hold that much already; if
+// not, those below an even share of what goes are sure to go.
+inline std::int64_t likely(const Drawing& work, double sum) {
+    const auto found =
+        no_less(work.weights, work.count, static_cast<float>(sum * likely_share), work.places);
+    double held = 0;
+    for (std::int64_t i = 0; i < found; ++i) held += work.weights[work.places[i]];
+    if (held > work.top_p * sum) return found;
+    const double even = (1.0 - work.top_p) * sum / static_cast<double>(work.count);
+    const auto bound = static_cast<float>(std::min(1.0, even));
+    return no_less(work.weights, work.count, bound, work.places);
+}
+
 // Of the first `found` places the fewest whose probabilities sum to `top_p`: one stays while those
 // likelier than it sum to less. Of equal ones the first stay. `weight` is that of a place.
 template <class Weight>
@@ -181,12 +195,12 @@ std::int64_t draw_one(const Drawing& work) {
     } else {
         const double sum = weigh_all(work, highest);
         if (work.top_p >= 1 && work.min_p <= 0) return drawn_of_all(work, sum);
-        // Those below an even share of what goes are sure to go.
-        const double even =
-            std::min(1.0, (1.0 - work.top_p) * sum / static_cast<double>(work.count));
-        const double bound = work.top_p < 1 ? even : work.min_p;
-        found = no_less(work.weights, work.count, static_cast<float>(bound), work.places);
-        if (work.top_p < 1) found = keep_nucleus(work, found, sum, known);
+        if (work.top_p < 1) {
+            found = keep_nucleus(work, likely(work, sum), sum, known);
+        } else {
+            const auto bound = static_cast<float>(work.min_p);
+            found = no_less(work.weights, work.count, bound, work.places);
+        }
     }
     if (work.min_p > 0)
         found = std::remove_if(work.places, work.places + found, faint) - work.places;
