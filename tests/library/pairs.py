@@ -74,6 +74,6 @@ def make(
     return place, model_class.from_pretrained(place).eval()
 
 
-def opened(folder: Path) -> library.Model:
-    """Open for comparing, with nothing that differs by machine."""
-    return library.open(str(folder), dtype="float32", device="cpu")
+def opened(folder: Path, *, natively: bool = False) -> library.Model:
+    """Open for comparing, in the type of the file: as modules, or as native programs."""
+    return library.open(str(folder), dtype=None if natively else "float32", device="cpu")

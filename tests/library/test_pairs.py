@@ -27,10 +27,12 @@ def pair(tmp_path: Path) -> Callable[..., tuple[Path, Any]]:
     return lambda kind, **config: pairs.make(tmp_path, kind, WISHES[kind], **config)
 
 
+@pytest.mark.parametrize("natively", [True, False], ids=["native", "modules"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_greedy_tokens_are_the_references(pair, kind: str) -> None:
+def test_greedy_tokens_are_the_references(pair, kind: str, natively: bool) -> None:
     folder, reference = pair(kind)
-    ours = opened(folder)
+    ours = opened(folder, natively=natively)
+    assert ours.kernels.startswith("native program" if natively else "PyTorch modules")
     generation = ours.generate(TEXT, max_tokens=20)
     text = "".join(generation)
     ids = torch.tensor([ours.tokenizer.encode(TEXT)])

@@ -65,7 +65,7 @@ def test_tokens_are_the_references(
 ) -> None:
     wish = {**WISHES[wishes], "max_length": 18, "eos_token_id": list(ends)}
     folder, reference = pair(kind, wish, seed=len(wishes))
-    model = opened(folder)
+    model = opened(folder, natively=len(ends) > 1)  # one end or many is all the same to either
     generation = model.generate(TEXT)
     text = "".join(generation)
     ids = torch.tensor([model.tokenizer.encode(TEXT)])

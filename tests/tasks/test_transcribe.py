@@ -20,6 +20,7 @@ from transformers.models.whisper import generation_whisper, tokenization_whisper
 from fathom import library
 from fathom.errors import ConfigError, RequestError, SoundError
 from fathom.library.speech import SpeechModel
+from fathom.ops.native import native
 from fathom.tasks.transcribe import Course, Manner, compression
 from fathom.tasks.transcribe_control import Control
 from fathom.tasks.transcribe_rules import Rules
@@ -57,19 +58,25 @@ class Tiny:
         return self.theirs.generate(torch.from_numpy(spectrogram)[None], **asked)
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2])
+# Seeds, and the type that is asked for: with one modules write, without one native programs do.
+WAYS = {"modules": (0, "float32"), "native": (1, None), "native, cut off": (2, None)}
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Models that write different things: with times in them, to their end or until cut off."""
     folder = tmp_path_factory.mktemp("speech")
-    case = SpeechCase("whisper", "seed" + "x" * request.param, SMALL)
+    seed, dtype = WAYS[request.param]
+    case = SpeechCase("whisper", "seed" + "x" * seed, SMALL)
     theirs = build_speech(case, folder).model
-    generator = torch.Generator().manual_seed(request.param)
+    generator = torch.Generator().manual_seed(seed)
     for parameter in theirs.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
     theirs.model.decoder.embed_tokens.weight.data *= 2
     theirs.save_pretrained(folder)
-    ours = library.open(str(folder), dtype="float32", device="cpu")
+    ours = library.open(str(folder), dtype=dtype, device="cpu")
     assert isinstance(ours, SpeechModel)
+    assert (ours.program is None) == (dtype is not None or isinstance(native(), str))
     return Tiny(ours, theirs, folder)
 
 
