@@ -20,14 +20,18 @@ constexpr int nibbles = block_columns / 2;
 // -8, or leave that place unused, if all numbers together gain by it.
 constexpr float extremes[] = {-8.0F, -8.6F, -7.3F};
 
-float plain_number(Encoding plain, const std::uint8_t* row, std::int64_t column) {
-    std::uint16_t bits = 0;
-    if (plain != Encoding::F32) std::memcpy(&bits, row + 2 * column, sizeof bits);
-    if (plain == Encoding::F16) return from_half(bits);
-    if (plain == Encoding::BF16) return from_bits(static_cast<std::uint32_t>(bits) << 16);
-    float value;
-    std::memcpy(&value, row + 4 * column, sizeof value);
-    return value;
+template <Encoding plain>
+void read_numbers(const std::uint8_t* source, float* x) {
+    if constexpr (plain == Encoding::F32) {
+        std::memcpy(x, source, block_columns * sizeof(float));
+    } else {
+        std::uint16_t bits[block_columns];
+        std::memcpy(bits, source, sizeof bits);
+        for (int i = 0; i < block_columns; ++i) {
+            x[i] = plain == Encoding::F16 ? from_half(bits[i])
+                                          : from_bits(static_cast<std::uint32_t>(bits[i]) << 16);
+        }
+    }
 }
 
 // The nearest integer, ties to even, |value| < 2^22; see quantising.hpp.
@@ -40,12 +44,14 @@ inline float bounded(float value, float least, float most) {
 
 // The number of the largest magnitude with its sign; not a number if any is none.
 float extreme(const float* x) {
-    float most = 0, broken = 0;
+    float least = x[0], most = x[0], broken = 0;
+#pragma omp simd reduction(min : least) reduction(max : most) reduction(+ : broken)
     for (int i = 0; i < block_columns; ++i) {
         broken += x[i] - x[i];
-        most = (x[i] < 0 ? -x[i] : x[i]) > (most < 0 ? -most : most) ? x[i] : most;
+        least = x[i] < least ? x[i] : least;
+        most = x[i] > most ? x[i] : most;
     }
-    return most + broken;
+    return (-least > most ? least : most) + broken;
 }
 
 // A block whose scale is no number, which makes none of what it is multiplied with.
@@ -70,24 +76,28 @@ struct FourBits {
     float q[block_columns];  // -8 to 7
     std::uint16_t half;      // the scale of least squares for them
     float error;             // Σ (x - scale · q)²
-
-    FourBits(const float* x, float inverse) {
-        float products = 0, squares = 0;
-#pragma omp simd reduction(+ : products, squares)
-        for (int i = 0; i < block_columns; ++i) {
-            q[i] = bounded(whole(x[i] * inverse), -8.0F, 7.0F);
-            products += x[i] * q[i];
-            squares += q[i] * q[i];
-        }
-        half = write_half(products / squares);
-        const float scale = from_half(half);
-        error = 0;
-#pragma omp simd reduction(+ : error)
-        for (int i = 0; i < block_columns; ++i) {
-            error += (x[i] - scale * q[i]) * (x[i] - scale * q[i]);
-        }
-    }
 };
+
+FourBits four_bits(const float* x, float inverse) {
+    FourBits found;
+    float products = 0, squares = 0, error = 0;
+#pragma omp simd reduction(+ : products, squares)
+    for (int i = 0; i < block_columns; ++i) {
+        const float q = bounded(whole(x[i] * inverse), -8.0F, 7.0F);
+        found.q[i] = q;
+        products += x[i] * q;
+        squares += q * q;
+    }
+    found.half = write_half(products / squares);
+    const float scale = from_half(found.half);
+#pragma omp simd reduction(+ : error)
+    for (int i = 0; i < block_columns; ++i) {
+        const float left = x[i] - scale * found.q[i];
+        error += left * left;
+    }
+    found.error = error;
+    return found;
+}
 
 // Q4_0: float16 d, then 16 bytes of q + 8, the first 16 in the low bits.
 void write_four_bits(const float* x, float largest, std::uint8_t* block) {
@@ -96,9 +106,9 @@ void write_four_bits(const float* x, float largest, std::uint8_t* block) {
         std::memset(block, 0, 2);
         return;
     }
-    FourBits best(x, extremes[0] / largest);
+    FourBits best = four_bits(x, extremes[0] / largest);
     for (const float each : {extremes[1], extremes[2]}) {
-        const FourBits other(x, each / largest);
+        const FourBits other = four_bits(x, each / largest);
         if (other.error < best.error) best = other;
     }
     std::memcpy(block, &best.half, sizeof best.half);
@@ -109,11 +119,27 @@ void write_four_bits(const float* x, float largest, std::uint8_t* block) {
     }
 }
 
-void write_block(Encoding encoding, const float* x, std::uint8_t* block) {
-    const float largest = extreme(x);
-    if (largest - largest != 0) return write_broken(block, layout_of(encoding).source_bytes);
-    if (encoding == Encoding::Q8_0) return write_eight_bits(x, largest, block);
-    write_four_bits(x, largest, block);
+template <Encoding plain, void write(const float*, float, std::uint8_t*)>
+void write_blocks(std::int64_t blocks, int block_bytes, const std::uint8_t* source,
+                  std::uint8_t* destination) {
+    constexpr int source_bytes = block_columns * layout_of(plain).source_bytes;
+    float x[block_columns];
+    for (std::int64_t index = 0; index < blocks; ++index) {
+        read_numbers<plain>(source + index * source_bytes, x);
+        std::uint8_t* block = destination + index * block_bytes;
+        const float largest = extreme(x);
+        if (largest - largest == 0) {
+            write(x, largest, block);
+        } else {
+            write_broken(block, block_bytes);
+        }
+    }
+}
+
+template <Encoding plain>
+constexpr auto writer(Encoding encoding) {
+    return encoding == Encoding::Q8_0 ? write_blocks<plain, write_eight_bits>
+                                      : write_blocks<plain, write_four_bits>;
 }
 
 }  // namespace
@@ -126,18 +152,12 @@ void group(Encoding plain, Encoding encoding, std::int64_t columns, std::int64_t
                                     " are not grouped to " + layout_of(encoding).name +
                                     ": from F32, F16 and BF16 to Q8_0 and Q4_0");
     }
-    const std::int64_t from_bytes = source_row_bytes(plain, columns);
-    const std::int64_t to_bytes = source_row_bytes(encoding, columns);
-    const int block_bytes = layout_of(encoding).source_bytes;
-    float x[block_columns];
-    for (std::int64_t row = 0; row < count; ++row) {
-        for (std::int64_t index = 0; index < columns / block_columns; ++index) {
-            for (int i = 0; i < block_columns; ++i) {
-                x[i] = plain_number(plain, source + row * from_bytes, index * block_columns + i);
-            }
-            write_block(encoding, x, destination + row * to_bytes + index * block_bytes);
-        }
-    }
+    source_row_bytes(encoding, columns);  // throws if columns end inside a block
+    const auto write = plain == Encoding::F32   ? writer<Encoding::F32>(encoding)
+                       : plain == Encoding::F16 ? writer<Encoding::F16>(encoding)
+                                                : writer<Encoding::BF16>(encoding);
+    const std::int64_t blocks = count * (columns / block_columns);  // rows follow each other
+    write(blocks, layout_of(encoding).source_bytes, source, destination);
 }
 
 }  // namespace fathom
