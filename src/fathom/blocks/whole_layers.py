@@ -18,7 +18,13 @@ from fathom.spec import decoder, grid, windowed
 Grid = tuple[int, int]
 
 
-class PackedLayer(nn.Module):
+class Packed(nn.Module):
+    """A module that stands for a layer; its weights are no parameters any more."""
+
+    whole: WholeLayer
+
+
+class PackedLayer(Packed):
     """A `Layer` of tokens (batch, length, width) that see one another, those that are padding not.
 
     What it gives for padding means nothing.
@@ -36,7 +42,7 @@ class PackedLayer(nn.Module):
         return self.whole.run(x.flatten(0, 1), groups).view(x.shape)
 
 
-class PackedGridLayer(nn.Module):
+class PackedGridLayer(Packed):
     """A `GridLayer` of places (batch, rows, columns, width), in windows or all together."""
 
     def __init__(self, layer: nn.Module, described: grid.GridLayer) -> None:
@@ -53,7 +59,7 @@ class PackedGridLayer(nn.Module):
         return self.whole.run(x.flatten(0, 2), groups).view(x.shape)
 
 
-class PackedWindowLayer(nn.Module):
+class PackedWindowLayer(Packed):
     """A `GridLayer` of windows that shift, with learned scores of distances."""
 
     mixer: WindowAttention
@@ -76,7 +82,7 @@ class PackedWindowLayer(nn.Module):
         return self.whole.run(x.flatten(0, 2), seen).view(x.shape)
 
 
-def packed(layer: nn.Module, described: decoder.Layer | grid.GridLayer) -> nn.Module:
+def packed(layer: nn.Module, described: decoder.Layer | grid.GridLayer) -> Packed:
     """Return a layer with the weights of a module, packed; the module is of no use afterwards."""
     if isinstance(described, decoder.Layer):
         return PackedLayer(layer, described)

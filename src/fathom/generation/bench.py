@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
+from fathom.blocks.whole_layers import Packed
 from fathom.errors import RequestError
 from fathom.generation.loads import Load, Opened, load_for, writing_program
 from fathom.planning.contention import turns
@@ -241,10 +242,11 @@ def use_once(model: Opened) -> None:
 
 
 def tensor_bytes(module: torch.nn.Module) -> int:
-    """Return the bytes of all parameters and buffers; what several share counts once."""
+    """Return the bytes of all weights, packed ones too; what several share counts once."""
+    packed = sum(one.whole.nbytes for one in module.modules() if isinstance(one, Packed))
     tensors = [*module.parameters(), *module.buffers()]
     storages = {one.untyped_storage().data_ptr(): one.untyped_storage() for one in tensors}
-    return sum(storage.nbytes() for storage in storages.values())
+    return packed + sum(storage.nbytes() for storage in storages.values())
 
 
 def warm_up() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from fathom.library.model import Model
 from fathom.planning.probe import measured_rates
 from fathom.planning.stages import StagedPrediction, predict_stages
+from fathom.planning.whole_layers import as_run
 from fathom.spec.work import Staged, Work
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class StagedModel(Model):
     def fit(self, work: Work | None = None) -> StagedPrediction:
         """Predict memory and time on this machine; what the work leaves open is as usual."""
         rates = measured_rates()
-        return predict_stages(self.spec, dtype=self.dtype, work=work or Work(), rates=rates)
+        spec = self.spec
+        if self.unpacked is not None:
+            spec = as_run(spec, device=self.device_type, dtype=self.dtype)
+        return predict_stages(spec, dtype=self.dtype, work=work or Work(), rates=rates)
 
     @cached_property
     def _meter(self) -> StageMeter:

@@ -13,7 +13,7 @@ from fathom.planning.native_pair import NativePair, native_pair
 from fathom.planning.packing import packed_bytes
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.programs import opened_dtype
-from fathom.planning.stages import StagedPrediction
+from fathom.planning.stages import StagedPrediction, held
 from fathom.spec.parts import children, parameters
 from fathom.spec.speech import OPENING, SCORED, Speech
 
@@ -43,7 +43,7 @@ def written_natively(found: StagedPrediction, spec: Speech, pair: NativePair) ->
         **found.terms,
         **packed,
         "kept": number * hearing.kept + copied + work.batch * pair.state_bytes(spec.context, heard),
-        "workspace": number * hearing.live,
+        "workspace": held(hearing, found.dtype),
         ROWS: rows + NUMBER * SCORED * work.batch * spec.vocabulary,
     }
     rates = None if pair.writer.rates is None else pair.writer.rates.native

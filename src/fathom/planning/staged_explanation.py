@@ -9,8 +9,10 @@ from fathom.planning import costs
 from fathom.planning.asking import dtype_of, prompt_notes, refuse_text_options, require_work
 from fathom.planning.costs import BYTES, computed_in
 from fathom.planning.explanation import Named, RoleCount, count_roles, names_of
+from fathom.planning.machine import this_machine
 from fathom.planning.running_code import Code, running_code, translating_code
 from fathom.planning.stages import settled
+from fathom.planning.whole_layers import as_run, whole_parts
 from fathom.spec.diffusion import FEW_STEPS, USUAL_STEPS, PictureMaker
 from fathom.spec.outline import show
 from fathom.spec.parts import children, count
@@ -100,6 +102,7 @@ def explain_stages(
     settled_work = settled(asked, spec.usual)
     counted, notes = dtype_of(description, dtype)
     storage, about = computed_in(counted), spec.about
+    running = as_run(spec, device=this_machine().device, dtype=counted)
     return StagedExplanation(
         name=name or str(description.path),
         architecture=description.dialect.name,
@@ -116,15 +119,28 @@ def explain_stages(
             Component(path, count(part), costs.weight_bytes(part, storage, path))
             for path, part in children(spec)
         ),
-        stages=tuple(_cost(stage, counted) for stage in spec.stages(settled_work)),
+        stages=tuple(_cost(stage, counted) for stage in running.stages(settled_work)),
         roles=count_roles(spec),
         code=(
             translating_code(description.dialect.read, description.dialect.name),
             *running_code(spec),
         ),
         names=tuple(names_of(description, spec)) if names else (),
-        notes=(*notes, *prompt_notes(spec, settled_work), *_evaluations(spec, settled_work)),
+        notes=(
+            *notes,
+            *prompt_notes(spec, settled_work),
+            *_evaluations(spec, settled_work),
+            *_kernels(running, counted),
+        ),
     )
+
+
+def _kernels(running: Staged, dtype: str) -> tuple[str, ...]:
+    """Return on which kernels layers run here, where that is not as PyTorch's modules."""
+    whole = sum(1 for _ in whole_parts(running))
+    if not whole:
+        return ()
+    return (f"here {whole} layers run whole in {dtype}, each a call of the native kernels",)
 
 
 def _evaluations(spec: Staged, work: Work) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from fathom.planning.machine import this_machine
 from fathom.planning.native_pair import NativePair
 from fathom.planning.native_speech import native_speech, speech_reasons, written_natively
 from fathom.planning.programs import why_modules
-from fathom.planning.stages import StagedPrediction, in_turns, predict_stages, settled
+from fathom.planning.stages import StagedPrediction, held, in_turns, predict_stages, settled
 from fathom.planning.target import HERE, Target, target
 from fathom.planning.whole_layers import as_run, whole_parts
 from fathom.spec.parts import children, count
@@ -142,8 +142,9 @@ class _Question:
         found = predict_stages(self.running, dtype=self.dtype, work=self.work, rates=rates)
         if self.resting and isinstance(self.spec, Pipeline):
             found = in_turns(found, self.spec)
-        if self.programs is not None and isinstance(self.spec, Speech):
-            found = written_natively(found, self.spec, self.programs)
+        running = self.running
+        if self.programs is not None and isinstance(running, Speech):
+            found = written_natively(found, running, self.programs)
         if not self.device:
             return found
         terms = {name: size for name, size in found.terms.items() if name != "runtime"}
@@ -236,7 +237,7 @@ def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
     stages = question.running.stages(found.work)
     number = f"{BYTES[found.dtype]} bytes ({found.dtype})"
     workspace = found.terms["workspace"]
-    largest = next(stage for stage in stages if BYTES[found.dtype] * stage.live == workspace)
+    largest = next(stage for stage in stages if held(stage, found.dtype) == workspace)
     told = {
         f"weights: {name}": f"{count(part):,} numbers in {found.dtype}, exact ones in float32"
         for name, part in children(question.spec)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fathom.planning import costs
-from fathom.planning.costs import BYTES, computed_in
+from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
+from fathom.planning.machine import this_machine
 from fathom.planning.predict import runtime_bytes
-from fathom.planning.probe import Rates
+from fathom.planning.probe import Rates, usable_threads
+from fathom.planning.whole_layers import whole_parts
 from fathom.spec.parts import children, leaves, walk
+from fathom.spec.whole import room
 from fathom.spec.work import Pipeline, Stage, Staged, Work
 
 # Operations that PyTorch is asked for per leaf of a part: a layer of attention and a feed-forward
@@ -54,7 +57,7 @@ def predict_stages(
     }
     terms |= {
         "kept": number * sum(stage.kept for stage in stages),
-        "workspace": number * max((stage.live for stage in stages), default=0),
+        "workspace": max((held(stage, dtype) for stage in stages), default=0),
         "runtime": runtime_bytes(rates),
     }
     seconds = None if rates is None else {one.name: _seconds(one, dtype, rates) for one in stages}
@@ -68,14 +71,14 @@ def in_turns(found: StagedPrediction, spec: Pipeline) -> StagedPrediction:
     Weights and workspace are those of the turn that needs most; the rest is read again when its
     turn comes.
     """
-    parts, number = dict(children(spec)), BYTES[found.dtype]
+    parts = dict(children(spec))
     stages = spec.stages(found.work)
 
     def needs(turn: tuple[str, ...]) -> tuple[dict[str, int], int]:
         weights = {f"weights: {name}": found.terms[f"weights: {name}"] for name in turn}
         inside = {id(part) for name in turn for part in walk(parts[name])}
-        live = max((stage.live for stage in stages if id(stage.part) in inside), default=0)
-        return weights, number * live
+        working = (held(stage, found.dtype) for stage in stages if id(stage.part) in inside)
+        return weights, max(working, default=0)
 
     weights, workspace = max(
         map(needs, spec.turns), key=lambda needed: sum(needed[0].values()) + needed[1]
@@ -91,13 +94,37 @@ def settled(work: Work, usual: Work) -> Work:
     return replace(work, **missing)
 
 
+def held(stage: Stage, dtype: str) -> int:
+    """Return the bytes held at a stage's largest moment.
+
+    Threads need some for tokens on their way through whole layers.
+    """
+    most = max((room(layer) for layer in whole_parts(stage.part)), default=0)
+    return BYTES[dtype] * stage.live + EXACT_BYTES * most * usable_threads(this_machine())
+
+
 def _seconds(stage: Stage, dtype: str, rates: Rates) -> float:
     """Return the time of all passes: of its arithmetic, or of reading its weights if that is more.
 
     A part that is passed once for many rows is bound by the first, one row at a time by the other.
-    Every operation costs its call besides, which is most of the time of a small part.
+    Every operation costs its call besides, which is most of the time of a small part. Layers that
+    run whole are as fast as the native kernels, and one call each.
     """
-    calls = ISSUED_PER_LEAF * sum(1 for _ in leaves(stage.part)) * rates.operation_seconds
-    arithmetic = stage.operations / rates.fastest(dtype)
+    whole = tuple(whole_parts(stage.part))
+    inside = sum(1 for layer in whole for _ in leaves(layer))
+    issued = ISSUED_PER_LEAF * (sum(1 for _ in leaves(stage.part)) - inside) + len(whole)
+    calls = issued * rates.operation_seconds
+    fastest = _native_fastest(dtype, rates) if whole else rates.fastest(dtype)
+    arithmetic = stage.operations / fastest
     reading = costs.weight_bytes(stage.part, computed_in(dtype)) / rates.memory_read
     return stage.passes * (max(arithmetic, reading) + calls)
+
+
+def _native_fastest(dtype: str, rates: Rates) -> float:
+    """Return the operations per second of native products of many rows.
+
+    In float32 they were not measured, and are about as fast as PyTorch's.
+    """
+    if dtype != "bfloat16" or rates.native is None or "BF16" not in rates.native.products:
+        return rates.fastest(dtype)
+    return max(rate for _, rate in rates.native.products["BF16"])

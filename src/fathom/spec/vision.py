@@ -18,6 +18,7 @@ from fathom.spec.feed_forward import GatedMlp, Mlp
 from fathom.spec.heads import Labelling, Transform
 from fathom.spec.parts import Bare, Convolution, Linear, Norm, Part, Table
 from fathom.spec.roles import Role
+from fathom.spec.whole import WholeLayer
 from fathom.spec.work import About, Stage, Work, passing
 
 
@@ -145,6 +146,8 @@ def layers_live(layers: Sequence[Layer], rows: int) -> int:
 
 
 def _widest(layer: Layer) -> int:
+    if isinstance(layer, WholeLayer):
+        return layer.widest
     mixer, part = layer.mixer, layer.feed_forward
     inner = 0
     if isinstance(part, GatedMlp | Mlp):
