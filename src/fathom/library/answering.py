@@ -45,7 +45,13 @@ class AnsweringModel(StagedModel):
         """The kinds that it takes, and the token that its template leaves for one of each."""
         raise NotImplementedError(type(self).__name__)
 
-    def chat(self, messages: Sequence[Mapping[str, object]], **options: object) -> Generation:
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        **options: object,
+    ) -> Generation:
         """Answer a conversation in which pictures, videos and sound may stand beside text.
 
         Args:
@@ -55,6 +61,7 @@ class AnsweringModel(StagedModel):
                 `inputs.content` spells them. A picture is a file, the bytes of one, an array of
                 pixels or a Pillow picture; a video an animated file or a list of pictures; a
                 sound a file, bytes, or samples at the model's rate.
+            tools: functions that may be called, as the template takes them.
             options: as for `TextModel.generate`.
 
         Raises:
@@ -68,15 +75,19 @@ class AnsweringModel(StagedModel):
 
         shown, media = told_apart(messages)
         self._require_taken(media)
-        return self._begun(self._encoded(shown), media, options)
+        return self._begun(self._encoded(shown, tools), media, options)
 
-    def _encoded(self, shown: Sequence[Mapping[str, object]]) -> list[int]:
+    def _encoded(
+        self,
+        shown: Sequence[Mapping[str, object]],
+        tools: Sequence[Mapping[str, object]] | None = None,
+    ) -> list[int]:
         """Return a conversation as tokens, with a mark for each picture, video or sound."""
         from fathom.inputs.content import in_parts
         from fathom.inputs.conversation import encode_conversation
 
         parts = in_parts(shown) if self.tokenizer.chat.only_parts else shown
-        return encode_conversation(self.tokenizer, parts)
+        return encode_conversation(self.tokenizer, parts, tools)
 
     def _require_taken(self, media: Sequence[Medium]) -> None:
         """Refuse what the model cannot take."""

@@ -36,10 +36,14 @@ class SeeingModel(PictureAnsweringModel):
         moving = self.spec.moving
         return {"image": mark, **({} if moving is None else {"video": moving.placeholder})}
 
-    def _encoded(self, shown: Sequence[Mapping[str, object]]) -> list[int]:
+    def _encoded(
+        self,
+        shown: Sequence[Mapping[str, object]],
+        tools: Sequence[Mapping[str, object]] | None = None,
+    ) -> list[int]:
         """Return a conversation as tokens; one question where nobody was trained to converse."""
         if self.spec.question is None or self.tokenizer.templates:
-            return super()._encoded(shown)
+            return super()._encoded(shown, tools)
         from fathom.inputs.content import questioned
 
         before, after = self.spec.question

@@ -12,6 +12,7 @@ from fathom.serving.following import Emit, Follower
 
 if TYPE_CHECKING:
     from fathom.generation.results import Generation
+    from fathom.serving.tool_calls.reader import CallReader
 
 R = TypeVar("R")
 
@@ -39,8 +40,13 @@ class Alone:
         future.add_done_callback(self._done)
         return future
 
-    def write(self, begin: Callable[[], Generation], emit: Emit) -> Callable[[], None]:
-        """Queue an answer, told as it comes; return what cancels it."""
+    def write(
+        self, begin: Callable[[], Generation], emit: Emit, reader: CallReader | None = None
+    ) -> Callable[[], None]:
+        """Queue an answer, told as it comes; return what cancels it.
+
+        Where tools may be called, `reader` tells calls from text.
+        """
         left = threading.Event()
 
         def work() -> None:
@@ -48,7 +54,7 @@ class Alone:
                 return
             try:
                 generation = begin()
-                follower = Follower(0, generation, emit, lambda: generation.predicted)
+                follower = Follower(0, generation, emit, lambda: generation.predicted, reader)
                 for piece in generation:
                     if left.is_set():
                         generation.close()

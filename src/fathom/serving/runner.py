@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fathom.generation.reasoning import Piece
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
+    from fathom.serving.tool_calls.reader import CallReader
 
 Cancel: TypeAlias = Callable[[], None]
 
@@ -144,13 +145,12 @@ class Runner:
 
     def _chat(self, ask: ChatAsk, emit: Emit) -> Begun:
         self._require("chat")
-        if self.engine is None:
-            if ask.tools and ask.choice != "none":
-                raise RequestError("this model calls no tools here; leave out `tools`")
-            options, left = self._thinking(ask.options)
-            return self._one(ask, emit, partial(self.model.chat, ask.messages, **options), left)
         calling = Calling.of(self.tokenizer, ask)
-        options = {**ask.options, **calling.options}
+        options: Mapping[str, object] = {**ask.options, **calling.options}
+        if self.engine is None:
+            options, left = self._thinking(options)
+            begin = partial(self.model.chat, ask.messages, tools=calling.shown, **options)
+            return self._one(ask, emit, begin, left, calling.reader())
         return self._batched(self._conversation(ask), ask, options, emit, calling)
 
     def _write(self, ask: TextAsk, emit: Emit) -> Begun:
@@ -254,10 +254,11 @@ class Runner:
         emit: Emit,
         begin: Callable[[], Generation],
         warnings: tuple[str, ...] = (),
+        reader: CallReader | None = None,
     ) -> Begun:
         if ask.count != 1:
             raise RequestError("this model writes one answer at a time; ask with n=1, repeatedly")
-        return Begun(self.alone.write(begin, emit), warnings)
+        return Begun(self.alone.write(begin, emit, reader), warnings)
 
 
 def _top(options: Mapping[str, object]) -> int | None:

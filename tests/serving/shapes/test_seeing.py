@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import shutil
 from pathlib import Path
 
 import anthropic
@@ -21,6 +23,12 @@ from parity.test_vision_language import save_beside
 from serving.conftest import Start
 
 TOKENS = 5
+CALLING = "{% for tool in tools or [] %}<tool_call>{{ tool.function.name }}{% endfor %}"
+WHERE = {"type": "object", "properties": {"x": {"enum": ["A"]}}, "required": ["x"]}
+TOOL = {
+    "type": "function",
+    "function": {"name": "at", "parameters": {**WHERE, "additionalProperties": False}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def test_a_picture_is_asked_about(start: Start, seeing: Path) -> None:
             assert found.usage.prompt_tokens == own.usage.prompt_tokens
             tool = {"type": "function", "function": {"name": "now"}}
             asking = {"model": running.model, "messages": [{"role": "user", "content": "Hi"}]}
-            with pytest.raises(openai.BadRequestError, match="no tools"):
+            with pytest.raises(openai.BadRequestError, match="not taught to call tools"):
                 client.chat.completions.create(**asking, tools=[tool])
             thought = client.chat.completions.create(
                 **asking, tools=[tool], tool_choice="none", reasoning_effort="none", max_tokens=2
@@ -85,3 +93,36 @@ def test_a_picture_is_asked_about(start: Start, seeing: Path) -> None:
                 options={"num_predict": TOKENS},
             )
             assert told.response == expected
+
+
+def test_a_picture_may_lead_to_a_call(start: Start, seeing: Path, tmp_path: Path) -> None:
+    """Where the template knows of tools."""
+    folder = tmp_path / "calling"
+    shutil.copytree(seeing, folder)
+    stated = json.loads((folder / "tokenizer_config.json").read_text())
+    stated["chat_template"] = CALLING + stated["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 512
+    (folder / "config.json").write_text(json.dumps(config))
+    file = io.BytesIO()
+    Image.fromarray(np.full((40, 50, 3), 99, dtype=np.uint8)).save(file, "PNG")
+    packed = base64.b64encode(file.getvalue()).decode()
+    url = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{packed}"}}
+    with (
+        start(str(folder)) as running,
+        openai.OpenAI(base_url=f"{running.url}/v1", api_key="x", max_retries=0) as client,
+    ):
+        found = client.chat.completions.create(
+            model=running.model,
+            messages=[{"role": "user", "content": [url, {"type": "text", "text": "?"}]}],
+            tools=[TOOL],
+            tool_choice="required",
+            parallel_tool_calls=False,
+            max_tokens=200,
+            logit_bias=dict.fromkeys(map(str, b"\t\n\r "), -100),  # or it may write them for ever
+        )
+        (call,) = found.choices[0].message.tool_calls
+        assert found.choices[0].finish_reason == "tool_calls"
+        assert call.function.name == "at"
+        assert json.loads(call.function.arguments) == {"x": "A"}
