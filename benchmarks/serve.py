@@ -137,7 +137,7 @@ def transformers(*more: str) -> Callable[[argparse.Namespace], Result]:
         command = [program, "serve", folder, "--device", "cpu", "--dtype", "bfloat16", *more]
         with started([*command, "--port", str(port)], port, "/health"):
             asyncio.run(ask(port, Question(5, 2).body(folder, _chance())))
-            return summary(*asyncio.run(closed_loop(port, folder, 8, 0.0, SHORT)))
+            return summary(*asyncio.run(closed_loop(port, folder, 8, SECONDS / 2, SHORT)))
 
     return part
 
