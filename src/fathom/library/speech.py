@@ -17,6 +17,7 @@ from fathom.planning.native_pair import NativePair
 from fathom.planning.native_speech import written_natively
 from fathom.planning.probe import measured_rates, usable_threads
 from fathom.planning.stages import StagedPrediction
+from fathom.planning.whole_layers import as_run
 from fathom.spec.speech import Speech
 from fathom.spec.work import Work
 
@@ -61,7 +62,8 @@ class SpeechModel(StagedModel):
     def fit(self, work: Work | None = None) -> StagedPrediction:
         """Predict memory and time on this machine; what the work leaves open is as usual."""
         found, programs = super().fit(work), self.program
-        if not isinstance(programs, ProgramPair):
+        running = as_run(self.spec, device="cpu", dtype=self.dtype)
+        if not isinstance(programs, ProgramPair) or not isinstance(running, Speech):
             return found
 
         def native(program: Program) -> Native:
@@ -71,7 +73,7 @@ class SpeechModel(StagedModel):
             )
 
         pair = NativePair(native(programs.reader), native(programs.writer))
-        return written_natively(found, self.spec, pair)
+        return written_natively(found, self.spec if self.unpacked is None else running, pair)
 
     @cached_property
     def writer(self) -> SpeechWriter:
