@@ -140,6 +140,7 @@ class Transcription:
 class Model:
     card: Card
     calls: list[dict[str, object]] = field(default_factory=list)
+    kernels: str = "a native program writes, portable kernels"
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ def test_without_a_name_there_is_a_usual_model(door, fake_library, monkeypatch) 
 def test_the_time_is_told_beside_the_prediction(door, fake_library) -> None:
     _, _, told = door("transcribe", "echo", "talk.wav")
     assert "3.00 s of en in" in told and "predicted 400 ms" in told
+    assert told.endswith("a native program writes, portable kernels\n")
 
 
 def test_a_bar_follows_on_a_terminal(door, fake_library, monkeypatch) -> None:

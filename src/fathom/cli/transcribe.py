@@ -162,11 +162,11 @@ def _told(whole: Transcript) -> dict[str, object]:
 
 
 def _figures(model: SpeechModel, found: Transcription, taken: float) -> str:
-    """Return one line on how long it took, beside what was predicted."""
+    """Return a line on how long it took, beside what was predicted, and one on what did it."""
     predicted = model.fit(Work(seconds=found.seconds)).total_seconds
     forecast = "" if predicted is None else f", predicted {seconds_text(predicted)}"
     language = "" if found.language is None else f" of {found.language}"
     return (
         f"\n{seconds_text(found.seconds)}{language} in {seconds_text(taken)}{forecast}"
-        f" ({found.seconds / taken:.1f} times as fast as it was said)"
+        f" ({found.seconds / taken:.1f} times as fast as it was said)\n{model.kernels}"
     )

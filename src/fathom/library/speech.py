@@ -52,28 +52,41 @@ class SpeechModel(StagedModel):
 
         name, reason = kernels()
         why = f", because {reason}" if reason else ""
-        return f"what is heard is written by a native program, {name} kernels{why}; PyTorch hears"
+        hears = "PyTorch" if self.unpacked is None else "PyTorch with layers run whole"
+        return f"a native program writes, {name} kernels{why}; {hears} in {self.dtype} hears"
 
     @property
     def loaded(self) -> nn.Module:
         """What of it lies in modules: all, or the tower alone."""
         return self._module if self.tower is None else self.tower
 
+    @property
+    def computing(self) -> str:
+        """What measurements of it are told apart by: its type, and what it writes with."""
+        packed = self._packed
+        return self.dtype if packed is None else f"{self.dtype} and {packed.computing}"
+
     def fit(self, work: Work | None = None) -> StagedPrediction:
         """Predict memory and time on this machine; what the work leaves open is as usual."""
-        found, programs = super().fit(work), self.program
-        running = as_run(self.spec, device="cpu", dtype=self.dtype)
-        if not isinstance(programs, ProgramPair) or not isinstance(running, Speech):
+        found, packed, running = super().fit(work), self._packed, self.spec
+        if packed is None:
             return found
+        if self.unpacked is not None:
+            running = as_run(self.spec, device="cpu", dtype=self.dtype)
+        return written_natively(found, running, packed)
+
+    @property
+    def _packed(self) -> NativePair | None:
+        """The programs that write, as predictions see them; None where modules do."""
+        programs = self.program
+        if not isinstance(programs, ProgramPair):
+            return None
+        matrices, rates = programs.matrices, measured_rates()
 
         def native(program: Program) -> Native:
-            packing = program.matrices
-            return Native(
-                self.spec, program.plan, lambda one: packing[one].encoding, measured_rates()
-            )
+            return Native(self.spec, program.plan, lambda one: matrices[one].encoding, rates)
 
-        pair = NativePair(native(programs.reader), native(programs.writer))
-        return written_natively(found, self.spec if self.unpacked is None else running, pair)
+        return NativePair(native(programs.reader), native(programs.writer))
 
     @cached_property
     def writer(self) -> SpeechWriter:
