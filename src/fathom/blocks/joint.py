@@ -21,7 +21,15 @@ EPSILON = 1e-6
 
 def moved(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Norm tokens (batch, tokens, width), and scale and shift them by vectors (batch, width)."""
-    return layer_norm(x, None, None, EPSILON) * (1 + scale[:, None]) + shift[:, None]
+    if len(x) == 1:  # a norm's own weight and bias do it in one go
+        return layer_norm(x, (1 + scale[0]).float(), shift[0].float(), EPSILON)
+    normed = layer_norm(x, None, None, EPSILON)
+    return torch.addcmul(shift[:, None], normed, 1 + scale[:, None])
+
+
+def gated(x: Tensor, gate: Tensor, found: Tensor) -> Tensor:
+    """Add to tokens (batch, tokens, width) what was found, as far as vectors (batch, width) say."""
+    return torch.addcmul(x, gate[:, None], found)
 
 
 class Stream(Block):
@@ -64,13 +72,13 @@ class Stream(Block):
             return x
         _, _, gate, shift, scale, gate_fed = vectors[:6]
         came = x
-        x = x + gate[:, None] * self.output(mixed)
+        x = gated(x, gate, self.output(mixed))
         if self.alone is not None:
             shift_alone, scale_alone, gate_alone = vectors[6:]
             step = Step.dense(x.shape[0], 0, x.shape[1], x.device)
             seen = moved(came, scale_alone, shift_alone)
-            x = x + gate_alone[:, None] * self.alone(seen, step, _PASSING)
-        return x + gate_fed[:, None] * self.feed_forward(moved(x, scale, shift))
+            x = gated(x, gate_alone, self.alone(seen, step, _PASSING))
+        return gated(x, gate_fed, self.feed_forward(moved(x, scale, shift)))
 
 
 class JointLayer(Block):
