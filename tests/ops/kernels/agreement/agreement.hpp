@@ -36,5 +36,7 @@ void check_products();
 void check_arithmetic();
 void check_recurrences();
 void check_latents();
+void check_seeing();
+void check_convolutions();
 
 }  // namespace agreement

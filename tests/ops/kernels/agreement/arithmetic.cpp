@@ -100,10 +100,13 @@ struct Extra {
     float soft_cap;
     bool slopes;
     float rounded;
-    bool sinks, parts;
+    bool sinks, parts, distances;
 };
-constexpr Extra extras[] = {{0, false, 0, false, false}, {3, false, 0, true, false},
-                            {0, true, 0, false, true},   {0, true, 0.5F, true, true}};
+constexpr Extra extras[] = {{0, false, 0, false, false, false},
+                            {3, false, 0, true, false, false},
+                            {0, true, 0, false, true, false},
+                            {0, true, 0.5F, true, true, false},
+                            {0, false, 0, false, false, true}};
 
 void check_attention(const Pages& pages, int rows, const Extra& extra) {
     const std::int64_t stride = padded(pages.width);
@@ -112,6 +115,10 @@ void check_attention(const Pages& pages, int rows, const Extra& extra) {
         if (place % stride >= pages.width) queries[static_cast<std::size_t>(place)] = 0;
     }
     const Numbers sinks = ordinary(rows, 8), slopes(static_cast<std::size_t>(rows), 0.1F);
+    constexpr std::int32_t furthest = 11;
+    const Numbers near_and_far = ordinary(2 * furthest + 1, 9);
+    const std::vector<const float*> distances(static_cast<std::size_t>(rows),
+                                              near_and_far.data() + furthest);
     std::vector<std::int32_t> first, last, positions;
     for (int row = 0; row < rows; ++row) {
         first.push_back(row * 5);
@@ -137,7 +144,9 @@ void check_attention(const Pages& pages, int rows, const Extra& extra) {
                              positions.data(),
                              extra.sinks ? sinks.data() : nullptr,
                              extra.parts ? softmax.data() : nullptr,
-                             extra.rounded};
+                             extra.rounded,
+                             extra.distances ? distances.data() : nullptr,
+                             furthest};
         by.attend(work);
         for (const Softmax& each : softmax) {
             softmaxes.push_back(each.highest);

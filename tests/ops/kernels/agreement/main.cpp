@@ -14,6 +14,8 @@ int main(int count, char** arguments) {
     agreement::check_arithmetic();
     agreement::check_recurrences();
     agreement::check_latents();
+    agreement::check_seeing();
+    agreement::check_convolutions();
     for (const std::string& each : agreement::differences()) std::printf("%s\n", each.c_str());
     std::printf("%s: %zu of %zu results differ from the portable kernels\n", used,
                 agreement::differences().size(), agreement::compared());

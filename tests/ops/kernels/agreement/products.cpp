@@ -72,14 +72,19 @@ std::vector<std::uint8_t> stored(Encoding encoding, std::int64_t rows, std::int6
 struct Product {
     const Kernels& kernels;
     const PackedMatrix& matrix;
+    std::int64_t refined = 0;  // blocks of a token that are rounded twice, where they are bytes
 
     Numbers of(const float* x, std::int64_t tokens, std::int64_t begin, std::int64_t end) const {
         const ActivationKind kind = activation_kind(matrix.encoding);
-        const Aligned room(activation_bytes(kind, tokens, matrix.columns));
+        const std::int64_t twice = kind == ActivationKind::Bytes ? refined : 0;
+        const Aligned room(activation_bytes(kind, tokens, matrix.columns, twice));
         kernels.quantise(kind, x, matrix.columns, tokens, matrix.columns, 0, tokens, room.data());
+        if (twice > 0) {
+            refine(x, matrix.columns, tokens, matrix.columns, 0, tokens, twice, room.data());
+        }
         Numbers y(static_cast<std::size_t>(tokens * matrix.rows), unwritten);
-        kernels.multiply(matrix, {kind, tokens, matrix.columns, room.data()}, begin, end, y.data(),
-                         matrix.rows);
+        const Activations activations{kind, tokens, matrix.columns, room.data(), twice};
+        kernels.multiply(matrix, activations, begin, end, y.data(), matrix.rows);
         return y;
     }
 };
@@ -128,6 +133,9 @@ void check_shape(const Kernels& kernels, Encoding encoding, const Shape& shape) 
     check_inputs(what, kernels, activation_kind(encoding), x, shape.tokens, columns);
     const Numbers y = product.of(x.data(), shape.tokens, 0, shape.rows);
     near(what, y, portable.of(x.data(), shape.tokens, 0, shape.rows), 1e-5F);
+    const Product twice{kernels, matrix, 2}, portable_twice{*kernels_named("portable"), matrix, 2};
+    near(what + " rounded twice", twice.of(x.data(), shape.tokens, 0, shape.rows),
+         portable_twice.of(x.data(), shape.tokens, 0, shape.rows), 1e-5F);
     const std::int64_t begin = shape.rows / 3, end = shape.rows - shape.rows / 5;
     Numbers part = y;
     for (std::int64_t place = 0; place < shape.tokens * shape.rows; ++place) {
