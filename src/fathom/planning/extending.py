@@ -13,13 +13,14 @@ from typing import TypeVar
 
 from fathom.planning.costs import BYTES
 from fathom.planning.native import Native, as_named, predict_native, vocabulary_bytes
+from fathom.planning.native_pair import NativePair
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import Rates
-from fathom.planning.programs import planned, why_modules
+from fathom.planning.programs import planned, planned_pair, why_modules
 from fathom.planning.storing import is_finer, stored_bytes
 from fathom.planning.target import computed_dtype
 from fathom.spec.decoder import Decoder
-from fathom.spec.encoder import Encoder
+from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import Layered, TextModel
 
 S = TypeVar("S", bound=Layered)
@@ -57,8 +58,8 @@ def program_prediction(
 
     None where opening would make none; layers that are alike are asked about once.
     """
-    if not isinstance(spec, Decoder | Encoder):
-        return None
+    if isinstance(spec, EncoderDecoder):
+        return _pair_prediction(spec, stored, context, rates, device)
     sorts = replace(spec, layers=tuple(dict.fromkeys(spec.layers)))
     if why_modules(sorts, device=device) is not None:
         return None
@@ -76,6 +77,18 @@ def program_prediction(
     free = found.terms["state"] + found.terms["rows"]  # the one term that is no line by layers
     terms = {**found.terms, "vocabulary": vocabulary_bytes(spec.vocabulary, free)}
     return replace(found, dtype=stored, terms=terms)
+
+
+def _pair_prediction(
+    spec: EncoderDecoder, stored: str, context: int, rates: Rates | None, device: str
+) -> Prediction | None:
+    if why_modules(spec, device=device) is not None:
+        return None
+    packing = as_named(spec, stored)
+    plans = planned_pair(spec, computed_dtype(stored))
+    reader, writer = (Native(spec, plan, packing, rates) for plan in plans)
+    found = predict_native(NativePair(reader, writer), context)
+    return replace(found, dtype=stored, limit=None)
 
 
 def _of_layers(spec: S, kept: Sequence[int]) -> S:
