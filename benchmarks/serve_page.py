@@ -12,9 +12,19 @@ from fathom.serving.house import House
 from fathom.serving.limits import USUAL, Limits
 
 Results = Mapping[str, Mapping[str, float]]
+# Peers: part → what it is, and the part in which Fathom was asked the same.
 PEERS = {
-    "llama_cpp_python_8": "llama-cpp-python's server, the same file",
-    "transformers_8": "`transformers serve`, the weights in bfloat16",
+    "llama_cpp_python_8": ("llama-cpp-python's server, the same file", "clients_8"),
+    "transformers_8": ("`transformers serve`, the weights in bfloat16", "short_8"),
+    "transformers_batching_8": ("`transformers serve --continuous-batching`, likewise", "short_8"),
+}
+ROWS = {
+    **{f"clients_{clients}": f"Fathom, {clients}" for clients in (1, 2, 4, 8, 16, 32)},
+    "sampled_8": "Fathom, 8, every token drawn",
+    "llama_cpp_python_8": f"{PEERS['llama_cpp_python_8'][0]}, 8",
+    "short_8": "Fathom, 8, short questions",
+    "transformers_8": f"{PEERS['transformers_8'][0]}, 8, short questions",
+    "transformers_batching_8": f"{PEERS['transformers_batching_8'][0]}, 8, short questions",
 }
 
 
@@ -36,14 +46,13 @@ def measured(results: Results) -> Iterator[str]:
     """Yield what the benchmark found, as far as it was run."""
     yield "| server, clients | tokens/s | first token p50 · p95 · p99 | between p50 · p95 · p99 |"
     yield "|---|---:|---:|---:|"
-    for name, found in sorted(results.items(), key=lambda pair: _order(pair[0])):
-        if name.startswith("clients_"):
-            clients = name.removeprefix("clients_")
-            yield _row(f"Fathom, {clients}", found)
-        elif name in PEERS:
-            yield _row(f"{PEERS[name]}, 8", found)
-    ours = results.get("clients_8", {}).get("tokens_per_second")
-    for name, words in PEERS.items():
+    for name, words in ROWS.items():
+        if name in results:
+            yield _row(words, results[name])
+    if "short_8" in results:
+        yield "\nShort questions have 20 words and answers of 12 tokens."
+    for name, (words, same) in PEERS.items():
+        ours = results.get(same, {}).get("tokens_per_second")
         theirs = results.get(name, {}).get("tokens_per_second")
         if ours and theirs:
             ratio = ours / theirs
@@ -101,11 +110,6 @@ def _row(words: str, found: Mapping[str, float]) -> str:
     first = " · ".join(f"{found[f'first_p{each}']:.2f}" for each in (50, 95, 99))
     between = " · ".join(f"{1000 * found[f'between_p{each}']:.0f}" for each in (50, 95, 99))
     return f"| {words} | {found['tokens_per_second']:.0f} | {first} s | {between} ms |"
-
-
-def _order(name: str) -> tuple[int, int]:
-    kind, _, number = name.rpartition("_")
-    return (0 if kind == "clients" else 1, int(number) if number.isdigit() else 0)
 
 
 def endpoints() -> Iterator[str]:

@@ -27,7 +27,8 @@ class Limits:
         queue_requests: that may wait for one model.
         queue_tokens: that may wait for one model, prompts and answers at their longest together.
         most_wait: that an answer may be expected to wait for others, by how quickly its model
-            computes lately; beyond it another server, or a later time, is the better one.
+            computes lately, or as long as four usual prompts are read, where that is longer;
+            beyond it another server, or a later time, is the better one.
         sequences: that one model computes together.
         queue_seconds: that an ask waits for its model to come into memory.
         answer_seconds: until an answer is whole, with its time in the queue.

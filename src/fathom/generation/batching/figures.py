@@ -66,6 +66,7 @@ class Tally:
         self._began: float | None = None
         self._written: deque[tuple[float, int]] = deque()
         self._left: deque[float] = deque()
+        self._prompts: deque[int] = deque(maxlen=64)
         self._answers: deque[int] = deque([USUAL_ANSWER] * 4, maxlen=64)
 
     def begin(self) -> None:
@@ -92,6 +93,16 @@ class Tally:
         """Tokens of an answer, as far as they were counted lately."""
         answers = tuple(self._answers)
         return sum(answers) / len(answers)
+
+    def read(self, prompt: int) -> None:
+        """Note that so many tokens of a prompt were read, up to an answer's first token."""
+        self._prompts.append(prompt)
+
+    @property
+    def usual_prompt(self) -> float:
+        """Tokens that were read for an answer lately, 0 before any were."""
+        prompts = tuple(self._prompts)
+        return sum(prompts) / len(prompts) if prompts else 0.0
 
     def left(self) -> None:
         """Note that a request left, so that another can come in."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fathom.generation.reasoning import Piece
 
 FOREVER = float("inf")
+USUAL_PROMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Bounds:
         queue_requests: how many requests may wait.
         queue_tokens: how many tokens may wait, prompts and the longest answers together; an
             empty queue takes any number.
-        most_wait: seconds that a request may be expected to wait for others, as steps go lately.
+        most_wait: seconds that a request may be expected to wait for others, as steps go lately;
+            or, where that is longer, as many as `USUAL_PROMPTS` take to be read: who asks a slow
+            model is used to waiting.
     """
 
     memory: int
@@ -158,7 +161,7 @@ class Worker:
         """Refuse what would begin too late: then it is better asked for again, or elsewhere."""
         most = self.bounds.most_wait
         wait = 0.0 if most == FOREVER else self.wait(count)
-        if wait > most:
+        if wait > most and wait > (most := max(most, self._patience())):
             after = max(SOONEST, wait - most)
             raise BusyError(
                 f"an answer would begin in {wait:.0f} seconds, and none is to wait more than"
@@ -178,14 +181,23 @@ class Worker:
         answer = self._tally.usual_answer
         coming = [*waiting, *(seat.track for seat in arrived)]
         others = [Load(1, answer) for _ in range(count - 1)]
-        rules = Rules(scheduler.most_sequences, scheduler.most_tokens, scheduler.mixed_tokens)
         return until_first(
             self._pace.law(),
-            rules,
+            self._rules,
             [_load(track, answer) for track in running],
             [*(_load(track, answer) for track in coming), *others],
             Load(1, answer),
         )
+
+    @property
+    def _rules(self) -> Rules:
+        scheduler = self._scheduler
+        return Rules(scheduler.most_sequences, scheduler.most_tokens, scheduler.mixed_tokens)
+
+    def _patience(self) -> float:
+        """Return the seconds that some usual prompts take to be read."""
+        usual = Load(self._tally.usual_prompt, 0)
+        return USUAL_PROMPTS * until_first(self._pace.law(), self._rules, (), (), usual)
 
     def _new_scheduler(self) -> Scheduler:
         executor = self.executor
@@ -302,6 +314,7 @@ class Worker:
         work.track.tokens.append(sequence.tokens[-1])
         if first:
             read = len(sequence.request.prompt) - sequence.reused
+            self._tally.read(read)
             clock.read(read, peak_memory(self.executor.forward.device))
         else:
             clock.write()
