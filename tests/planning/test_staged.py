@@ -18,8 +18,8 @@ from fathom import library
 from fathom.checkpoint.published import published_spec
 from fathom.cli.main import main
 from fathom.library.kinds import STAGED
-from fathom.planning.probe import Rates
-from fathom.planning.stages import predict_stages, settled
+from fathom.planning.probe import NativeRates, Rates
+from fathom.planning.stages import FILTERING, predict_stages, settled
 from fathom.spec.parts import children, count, leaves
 from fathom.spec.work import Staged, Work
 from parity import (
@@ -211,6 +211,23 @@ def test_a_small_part_takes_as_long_as_its_calls() -> None:
         leaf_calls = stage.passes * sum(1 for _ in leaves(stage.part)) * 1e-5
         more = seconds[1][stage.name] - seconds[0][stage.name]
         assert 2 * leaf_calls < more < 8 * leaf_calls
+
+
+@pytest.mark.parametrize("dtype", FILTERING)
+@pytest.mark.parametrize("kind", ["Autoencoder", "Unet", "ControlNet"])
+def test_native_kernels_convolve_by_three_with_fewer_products(kind: str, dtype: str) -> None:
+    """And nothing else: what they save is a share of what such convolutions state."""
+    spec = published_spec(SMALL[kind]())
+    assert isinstance(spec, Staged)
+    rate = 1e6  # so slow that no stage is bound by reading
+    plain = Rates(1, 1e11, {}, {dtype: ((1.0, rate),)})
+    natively = replace(plain, native=NativeRates("", {}, {}, 1.0, 1.0, 1.0, 0.0, 0))
+    seconds = [predict_stages(spec, dtype=dtype, rates=one).seconds for one in (plain, natively)]
+    assert seconds[0] is not None and seconds[1] is not None
+    for stage in spec.stages(settled(Work(), spec.usual)):
+        assert 0 < stage.filtered <= stage.operations
+        saved = stage.passes * stage.filtered / rate * (1 - 1 / FILTERING[dtype])
+        assert seconds[0][stage.name] - seconds[1][stage.name] == pytest.approx(saved)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # the reference's, of its own scheduler

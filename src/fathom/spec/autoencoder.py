@@ -198,7 +198,10 @@ class Autoencoder:
         kept = tally.positions * self.latents
         if self.after is not None:
             tally.convolve(self.after)
-        return Stage("encoder", self.encoder, tally.operations, live=tally.live, kept=kept)
+        filtered = tally.filtered
+        return Stage(
+            "encoder", self.encoder, tally.operations, live=tally.live, kept=kept, filtered=filtered
+        )
 
     def decoding(self, work: Work) -> Stage:
         """Return the stage that makes pictures of latents."""
@@ -208,7 +211,10 @@ class Autoencoder:
             tally.convolve(self.before)
         self.decoder.pass_through(tally)
         kept = tally.positions * self.channels
-        return Stage("decoder", self.decoder, tally.operations, live=tally.live, kept=kept)
+        filtered = tally.filtered
+        return Stage(
+            "decoder", self.decoder, tally.operations, live=tally.live, kept=kept, filtered=filtered
+        )
 
     def of_size(self, size: int) -> Autoencoder:
         """Return the same, for pictures of another size."""

@@ -9,7 +9,7 @@ the explanation, so they cannot disagree. A parameter's name is its path in the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -107,6 +107,12 @@ class Convolution:
     def per_position(self) -> int:
         """Multiplications for one position of the output; of the input where it is transposed."""
         return prod(self.kernel) * self.inputs * self.outputs // self.groups
+
+    @property
+    def by_three(self) -> bool:
+        """Whether every place of a plane sees just itself and its eight neighbours."""
+        plain = convolution(self.inputs, self.outputs, bias=self.bias)
+        return self == replace(plain, role=self.role)
 
     def size(self, positions: tuple[int, ...]) -> tuple[int, ...]:
         """Return how many positions come out of so many, axis by axis."""

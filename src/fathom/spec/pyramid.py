@@ -27,6 +27,7 @@ class Tally:
         self.batch = batch
         self.size: tuple[int, ...] = (height, width)
         self.operations = 0
+        self.filtered = 0  # of these, such as minimal filtering does with fewer
         self.live = 0
         self.held = 0
 
@@ -39,7 +40,9 @@ class Tally:
         """Pass a convolution: what comes in and what goes out are alive at once."""
         before = self.positions * part.inputs
         self.size = part.size(self.size)
-        self.operations += 2 * part.per_position * self.positions
+        operations = 2 * part.per_position * self.positions
+        self.operations += operations
+        self.filtered += operations if part.by_three else 0
         self.need(before + self.positions * part.outputs)
 
     def need(self, numbers: int) -> None:

@@ -279,7 +279,13 @@ class Unet:
         tally.convolve(self.leave)
         kept = tally.batch * height * width * self.leave.outputs
         return Stage(
-            "denoiser", self, tally.operations, passes=work.steps or 1, live=tally.live, kept=kept
+            "denoiser",
+            self,
+            tally.operations,
+            passes=work.steps or 1,
+            live=tally.live,
+            kept=kept,
+            filtered=tally.filtered,
         )
 
 
@@ -359,7 +365,9 @@ class ControlNet:
         tally.operations += 2 * tally.positions * self.descent.middle.second.outputs**2
         live = max(tally.live, picture.live)
         operations = tally.operations + picture.operations
-        return (Stage("guide", self, operations, passes=work.steps or 1, live=live),)
+        filtered = tally.filtered + picture.filtered
+        passes = work.steps or 1
+        return (Stage("guide", self, operations, passes=passes, live=live, filtered=filtered),)
 
     def _hint_blocks(self) -> tuple[Part, ...]:
         blocks = self.hint.parts()["blocks"]

@@ -36,7 +36,8 @@ class Stage:
 
     `operations` are of one pass, a multiplication and an addition being two. `live` counts the
     numbers held at the largest moment of a pass beside the weights, `kept` those that stay until
-    the answer is there: embeddings, latents, keys and values.
+    the answer is there: embeddings, latents, keys and values. `filtered` counts those operations
+    that convolutions of three by three state, which kernels may do with fewer.
     """
 
     name: str  # "vision", "denoiser", "decoder" …
@@ -45,6 +46,7 @@ class Stage:
     passes: int = 1
     live: int = 0
     kept: int = 0
+    filtered: int = 0
 
 
 @dataclass(frozen=True)
