@@ -81,7 +81,7 @@ struct Arithmetic {
     // y = y · scale, bounded by cap · tanh(y / cap) where the cap is not 0.
     void (*bound)(float* y, float scale, float cap, std::int64_t count);
     void (*attend)(const Attending& work);
-    // The same of up to `prompt_rows` queries, keys and values rounded to bfloat16, where that is
+    // The same of up to `prompt_rows` queries, weights and values rounded to bfloat16, where that is
     // quicker: for float16 state and heads up to `widest_prompt_head`, without a cap or slopes,
     // over all keys at once. Or nullptr.
     void (*attend_prompt)(const Attending& work);

@@ -1,6 +1,8 @@
 // Attention of a piece of a prompt: many queries meet the same keys, so that it is worth turning
-// keys and values into pairs of bfloat16, which VDPBF16PS multiplies at twice the rate of float32.
-// Scores, sums and results stay float32. For one instruction set, whose file includes this.
+// weights and values into pairs of bfloat16, which VDPBF16PS multiplies at twice the rate of
+// float32: what comes out is no more exact than they are. Scores are float32 products of what is
+// stored: an error there is one of an exponent, and large channels of keys make it large. For one
+// instruction set, whose file includes this.
 #pragma once
 
 #include <immintrin.h>
@@ -16,14 +18,12 @@ namespace {
 constexpr int keys_at_once = 2 * page_tokens;
 constexpr int vectors = keys_at_once / lanes;  // of scores of a row
 constexpr int rows_at_once = 4;                // whose scores are in registers together
-constexpr std::int64_t most_pairs = widest_prompt_head / 2;
 
-// What some keys and values become. A pair is two numbers that are multiplied by two others and
-// added: of a key two dimensions, of values two tokens.
-struct alignas(64) Pairs {
-    std::uint32_t keys[most_pairs * keys_at_once];                  // (width / 2, keys_at_once)
+// What some keys and values become. A pair is the values of two tokens, which are multiplied by
+// two weights and added.
+struct alignas(64) Unpacked {
+    float keys[widest_prompt_head * keys_at_once];                  // (width, keys_at_once)
     std::uint32_t values[keys_at_once / 2 * widest_prompt_head];    // (keys_at_once / 2, padded)
-    std::uint32_t queries[prompt_rows * most_pairs];                // (rows, width / 2)
     std::uint32_t weights[rows_at_once * keys_at_once / 2];
     float sums[prompt_rows * lanes];
     float highest[prompt_rows];
@@ -33,11 +33,13 @@ inline __m512i counting() {
     return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
+// The first number of each pair, and the second.
 inline __m512i paired(__m512 first, __m512 second) {
     const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
-    const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both));
-    const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(both, 1));
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    const __m512i halves = _mm512_slli_epi32(_mm512_set1_epi32(1), 20);  // 16 places on
+    const __m512i low = counting();
+    const __m512i order = _mm512_or_si512(low, _mm512_or_si512(halves, _mm512_slli_epi32(low, 16)));
+    return _mm512_permutexvar_epi16(order, both);
 }
 
 inline __m512 halves_at(const std::uint16_t* from) {
@@ -62,37 +64,15 @@ inline __m512 shares(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
-void pair_queries(const Attending& work, Pairs& pairs) {
-    const std::int64_t stride = padded(work.width), count = (work.width + 1) / 2;
-    const __m512i even = _mm512_add_epi32(counting(), counting());
-    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    for (int row = 0; row < work.rows; ++row) {
-        alignas(64) float query[2 * widest_prompt_head] = {};
-        std::memcpy(query, work.queries + row * stride, sizeof(float) * work.width);
-        for (std::int64_t i = 0; i < count; i += lanes) {
-            const __m512 low = _mm512_load_ps(query + 2 * i);
-            const __m512 high = _mm512_load_ps(query + 2 * i + lanes);
-            alignas(64) std::uint32_t found[lanes];
-            _mm512_store_si512(found, paired(_mm512_permutex2var_ps(low, even, high),
-                                             _mm512_permutex2var_ps(low, odd, high)));
-            std::memcpy(pairs.queries + row * count + i, found,
-                        sizeof(std::uint32_t) * (count - i < lanes ? count - i : lanes));
-        }
-    }
-}
-
 // A page of keys and values as the `page`-th of those at once. Values before `begin` or from `end`
 // on are nobody's, and become zero.
-void pair_page(const std::uint16_t* keys, std::int64_t width, int page, int begin, int end,
-               Pairs& pairs) {
+void unpack_page(const std::uint16_t* keys, std::int64_t width, int page, int begin, int end,
+                 Unpacked& unpacked) {
     const std::int64_t stride = padded(width);
-    for (std::int64_t d = 0; d < width; d += 2) {
+    for (std::int64_t d = 0; d < width; ++d) {
+        float* to = unpacked.keys + d * keys_at_once + page * page_tokens;
         for (int half = 0; half < page_tokens; half += lanes) {
-            const std::uint16_t* from = keys + d * page_tokens + half;
-            const bool odd = d + 1 == width;
-            const __m512 second = odd ? _mm512_setzero_ps() : halves_at(from + page_tokens);
-            _mm512_store_si512(pairs.keys + d / 2 * keys_at_once + page * page_tokens + half,
-                               paired(halves_at(from), second));
+            _mm512_store_ps(to + half, halves_at(keys + d * page_tokens + half));
         }
     }
     const std::uint16_t* values = keys + page_tokens * width;
@@ -101,7 +81,7 @@ void pair_page(const std::uint16_t* keys, std::int64_t width, int page, int begi
             const bool seen = begin <= index && index < end;
             return seen ? halves_at(values + index * stride + d) : _mm512_setzero_ps();
         };
-        std::uint32_t* to = pairs.values + (page * page_tokens + token) / 2 * stride;
+        std::uint32_t* to = unpacked.values + (page * page_tokens + token) / 2 * stride;
         for (std::int64_t d = 0; d < stride; d += lanes) {
             _mm512_store_si512(to + d, paired(at(token, d), at(token + 1, d)));
         }
@@ -110,7 +90,7 @@ void pair_page(const std::uint16_t* keys, std::int64_t width, int page, int begi
 
 // Scores of one row → weights, and its results to the new highest score.
 inline void weigh_row(const Attending& work, int row, std::int32_t start,
-                      const __m512 (&given)[vectors], std::uint32_t* weights, Pairs& pairs) {
+                      const __m512 (&given)[vectors], std::uint32_t* weights, Unpacked& unpacked) {
     const std::int64_t stride = padded(work.width);
     const std::int32_t first = work.first[row] - start, last = work.last[row] - start;
     const __m512 nothing = _mm512_set1_ps(-INFINITY);
@@ -125,9 +105,9 @@ inline void weigh_row(const Attending& work, int row, std::int32_t start,
         }
         most = _mm512_max_ps(most, scores[vector]);
     }
-    const float before = pairs.highest[row], found = _mm512_reduce_max_ps(most);
+    const float before = unpacked.highest[row], found = _mm512_reduce_max_ps(most);
     const float highest = found > before ? found : before;
-    float* sums = pairs.sums + row * lanes;
+    float* sums = unpacked.sums + row * lanes;
     if (highest == -INFINITY) {  // nothing of these is seen, nor was before
         std::memset(weights, 0, sizeof(std::uint32_t) * keys_at_once / 2);
         return;
@@ -140,7 +120,7 @@ inline void weigh_row(const Attending& work, int row, std::int32_t start,
             _mm512_storeu_ps(results + d, _mm512_mul_ps(_mm512_loadu_ps(results + d), factor));
         }
         _mm512_store_ps(sums, _mm512_mul_ps(_mm512_load_ps(sums), factor));
-        pairs.highest[row] = highest;
+        unpacked.highest[row] = highest;
     }
     __m512 sum = _mm512_load_ps(sums);
     for (int vector = 0; vector < vectors; ++vector) {
@@ -159,24 +139,25 @@ inline void weigh_row(const Attending& work, int row, std::int32_t start,
 
 // Rows `row` to row + R against the keys at once, from position `start` on.
 template <int R>
-void attend_pairs(const Attending& work, int row, std::int32_t start, Pairs& pairs) {
-    const std::int64_t stride = padded(work.width), count = (work.width + 1) / 2;
-    const std::uint32_t* queries = pairs.queries + row * count;
+void attend_some(const Attending& work, int row, std::int32_t start, Unpacked& unpacked) {
+    const std::int64_t stride = padded(work.width);
+    const float* queries = work.queries + row * stride;
     __m512 scores[R][vectors];
     for (auto& own : scores) {
         for (__m512& vector : own) vector = _mm512_setzero_ps();
     }
-    for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint32_t* keys = pairs.keys + i * keys_at_once;
+    for (std::int64_t d = 0; d < work.width; ++d) {
+        const float* keys = unpacked.keys + d * keys_at_once;
         for (int r = 0; r < R; ++r) {
-            const std::uint32_t query = queries[r * count + i];
+            const __m512 query = _mm512_set1_ps(queries[r * stride + d]);
             for (int vector = 0; vector < vectors; ++vector) {
-                scores[r][vector] = dot(scores[r][vector], keys + vector * lanes, query);
+                const __m512 key = _mm512_load_ps(keys + vector * lanes);
+                scores[r][vector] = _mm512_fmadd_ps(key, query, scores[r][vector]);
             }
         }
     }
     for (int r = 0; r < R; ++r) {
-        weigh_row(work, row + r, start, scores[r], pairs.weights + r * keys_at_once / 2, pairs);
+        weigh_row(work, row + r, start, scores[r], unpacked.weights + r * keys_at_once / 2, unpacked);
     }
     constexpr int width = 4;  // vectors of results in registers
     for (std::int64_t d = 0; d < stride; d += width * lanes) {
@@ -190,9 +171,9 @@ void attend_pairs(const Attending& work, int row, std::int32_t start, Pairs& pai
                 }
             }
             for (int pair = 0; pair < keys_at_once / 2; ++pair) {
-                const std::uint32_t* values = pairs.values + pair * stride + d;
+                const std::uint32_t* values = unpacked.values + pair * stride + d;
                 for (int r = 0; r < R; ++r) {
-                    const std::uint32_t weight = pairs.weights[r * keys_at_once / 2 + pair];
+                    const std::uint32_t weight = unpacked.weights[r * keys_at_once / 2 + pair];
                     for (int v = 0; v < V; ++v) {
                         sums[r][v] = dot(sums[r][v], values + v * lanes, weight);
                     }
@@ -218,15 +199,14 @@ void attend_pairs(const Attending& work, int row, std::int32_t start, Pairs& pai
 
 void attend_prompt(const Attending& work) {
     const std::int64_t stride = padded(work.width);
-    Pairs pairs;
-    pair_queries(work, pairs);
+    Unpacked unpacked;
     std::int32_t first = work.first[0], last = work.last[0];
     for (int row = 0; row < work.rows; ++row) {
         first = work.first[row] < first ? work.first[row] : first;
         last = work.last[row] > last ? work.last[row] : last;
-        pairs.highest[row] = work.sinks ? work.sinks[row] : -INFINITY;
-        std::memset(pairs.sums + row * lanes, 0, sizeof(float) * lanes);
-        if (work.sinks) pairs.sums[row * lanes] = 1;
+        unpacked.highest[row] = work.sinks ? work.sinks[row] : -INFINITY;
+        std::memset(unpacked.sums + row * lanes, 0, sizeof(float) * lanes);
+        if (work.sinks) unpacked.sums[row * lanes] = 1;
     }
     std::memset(work.results, 0, sizeof(float) * work.rows * stride);
     for (std::int32_t start = first / page_tokens * page_tokens; start < last;
@@ -235,18 +215,18 @@ void attend_prompt(const Attending& work) {
             const std::int32_t begin = start + page * page_tokens;
             // Behind the last page there is none: its values become zero, its keys are not seen.
             const std::int32_t number = work.table[(begin < last ? begin : start) / page_tokens];
-            pair_page(reinterpret_cast<const std::uint16_t*>(
+            unpack_page(reinterpret_cast<const std::uint16_t*>(
                           work.pages + number * work.page_bytes + work.head_offset),
-                      work.width, page, first - begin, last - begin, pairs);
+                      work.width, page, first - begin, last - begin, unpacked);
         }
         int row = 0;
         for (; row + rows_at_once <= work.rows; row += rows_at_once) {
-            attend_pairs<rows_at_once>(work, row, start, pairs);
+            attend_some<rows_at_once>(work, row, start, unpacked);
         }
-        for (; row < work.rows; ++row) attend_pairs<1>(work, row, start, pairs);
+        for (; row < work.rows; ++row) attend_some<1>(work, row, start, unpacked);
     }
     for (int row = 0; row < work.rows; ++row) {
-        const float share = 1.0F / _mm512_reduce_add_ps(_mm512_load_ps(pairs.sums + row * lanes));
+        const float share = 1.0F / _mm512_reduce_add_ps(_mm512_load_ps(unpacked.sums + row * lanes));
         for (std::int64_t d = 0; d < stride; ++d) work.results[row * stride + d] *= share;
     }
 }
