@@ -15,6 +15,7 @@ from fathom.checkpoint.description import Description, describe
 from fathom.generation.native_probing import ENCODINGS
 from fathom.generation.pages import PagedState
 from fathom.ops.native import native as kernels
+from fathom.ops.steps import Attend, Narrow
 from fathom.planning import probe
 from fathom.planning.fit import fit
 from fathom.planning.native import Native, native, native_reasons, predict_native
@@ -73,6 +74,33 @@ def test_weights_of_a_configuration_are_counted_as_named(description: Descriptio
     assert program(description).weight_bytes == 2 * numbers + padded + norms
     quarter = program(description, quant="Q8_0").weight_bytes
     assert quarter == 3 * layer * 34 // 32 + 2 * packed_bytes("Q8_0", 1000, 256) + norms
+
+
+def test_reading_stops_in_the_last_layer_where_keys_and_values_are_written(
+    description: Description,
+) -> None:
+    """What a token has no scores for is not computed, and not predicted."""
+    found = program(description)
+    whole = tuple(
+        replace(step, narrowed=False) if isinstance(step, Attend) else step
+        for step in found.plan.steps
+        if not isinstance(step, Narrow)
+    )
+    everything = replace(found, plan=replace(found.plan, steps=whole))
+    tokens = 512
+    saved = sum(
+        MEASURED.product_seconds(encoding, inputs, outputs, size, tokens)
+        for matrix, (encoding, outputs, inputs) in found.matrices.items()
+        if matrix.name.startswith(("layers.2.feed_forward.", "layers.2.mixer.output."))
+        and (size := packed_bytes(encoding, outputs, inputs))
+    )
+    difference = everything.product_seconds(MEASURED, tokens, 0) - found.product_seconds(
+        MEASURED, tokens, 0
+    )
+    assert difference == pytest.approx(saved) and saved > 0
+    assert found.product_seconds(MEASURED, 1, 1) == everything.product_seconds(MEASURED, 1, 1)
+    attended = found.score_operations(100, scored=False)
+    assert 3 * attended == 2 * found.score_operations(100) == 2 * everything.score_operations(100)
 
 
 @given(context=st.integers(1, 4096), batch=st.integers(1, 4))

@@ -21,6 +21,7 @@ from fathom.ops.steps import (
     Matrix,
     MixExperts,
     Multiply,
+    Narrow,
     Normalise,
     NormShape,
     Routing,
@@ -49,7 +50,8 @@ NORMED, SCORED = 1024, 256
 class Lowering:
     """Steps so far, and the rows, pools and rotations that they use.
 
-    `distances` are what all layers of the stack at hand add to their scores.
+    `distances` are what all layers of the stack at hand add to their scores. Where the layer at
+    hand is the `last` one, only rows of chosen tokens go on from its mixing; then it is `narrowed`.
     """
 
     width: int
@@ -60,6 +62,8 @@ class Lowering:
     pools: list[PoolShape] = field(default_factory=list)
     slot_bytes: int = 0  # of what recurrences remember of a sequence
     distances: Distances | None = None
+    last: bool = False
+    narrowed: bool = False
 
     def take(self, name: str, width: int, repeats: int = 1, refined: int = 0) -> str:
         """Return the name of rows of this shape; layers of one shape share them."""
@@ -70,6 +74,14 @@ class Lowering:
 
     def add(self, step: Step) -> None:
         self.steps.append(step)
+
+    def narrow(self, mixed: str | None = None) -> None:
+        """Go on with the rows of chosen tokens: of the stream, and of what a mixing found."""
+        rooms = [(STREAM, self.take("part", self.width))]
+        if mixed is not None:
+            rooms.append((mixed, self.take("normed", self.rows[mixed].width)))
+        self.add(Narrow(tuple(rooms)))
+        self.narrowed = True
 
     def page(
         self, window: int | None, own: int, *, kept: bool = True, source: bool = False

@@ -42,6 +42,8 @@ def lower_attention(
     if gated:
         gate_offset = mixed_width + 2 * mixer.kv_heads * mixer.head_width
         to.add(Activate((rows, gate_offset), (mixed, 0), mixed, mixed_width, "sigmoid"))
+    if to.last:
+        to.narrow(mixed)
     join(to, residual, around, mixed, factor(linears["output"], f"{path}.output"))
 
 
@@ -103,6 +105,7 @@ def _attend(to: Lowering, mixer: Attention, path: str, heads: Heads, target: str
         mixer.causal,
         isinstance(positions, RoundedAlibi),
         distances=to.distances,
+        narrowed=to.last,
     )
 
 

@@ -10,12 +10,13 @@ from fathom.blocks.lowering import (
     chosen_rows,
     lower_embedding,
     lower_output,
+    norm_shape,
     normalise,
 )
 from fathom.blocks.lowering_layer import lower_layer, named
 from fathom.blocks.lowering_pair import lower_reader, lower_writer
 from fathom.ops.program import NoProgramError, Plan
-from fathom.ops.steps import Deliver, Select, StateType
+from fathom.ops.steps import Deliver, Normalise, StateType
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
@@ -40,13 +41,19 @@ def lower(spec: Layered, state: StateType = "float16") -> Plan:
         raise NoProgramError(f"{type(spec.head).__name__} has no native step yet")
     lower_embedding(to, spec.embedding)
     for index, layer in enumerate(spec.layers):
+        # A parallel layer's feed-forward reads what its mixer does: rows of all tokens.
+        last = isinstance(spec, Decoder) and index == len(spec.layers) - 1
+        to.last = last and not layer.parallel
         with named(f"layers.{index}"):
             lower_layer(to, layer, f"layers.{index}")
     if isinstance(spec, Encoder):
         return _deliver(to, spec)
-    chosen = chosen_rows(to, spec.width)
-    to.add(Select(STREAM, chosen))
-    chosen = normalise(to, spec.norm, "norm", chosen, chosen)
+    if not to.narrowed:
+        to.narrow()
+    chosen = STREAM
+    if spec.norm is not None:
+        chosen = chosen_rows(to, spec.width)
+        to.add(Normalise(STREAM, chosen, norm_shape(spec.norm, "norm")))
     lower_output(to, spec.output, chosen)
     return to.plan(spec.vocabulary)
 

@@ -267,6 +267,7 @@ class Attend:
     rounded: bool = False  # slopes are those of `RoundedAlibi`
     looks: bool = False
     distances: Distances | None = None
+    narrowed: bool = False  # rows of chosen tokens alone are read
 
     def build(self, to: Assembly) -> None:
         import numpy as np
@@ -286,6 +287,7 @@ class Attend:
             self.rounded,
             self.looks,
             None if far is None else far.expanded(to.weights.vector(far.name)),
+            self.narrowed,
         )
 
 
@@ -332,6 +334,16 @@ class Select:
 
     def build(self, to: Assembly) -> None:
         to.program.select(to.number(self.source), to.number(self.target))
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """From here on rows are those of chosen tokens in every buffer named, each with a free room."""
+
+    buffers: tuple[tuple[str, str], ...]
+
+    def build(self, to: Assembly) -> None:
+        to.program.narrow([(to.number(rows), to.number(room)) for rows, room in self.buffers])
 
 
 @dataclass(frozen=True)

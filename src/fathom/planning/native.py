@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Protocol
 
 from fathom.checkpoint.contents import Contents
@@ -24,6 +25,7 @@ from fathom.ops.steps import (
     Matrix,
     MixExperts,
     Multiply,
+    Narrow,
     Normalise,
     Place,
 )
@@ -168,7 +170,8 @@ class Native:
         seen = prompt if self.whole else max(1, prompt // 2)
         return {
             MAPS: self.product_seconds(rates, tokens, scored=0) / tokens,
-            SCORES: (self.score_operations(seen) + self._recurrent_operations()) / rates.attention,
+            SCORES: (self.score_operations(seen, scored=False) + self._recurrent_operations())
+            / rates.attention,
             NUMBERS: self.moved_bytes() / rates.moved,
             STEPS: len(self.plan.steps) * rates.step_seconds / tokens,
         }
@@ -178,10 +181,17 @@ class Native:
         return None if self.rates is None else self.rates.native
 
     def product_seconds(self, rates: NativeRates, rows: int, scored: int) -> float:
-        """Return the time of all products of so many rows; `scored` of them have scores."""
+        """Return the time of all products of so many rows; `scored` of them have scores.
+
+        Behind the last layer's keys and values there are no others.
+        """
         seconds = 0.0
         for step in self.plan.steps:
+            if not rows:
+                break
             match step:
+                case Narrow():
+                    rows = scored
                 case Multiply(target=None) if not scored:
                     continue
                 case Multiply():
@@ -205,14 +215,17 @@ class Native:
         size = packed_bytes(encoding, outputs, inputs)
         return rates.product_seconds(encoding, inputs, outputs, size, rows)
 
-    def score_operations(self, seen: int, read: int = 0) -> int:
+    def score_operations(self, seen: int, read: int = 0, *, scored: bool = True) -> int:
         """Return the operations of one token's queries with `seen` keys before them.
 
-        A source that is looked at has `read` keys.
+        A source that is looked at has `read` keys. Queries whose rows are narrowed are made of
+        tokens that are `scored`.
         """
         operations = 0
         for step in self.plan.steps:
             match step:
+                case Attend(narrowed=True) if not scored:
+                    continue
                 case Attend(heads=heads, looks=True):
                     operations += 4 * heads.heads * heads.width * read
                 case Attend(heads=heads):
@@ -227,9 +240,13 @@ class Native:
         return sum(step.operations for step in self.plan.steps if isinstance(step, Recurrent))
 
     def moved_bytes(self) -> int:
-        """Return the bytes of rows that steps beside products read and write for a token."""
+        """Return the bytes of rows that steps beside products read and write for a token.
+
+        It is one without scores.
+        """
         width = {name: rows.width * rows.repeats for name, rows in self.plan.rows.items()}
-        return sum(moved(step, width) for step in self.plan.steps)
+        steps = takewhile(lambda step: not isinstance(step, Narrow), self.plan.steps)
+        return sum(moved(step, width) for step in steps)
 
 
 def vocabulary_bytes(entries: int, free: int) -> int:

@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 from fathom.ops import attention, program
 from fathom.ops.native import native
 from fathom.ops.program import PAGE_TOKENS, Batch, Plan, PoolShape, Program
-from fathom.ops.steps import Attend, Embed, Factor, Heads, Matrix, Multiply, Place, Rows, Select
+from fathom.ops.steps import (
+    Attend,
+    Embed,
+    Factor,
+    Heads,
+    Matrix,
+    Multiply,
+    Narrow,
+    Place,
+    Rows,
+    Select,
+)
 
 LONGEST = 700  # tokens: enough for keys to be cut into parts
 PROMPT = 64  # tokens of a piece from which on another kernel attends
@@ -93,8 +104,10 @@ def defined(attend: Attend, rows: np.ndarray) -> np.ndarray:
     return found[0].transpose(0, 1).flatten(1).numpy()
 
 
-def stepped(runs: Program, tokens: int, cuts: Sequence[int]) -> np.ndarray:
-    """Send tokens through, cut at some places, into pages in no order."""
+def stepped(
+    runs: Program, tokens: int, cuts: Sequence[int], chosen: Sequence[int] | None = None
+) -> np.ndarray:
+    """Send tokens, cut at some places, into pages in no order; ask for all or those chosen."""
     pages = -(-tokens // PAGE_TOKENS)
     table = np.random.default_rng(pages).permutation(pages).astype(np.int32)[None]
     memory = np.full(pages * runs.plan.pools[0].page_bytes, 255, dtype=np.uint8)  # not a number
@@ -107,7 +120,7 @@ def stepped(runs: Program, tokens: int, cuts: Sequence[int]) -> np.ndarray:
             (begin,),
             (table,),
             np.zeros((1, 0), dtype=np.float32),
-            np.arange(count, dtype=np.int32),
+            np.asarray(range(count) if chosen is None else chosen, dtype=np.int32),
         )
         found.append(runs.run(batch, [memory]))
     return np.concatenate(found)
@@ -179,6 +192,43 @@ def test_a_few_tokens_have_the_bits_of_single_ones(
     singles = stepped(attending(attend, rows, 1), LONGEST, [*range(begun, LONGEST)])
     together = stepped(attending(attend, rows, threads), LONGEST, [*range(begun, LONGEST, most)])
     np.testing.assert_array_equal(together[begun:], singles[begun:])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("tokens", "chosen"), [(5, [4]), (100, [99, 0, 3]), (LONGEST, []), (5, [])]
+)
+def test_rows_of_chosen_tokens_are_those_that_they_have_among_all(
+    projected: np.ndarray, tokens: int, chosen: list[int], threads: int
+) -> None:
+    attend = plain("float16")
+    rows = np.ascontiguousarray(projected[:tokens, :64])
+    whole = attending(attend, rows, threads)
+    embed, place, _, _, scores = whole.plan.steps
+    assert isinstance(scores, Multiply)
+    steps = (
+        embed,
+        place,
+        replace(attend, narrowed=True),
+        Narrow((("mixed", "chosen"),)),
+        replace(scores, source="mixed"),
+    )
+    weights = Given(rows=rows, identity=np.eye(32, dtype=np.float32))
+    plan = replace(whole.plan, steps=steps)
+    narrowed = Program(plan, weights, most_tokens=LONGEST, threads=threads)
+    found = stepped(narrowed, tokens, [], chosen)
+    np.testing.assert_array_equal(found, stepped(whole, tokens, [])[chosen])
+
+
+def test_large_channels_of_keys_leave_a_prompt_exact(projected: np.ndarray) -> None:
+    """Rounding what makes a score is an error of an exponent, and grows with the score."""
+    attend = Attend(Heads("heads", 3, 1, 64, 0, 0, "float16"), "mixed", "everything", 0, 0.125)
+    rows = np.ascontiguousarray(projected[:256, : 5 * 64])
+    rows[:, 7::64] *= 6.0
+    rows[:, 4 * 64 :] = projected[:256, 512:576]
+    found, expected = stepped(attending(attend, rows, 2), 256, []), defined(attend, rows)
+    off = np.sqrt(((found - expected) ** 2).mean() / (expected**2).mean())
+    assert off < 3e-3
 
 
 def plain(state: str = "float32") -> Attend:

@@ -171,7 +171,18 @@ float* AttendStep::partial(const Run& run, std::int64_t index) const {
 
 std::int64_t AttendStep::scratch(int /*threads*/) const { return partials * partial_floats(); }
 
+// Whether somebody reads what an item finds.
+bool AttendStep::wanted(const Batch& batch, const Item& item) const {
+    if (!narrowed) return true;
+    const std::int64_t group = heads.heads / heads.kv_heads, begin = batch.begins[item.sequence];
+    const std::int64_t first = item.block * item.most, last = first + item.most - 1;
+    return std::any_of(batch.chosen, batch.chosen + batch.outputs, [&](std::int32_t token) {
+        return begin + first / group <= token && token <= begin + last / group;
+    });
+}
+
 void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) const {
+    if (!wanted(run.batch, item)) return;
     constexpr int most = std::max(most_rows * widest_head, prompt_rows * widest_prompt_head);
     alignas(64) float queries[most], own_results[most];
     Gathered found = gather(run, item, queries);
@@ -201,6 +212,7 @@ void AttendStep::deliver(const Run& run, const Gathered& found, const float* res
 
 // Joins the parts of one item, which lie one after the other from `index` on.
 void AttendStep::merge(const Run& run, const Item& item, std::int64_t index) const {
+    if (!wanted(run.batch, item)) return;
     const std::int64_t stride = padded(heads.width);
     const Gathered found = gather(run, item, nullptr);
     float* joined = partial(run, index);

@@ -135,12 +135,13 @@ void bind_program(nb::module_& module) {
              "strength"_a)
         .def("attend", &Builder::attend, "heads"_a, "target"_a, "reach"_a, "reach_width"_a,
              "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none(), "causal"_a = true,
-             "rounded"_a = false, "looks"_a = false, "distances"_a.none() = nb::none())
+             "rounded"_a = false, "looks"_a = false, "distances"_a.none() = nb::none(), "narrowed"_a = false)
         .def("deliver", &Builder::deliver, "source"_a)
         .def("experts", &Builder::experts, "source"_a, "scores"_a, "target"_a, "rooms"_a,
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,
              "weighs_input"_a, "fresh"_a)
         .def("select", &Builder::select, "source"_a, "target"_a)
+        .def("narrow", &Builder::narrow, "buffers"_a)
         .def("convolve", &Builder::convolve, "source"_a, "target"_a, "channels"_a, "kernel"_a,
              "weight"_a, "bias"_a.none(), "activation"_a, "slot_offset"_a)
         .def("scan", &Builder::scan, "columns"_a, "target"_a, "inner"_a, "state_width"_a,

@@ -74,12 +74,13 @@ public:
     void attend(const nb::tuple& heads, int target, const std::string& reach,
                 std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
                 const Vector& sinks, bool causal, bool rounded, bool looks,
-                const Vector& distances);
+                const Vector& distances, bool narrowed);
     void experts(int source, int scores, int target, const std::vector<int>& rooms,
                  const nb::tuple& routing, const std::vector<std::vector<Weights>>& experts,
                  const std::string& kind, float alpha, float limit, float scale,
                  bool weighs_input, bool fresh);
     void select(int source, int target);
+    void narrow(const std::vector<std::pair<int, int>>& buffers);
     void deliver(int source);
 
     // Those of recurrences. Vectors hold decay, bias of the time step and skip, in this order.

@@ -153,8 +153,9 @@ void Builder::place(const nb::tuple& heads, int angles, bool interleaved,
 void Builder::attend(const nb::tuple& heads, int target, const std::string& reach,
                      std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
                      const Vector& sinks, bool causal, bool rounded, bool looks,
-                     const Vector& distances) {
+                     const Vector& distances, bool narrowed) {
     AttendStep step;
+    step.narrowed = narrowed;
     step.heads = heads_of(heads, looks);
     step.target = target;
     step.reach = named<Reach>(reach, {"everything", "window", "chunk"});
@@ -222,6 +223,20 @@ void Builder::select(int source, int target) {
     step.source = source;
     step.target = target;
     append(std::move(step), target);
+}
+
+void Builder::narrow(const std::vector<std::pair<int, int>>& buffers) {
+    NarrowStep step;
+    for (const auto& [rows, room] : buffers) {
+        require(rows != room && program_.at(rows).width == program_.at(room).width,
+                "rows of one width");
+        step.buffers.push_back({rows, room});
+    }
+    append(std::move(step), -1);
+    for (const auto& [rows, room] : buffers) {
+        program_.wrote(rows);
+        program_.wrote(room);
+    }
 }
 
 void Builder::deliver(int source) {

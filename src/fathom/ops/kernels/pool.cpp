@@ -40,12 +40,20 @@ struct alignas(64) Apart {
     std::atomic<std::uint32_t> value{0};
 };
 
+// Passes the time: fetches a little of what comes next, as long as there is something.
+void pass(Ahead& ahead) {
+    if (ahead.next >= ahead.end) return pause();
+    constexpr int line = 64, lines = 4;
+    for (int i = 0; i < lines; ++i) __builtin_prefetch(ahead.next + i * line, 0, 2);
+    ahead.next += lines * line;
+}
+
 // Waits until `number` is not `now`: first awake, which is quick, then asleep, which leaves the
 // core to others, perhaps to the very thread that is waited for. Returns how long it slept.
-Clock::duration await(const Apart& number, std::uint32_t now, int spins) {
+Clock::duration await(const Apart& number, std::uint32_t now, int spins, Ahead& ahead) {
     for (int spin = 0; spin < spins; ++spin) {
         if (number.value.load(std::memory_order_acquire) != now) return {};
-        pause();
+        pass(ahead);
     }
     const Clock::time_point began = Clock::now();
     number.value.wait(now, std::memory_order_acquire);
@@ -93,8 +101,9 @@ struct PoolState {
     }
 
     void work(int thread) {
+        Ahead nothing;
         for (std::uint32_t seen = 0;; ++seen) {
-            await(started, seen, spins_between);
+            await(started, seen, spins_between, nothing);
             if (closing) return;
             Team team(*this, thread, threads);
             (*job)(team);
@@ -102,11 +111,11 @@ struct PoolState {
         }
     }
 
-    bool arrive(int thread) {
+    bool arrive(int thread, Ahead& ahead) {
         const std::uint32_t now = phase.value.load(std::memory_order_relaxed);
         const std::uint32_t before = arrived.value.fetch_add(1, std::memory_order_acq_rel);
         if (static_cast<int>(before) == threads - 1) return true;
-        const Clock::duration waited = await(phase, now, spins_at_step);
+        const Clock::duration waited = await(phase, now, spins_at_step, ahead);
         if (thread == 0) slept += waited;
         return false;
     }
@@ -153,7 +162,7 @@ Pools& own_pools() {
 
 }  // namespace
 
-bool Team::arrive() { return state_.arrive(thread); }
+bool Team::arrive(Ahead& ahead) { return state_.arrive(thread, ahead); }
 
 void Team::release() { state_.release(); }
 

@@ -6,6 +6,11 @@
 
 namespace fathom {
 
+// What a thread will read of memory next, and fetches into its cache while it waits for others.
+struct Ahead {
+    const std::uint8_t *next = nullptr, *end = nullptr;
+};
+
 // What a thread knows while it works: which of how many it is, and how to wait for the others.
 class Team {
 public:
@@ -14,13 +19,19 @@ public:
 
     // Returns once every thread of the team has come here. What they wrote before is seen after.
     void meet() {
-        if (threads > 1 && arrive()) release();
+        Ahead nothing;
+        if (threads > 1 && arrive(nothing)) release();
     }
     // The same, and the last thread to come does `work` while the others wait for it.
     template <class Work>
     void meet(const Work& work) {
+        Ahead nothing;
+        meet(nothing, work);
+    }
+    template <class Work>
+    void meet(Ahead& ahead, const Work& work) {
         if (threads == 1) return work();
-        if (!arrive()) return;
+        if (!arrive(ahead)) return;
         work();
         release();
     }
@@ -42,8 +53,7 @@ public:
     void deal(std::int64_t count, std::int64_t unit, std::int64_t piece, const Work& work) {
         if (count == 0) return;
         if (threads == 1) return work(std::int64_t{0}, count);
-        const std::int64_t step = piece > unit ? (piece + unit - 1) / unit * unit : unit;
-        const std::int64_t pieces = (count + step - 1) / step;
+        const auto [step, pieces] = cut(count, unit, piece);
         for (int turn = 0; turn < threads; ++turn) {
             const int from = thread + turn < threads ? thread + turn : thread + turn - threads;
             const std::int64_t last = pieces * (from + 1) / threads;
@@ -54,11 +64,24 @@ public:
         }
     }
 
+    // The first of so many units that `deal` would give this thread.
+    std::int64_t first(std::int64_t count, std::int64_t unit, std::int64_t piece) const {
+        const auto [step, pieces] = cut(count, unit, piece);
+        return pieces * thread / threads * step;
+    }
+
     const int thread, threads;
 
 private:
+    struct Pieces {
+        std::int64_t step, count;
+    };
+    static Pieces cut(std::int64_t count, std::int64_t unit, std::int64_t piece) {
+        const std::int64_t step = piece > unit ? (piece + unit - 1) / unit * unit : unit;
+        return {step, (count + step - 1) / step};
+    }
     // Whether this thread came last, and has to let the others go; else they were let go.
-    bool arrive();
+    bool arrive(Ahead& ahead);
     void release();
     // The number of pieces of a thread's share that were taken before this one.
     std::int64_t take(int from);

@@ -76,6 +76,10 @@ void Program::append(std::unique_ptr<Step> step, int writes) {
     entries_.push_back({std::move(step), writes, {}});
 }
 
+void Program::wrote(int buffer) {
+    writers_.at(static_cast<std::size_t>(buffer)) = static_cast<int>(steps()) - 1;
+}
+
 void Program::finish() {
     std::int64_t offset = 0;
     const auto reserve = [&](std::int64_t size) {
@@ -99,6 +103,11 @@ void Program::finish() {
                 reserve(activation_bytes(static_cast<ActivationKind>(kind), rows, buffer.width,
                                          buffer.refined));
         }
+    }
+    const Step* heavy = nullptr;
+    for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+        if (entry->step->reads_weights()) heavy = entry->step.get();
+        entry->heavy = heavy;
     }
     std::int64_t most_scratch = 0;
     for (const Entry& entry : entries_) {
@@ -135,11 +144,17 @@ void Program::run(const Batch& batch) {
     if (arena_ == nullptr) throw std::invalid_argument("the program is not finished");
     run_together(threads_, [&](Team& team) {
         Run run{batch, buffers_, arithmetic(), scratch_, batch.tokens};
+        const Step* heavy = nullptr;
+        Ahead ahead;
         for (auto entry = entries_.begin(); entry != entries_.end();) {
             if (!entry->step->alone(run)) this->run(*entry++, run, team);
             const auto small = entry;
             while (entry != entries_.end() && entry->step->alone(run)) ++entry;
-            team.meet([&] {
+            if (entry != entries_.end() && entry->heavy != heavy) {
+                heavy = entry->heavy;
+                ahead = heavy == nullptr ? Ahead{} : heavy->ahead(team);
+            }
+            team.meet(ahead, [&] {
                 Team one = team.alone();
                 for (auto each = small; each != entry; ++each) this->run(*each, run, one);
             });

@@ -105,6 +105,9 @@ public:
     virtual bool by_rows() const { return false; }
     // Whether it is so little that one thread does it while the others wait: a meeting less.
     virtual bool alone(const Run& run) const { return by_rows() && run.rows == 1; }
+    // Whether it reads many weights, and which of them a thread of the team reads first.
+    virtual bool reads_weights() const { return false; }
+    virtual Ahead ahead(const Team& /*team*/) const { return {}; }
     // Floats that a team needs while it runs this step.
     virtual std::int64_t scratch(int /*threads*/) const { return 0; }
 };
@@ -121,6 +124,8 @@ public:
     // Makes room for such activations, which a step fills by itself.
     void reserve(int buffer, ActivationKind kind);
     void append(std::unique_ptr<Step> step, int writes);
+    // Says that the step that was appended last wrote another buffer too.
+    void wrote(int buffer);
     // Allocates the rows; only running comes after.
     void finish();
 
@@ -136,6 +141,7 @@ private:
         std::unique_ptr<Step> step;
         int writes;
         Kinds prepares{};  // kinds of activations that threads make of the rows they filled
+        const Step* heavy = nullptr;  // the next step from here on that reads much of memory
     };
 
     void run(const Entry& entry, Run& run, Team& team) const;

@@ -87,13 +87,39 @@ void MultiplyStep::multiply_rows(const Run& run, const Factor& factor, std::int6
     }
 }
 
-// Deals out panels of all factors, one after the other.
-void MultiplyStep::run(Run& run, Team& team) const {
-    constexpr std::int64_t pieces = 8;    // of a thread
-    constexpr std::int64_t longest = 64;  // panels of a piece
+std::int64_t MultiplyStep::panels() const {
     std::int64_t panels = 0;
     for (const Factor& factor : factors) panels += panels_of(factor.matrix.rows);
-    const std::int64_t piece = std::min(longest, panels / (pieces * team.threads));
+    return panels;
+}
+
+// Panels that are dealt out together: so few that nobody waits long for the last ones.
+std::int64_t MultiplyStep::piece(int threads) const {
+    constexpr std::int64_t pieces = 32;   // of a thread
+    constexpr std::int64_t longest = 16;  // panels of a piece
+    return std::min(longest, panels() / (pieces * threads));
+}
+
+// The first panels of a thread's own share.
+Ahead MultiplyStep::ahead(const Team& team) const {
+    constexpr std::int64_t most = 256 * 1024;  // bytes: a part of the L2 cache
+    std::int64_t first = team.first(panels(), panels_at_once, piece(team.threads));
+    for (const Factor& factor : factors) {
+        const PackedMatrix& matrix = factor.matrix;
+        const std::int64_t own = panels_of(matrix.rows);
+        if (first < own) {
+            const std::int64_t step = panel_bytes(matrix.encoding, matrix.columns);
+            const std::uint8_t* begin = matrix.data + first * step;
+            return {begin, begin + std::min(most, (own - first) * step)};
+        }
+        first -= own;
+    }
+    return {};
+}
+
+// Deals out panels of all factors, one after the other.
+void MultiplyStep::run(Run& run, Team& team) const {
+    const std::int64_t panels = this->panels(), piece = this->piece(team.threads);
     team.deal(panels, panels_at_once, piece, [&](std::int64_t first, std::int64_t last) {
         std::int64_t before = 0;
         for (const Factor& factor : factors) {
@@ -130,6 +156,26 @@ void SelectStep::run(Run& run, Team& team) const {
     for (std::int64_t row = begin; row < end; ++row) {
         const float* from = run.row(source, run.batch.chosen[row]);
         std::memcpy(run.row(target, row), from, sizeof(float) * run.width(target));
+    }
+}
+
+void NarrowStep::run(Run& run, Team& team) const {
+    const Batch& batch = run.batch;
+    run.rows = batch.outputs;
+    bool all = batch.outputs == batch.tokens;
+    for (std::int64_t row = 0; all && row < run.rows; ++row) all = batch.chosen[row] == row;
+    if (all) return;
+    const auto [begin, end] = team.share(run.rows);
+    for (const auto& [rows, room] : buffers) {
+        for (std::int64_t row = begin; row < end; ++row) {
+            std::memcpy(run.row(room, row), run.row(rows, batch.chosen[row]),
+                        sizeof(float) * run.width(rows));
+        }
+    }
+    team.meet();
+    for (const auto& [rows, room] : buffers) {
+        std::memcpy(run.row(rows, begin), run.row(room, begin),
+                    sizeof(float) * run.width(rows) * (end - begin));
     }
 }
 

@@ -82,8 +82,12 @@ struct MultiplyStep final : Step {
     float scale, cap;
 
     void run(Run& run, Team& team) const override;
+    bool reads_weights() const override { return true; }
+    Ahead ahead(const Team& team) const override;
 
 private:
+    std::int64_t panels() const;
+    std::int64_t piece(int threads) const;
     void multiply_rows(const Run& run, const Factor& factor, std::int64_t begin,
                        std::int64_t end) const;
 };
@@ -145,6 +149,7 @@ struct AttendStep final : Step {
     const float* sinks = nullptr;   // (heads) or nullptr
     bool rounded = false;           // slopes are RoundedAlibi's
     bool causal = true;             // else tokens see those after them too: texts come whole
+    bool narrowed = false;          // of rows that nobody chose nothing is read
     bool looks = false;             // at a source: rows hold queries alone
     const float* distances = nullptr;  // (heads, 2 · furthest + 1) or nullptr
     std::int32_t furthest = 0;
@@ -167,6 +172,7 @@ private:
     std::int32_t first_key(std::int32_t position) const;
     std::int32_t last(const Batch& batch, std::int64_t sequence, std::int32_t position) const;
     Gathered gather(const Run& run, const Item& item, float* queries) const;
+    bool wanted(const Batch& batch, const Item& item) const;
     void attend(const Run& run, const Item& item, std::int64_t index) const;
     void merge(const Run& run, const Item& item, std::int64_t index) const;
     void deliver(const Run& run, const Gathered& gathered, const float* results) const;
@@ -181,6 +187,16 @@ struct SelectStep final : Step {
     void run(Run& run, Team& team) const override;
     bool by_rows() const override { return true; }
     bool alone(const Run&) const override { return false; }  // every thread learns the rows
+};
+
+// From here on rows are those of the chosen tokens, in every buffer that is read again.
+struct NarrowStep final : Step {
+    struct Narrowed {
+        int rows, room;  // room: where they lie meanwhile
+    };
+    std::vector<Narrowed> buffers;
+
+    void run(Run& run, Team& team) const override;
 };
 
 // The chosen tokens' rows as the results, in place of scores.
