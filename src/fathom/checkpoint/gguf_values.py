@@ -40,6 +40,9 @@ NUMBERS: Mapping[str, str] = MappingProxyType(
 """The `struct` code of each type that has a fixed size."""
 
 _FIRST = 1 << 20  # bytes that are read to begin with
+_LENGTH = 8  # bytes before a string that say how long it is, the lowest first
+_SHORT = 256  # bytes from which a length takes more than its first byte
+_NOTHING_MORE = bytes(_LENGTH - 1)
 _SMALLEST = {"STRING": 8, "ARRAY": 12}  # bytes: an empty string; a type, a count and no elements
 
 
@@ -159,32 +162,11 @@ class Cursor:
 
     def _strings(self, count: int) -> list[object]:
         """Strings in a row: the loop that reads vocabularies, so it calls as little as it can."""
-        data, position, size, most = self.data, self.position, self.size, GGUF_STRING.most
-        bounds: list[tuple[int, int]] = []
-        length_at = struct.Struct("<Q").unpack_from
-        for _ in range(count):
-            start = position + 8
-            if start > size:
-                self.position = position
-                self.take(8)  # raises: cut short inside a length
-            if start > len(data):
-                self._fill(start)
-            (length,) = length_at(data, position)
-            end = start + length
-            if end > size or length > most:
-                self.position = position
-                self.string()  # raises: cut short, or over the limit
-            bounds.append((start, end))
-            position = end
-        first = self.position
-        self.take(position - first)  # which reads what is missing of the last ones
-        block = bytes(data[first:position])
-        try:
-            return [str(block[start - first : end - first], "utf-8") for start, end in bounds]
-        except UnicodeDecodeError:
-            for start, end in bounds:
-                self._text(start, end)
-            raise
+        found: list[object] = []
+        while len(found) < count:
+            found.append(self.string())  # which reads a good deal more, or says what is wrong
+            self.position = _short_strings(self.data, self.position, count, found)
+        return found
 
     def _text(self, start: int, end: int) -> str:
         try:
@@ -194,3 +176,22 @@ class Cursor:
             raise ModelFileError(
                 "E_HEADER_ENCODING", detail, file=self.file, offset=start
             ) from None
+
+
+def _short_strings(data: bytearray, position: int, count: int, found: list[object]) -> int:
+    """Append strings from a position on until there are `count`; return where the next begins.
+
+    Stops before one that is not short, or no UTF-8, or not all there: who looks closer can tell.
+    """
+    last, add = len(data) - _SHORT - _LENGTH, found.append
+    for _ in range(count - len(found)):
+        start = position + _LENGTH
+        if position > last or data[position + 1 : start] != _NOTHING_MORE:
+            break
+        end = start + data[position]
+        try:
+            add(data[start:end].decode())
+        except UnicodeDecodeError:
+            break
+        position = end
+    return position

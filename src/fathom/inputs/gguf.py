@@ -103,7 +103,7 @@ class _Vocabulary:
                 "take the tokenizer from the original repository"
             )
         types = keys.numbers("token_type", len(tokens), PieceType.NORMAL)
-        return cls(_distinct(tokens), [int(kind) for kind in types], keys)
+        return cls(_distinct(tokens), list(map(int, types)), keys)
 
     def token(self, *names: str) -> str | None:
         """The token whose id one of these keys holds."""
@@ -113,7 +113,9 @@ class _Vocabulary:
 
 def _distinct(tokens: list[str]) -> list[str]:
     """Tokens with a stand-in for each empty or repeated one, which no text can reach."""
-    seen: set[str] = set()
+    if len(seen := set(tokens)) == len(tokens) and "" not in seen:
+        return tokens
+    seen.clear()
     kept: list[str] = []
     for id, token in enumerate(tokens):
         word = token if token and token not in seen else f"[UNREACHABLE_{id}]"

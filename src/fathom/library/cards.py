@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fathom.catalog.starters import starters
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
     from fathom.inputs.tokenizer import Tokenizer
 
 
-def make_card(location: Location, description: Description, adapter: Adapter | None = None) -> Card:
-    """Join what the files say, what the spec implies and what the catalogue knows."""
+def make_card(
+    location: Location,
+    description: Description,
+    adapter: Adapter | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Card:
+    """Join what the files say, what the spec implies and what the catalogue knows.
+
+    The tokenizer is read if it was not yet.
+    """
     stated = facts(description)
     starter = starters().get(location.name)
     contents = description.contents
@@ -30,7 +39,7 @@ def make_card(location: Location, description: Description, adapter: Adapter | N
         by_encoding[tensor.encoding] = by_encoding.get(tensor.encoding, 0) + tensor.stored
     spec = description.spec
     total = count(spec)
-    tokenizer, templated = _tokenizer_facts(description, adapter)
+    tokenizer = tokenizer or find_tokenizer(description, adapter)
     return Card(
         name=location.name,
         origin=location.origin,
@@ -47,8 +56,8 @@ def make_card(location: Location, description: Description, adapter: Adapter | N
         bytes_by_encoding=dict(sorted(by_encoding.items(), key=lambda item: -item[1])),
         tensors=len(contents.tensors) if contents is not None else 0,
         licence=stated.licence or (starter.licence if starter else None),
-        tokenizer=tokenizer,
-        chat_template=templated,
+        tokenizer=None if tokenizer is None else tokenizer.describe,
+        chat_template=tokenizer is not None and bool(tokenizer.templates),
         inputs=model_inputs(spec),
         outputs=model_outputs(spec),
         lineage=stated.lineage,
@@ -72,12 +81,25 @@ def read_tokenizer(description: Description, adapter: Adapter | None = None) -> 
     return found
 
 
-def _tokenizer_facts(description: Description, adapter: Adapter | None) -> tuple[str | None, bool]:
-    """Return the tokenizer in words, and whether a chat template comes with it."""
+def find_tokenizer(description: Description, adapter: Adapter | None = None) -> Tokenizer | None:
+    """Return the tokenizer, or None where it is missing or broken."""
     from fathom.errors import TokenizerError
 
     try:
-        found = read_tokenizer(description, adapter)
+        return read_tokenizer(description, adapter)
     except TokenizerError:
-        return None, False  # a checkpoint may come without one, and is described all the same
-    return found.describe, bool(found.templates)
+        return None  # a checkpoint may come without one, and is described all the same
+
+
+def without_vocabulary(description: Description) -> Description:
+    """Return a description without the lists that a GGUF file has its tokenizer made of."""
+    contents = description.contents
+    if contents is None or contents.format != "gguf":
+        return description
+    lists = {
+        key
+        for key, value in contents.metadata.items()
+        if key.startswith("tokenizer.") and isinstance(value, list)
+    }
+    kept = {key: value for key, value in contents.metadata.items() if key not in lists}
+    return replace(description, contents=replace(contents, metadata=kept))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,10 @@ from fathom.checkpoint.sources.locate import Resolver, locate_configuration
 from fathom.checkpoint.sources.locate import locate as _locate
 from fathom.checkpoint.sources.location import Location
 from fathom.errors import DoesNotFitError, RequestError
-from fathom.library.cards import make_card
+from fathom.library.cards import find_tokenizer, make_card, without_vocabulary
 from fathom.library.kinds import kind
 from fathom.library.model import Model
-from fathom.library.text import text_of
+from fathom.library.text import TextModel, text_of
 from fathom.planning.asking import refuse_work, require_pipeline
 from fathom.planning.costs import BYTES, computed_in, weight_bytes
 from fathom.planning.explanation import Counted, Explanation
@@ -30,6 +31,7 @@ from fathom.planning.fit import Fit, Wanted
 from fathom.planning.fit import fit as fit_description
 from fathom.planning.grouping import require_packing
 from fathom.planning.machine import this_machine
+from fathom.planning.memory_watch import give_back
 from fathom.planning.native import native
 from fathom.planning.native_pair import native_pair
 from fathom.planning.predict import predict, runtime_bytes
@@ -232,25 +234,37 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
         needed = _packed_bytes(description, dtype, quant) + runtime_bytes(None)
     needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
     _require_memory(name, needed, device, REST if isinstance(spec, Pipeline) else "")
-    load = partial(_modules, description, assignments, dtype=dtype, device=device)
-    card = make_card(location, description, adapted)
-    make = partial(kind(spec), card, spec, description)
-    with working(shown, needed, f"loading {name}"):
+    light = without_vocabulary(description)
+    load = partial(_modules, light, assignments, dtype=dtype, device=device)
+    plain = why_plain(spec, device=device, dtype=dtype, adapted=adapted is not None)
+    with working(shown, needed, f"loading {name}"), ThreadPoolExecutor(1) as aside:
+        reading = aside.submit(find_tokenizer, description, adapted)  # while weights are packed
         if reason is None:
-            program = _program(description, assignments, dtype, quant, shown)
+            program = _program(light, assignments, dtype, quant, shown)
+        tokenizer = reading.result()
+        card = make_card(location, description, adapted, tokenizer)
+        keeps = tokenizer is not None and adapted is None and issubclass(kind(spec), TextModel)
+        make = partial(kind(spec), card, spec, light if keeps else description)
+        if reason is None:
             model = make(
                 load if quant is None else partial(_as_packed, load, program), dtype, program
             )
             if isinstance(spec, Speech):
-                tower = _tower(description, assignments, dtype=dtype, device=device, progress=shown)
+                own = [each for each in assignments if each.ours[0].startswith("encoder.")]
+                whole = partial(_modules, description, own, dtype=dtype, device=device)
+                tower = whole(packed=plain is None, progress=shown).get_submodule("encoder")
                 cast("SpeechModel", model).tower = tower
+                model.unpacked = load if plain is None else None
         else:
-            plain = why_plain(spec, device=device, dtype=dtype, adapted=adapted is not None)
             module = load(packed=plain is None, progress=shown)
             model = make(lambda: module, dtype, why_modules=reason)
             model.unpacked = load if plain is None else None
     if adapted is not None:
         text_of(model).put_adapter_on(adapted)
+    if keeps:
+        text_of(model).kept_tokenizer = tokenizer
+    del description, reading  # with them goes what the tokenizer was made of
+    give_back()
     model.load_seconds = time.perf_counter() - begun
     return model
 
@@ -336,21 +350,6 @@ def _as_packed(load: Callable[[], nn.Module], program: Program | ProgramPair) ->
     module = load()
     read_back(program.matrices, module)
     return module
-
-
-def _tower(
-    description: Description,
-    assignments: Sequence[Assignment],
-    *,
-    dtype: str,
-    device: str,
-    progress: Progress,
-) -> nn.Module:
-    """Bring what hears into modules, where native programs write."""
-    own = [each for each in assignments if each.ours[0].startswith("encoder.")]
-    packed = why_plain(description.spec, device=device, dtype=dtype) is None
-    model = _modules(description, own, dtype=dtype, device=device, packed=packed, progress=progress)
-    return model.get_submodule("encoder")
 
 
 def _modules(

@@ -65,6 +65,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
     """A text model in memory. Made by `open`."""
 
     spec: Spec
+    kept_tokenizer: Tokenizer | None = None  # which its card was made with
 
     @property
     def module(self) -> DecoderModel:
@@ -78,7 +79,9 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         Raises:
             TokenizerError: when there is none, or it is broken.
         """
-        return read_tokenizer(self._description, self.adapter)
+        if self.adapter is not None and self.adapter.tokenized:
+            return read_tokenizer(self._description, self.adapter)
+        return self.kept_tokenizer or read_tokenizer(self._description)
 
     def fit(
         self, context: int | None = None, batch: int = 1, *, modules: bool = False

@@ -72,7 +72,7 @@ def resident() -> int:
 def settled() -> int:
     """Return the bytes held now, after giving back what nobody uses any more."""
     gc.collect()
-    _give_back()
+    give_back()
     return resident()
 
 
@@ -91,7 +91,7 @@ def _status(field: str) -> int:
     return int(found.split()[1]) * 1024  # the file counts in KiB
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Ask the C library to return free memory, which glibc keeps for later otherwise."""
     if sys.platform != "linux":
         return

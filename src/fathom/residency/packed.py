@@ -7,8 +7,8 @@ decoded and packed as plain numbers of the width that it was stored with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -40,10 +40,11 @@ PLAIN = {2: "BF16", 4: "F32"}  # what decoded numbers are packed as, by the byte
 class PackedWeights:
     """The weights of a program (`ops.program.Weights`), from a checkpoint.
 
-    Use as a context manager: files are open meanwhile.
+    Use as a context manager: files are open meanwhile, and matrices are whole at its end.
 
     Raises, at the end:
-        ModelFileError: ``E_MISMATCH`` if a file was written to meanwhile.
+        ModelFileError: ``E_MISMATCH`` if a file was written to meanwhile, ``E_TRUNCATED`` if one is
+            shorter than its header said.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class PackedWeights:
         self._assignments = {name: each for each in assignments for name in each.ours}
         self._reader = StoredReader()
         self._pool = ThreadPoolExecutor(threads)
+        self._pieces: list[Future[None]] = []
         self._rounded = rounded
         self._grouped = grouped(self._wanted.values(), quant)
         self._latest: dict[str, Tensor] = {}  # the one that was decoded last, by its name
@@ -84,9 +86,11 @@ class PackedWeights:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=kind is not None)
         try:
             if kind is None:
+                for piece in self._pieces:
+                    piece.result()
                 self._reader.require_unchanged()
         finally:
             self._reader.close()
@@ -142,7 +146,7 @@ class PackedWeights:
             _pack(packed, stored.encoding, read, begin, len(piece))
             self._progress.advance(len(piece) * stored.row_bytes)
 
-        self._each(pack, range(0, len(rows), step))
+        self._pieces += (self._pool.submit(pack, begin) for begin in range(0, len(rows), step))
         return packed
 
     def _from_numbers(self, matrix: Matrix, parameter: Parameter) -> Any:
@@ -180,13 +184,6 @@ class PackedWeights:
         with Reader(self._contents) as reader:
             theirs = [reader.tensor(each) for each in assignment.theirs]
             return forwards(assignment.steps, theirs)[assignment.ours.index(name)].clone()
-
-    def _each(self, work: Callable[[int], None], starts: range) -> None:
-        if len(starts) == 1:
-            work(0)
-            return
-        for _ in self._pool.map(work, starts):
-            pass
 
 
 def read_back(matrices: Mapping[Matrix, Any], module: nn.Module) -> None:
