@@ -148,6 +148,14 @@ be more than 0.5 %.
 |---|---:|---:|---:|---:|---|
 {quality}
 
+## Processors of another kind
+
+64-bit ARM processors have kernels of their own: NEON, with SDOT and BFDOT where the processor has
+them. `make arm` compiles them for such a processor and has an emulator hold every one to the
+portable kernels, over odd shapes and broken numbers. That they are right is known; how fast they
+are is not, as no such machine was measured. Windows was not tried: without a compiler of GCC's
+kind Fathom installs and runs on PyTorch alone.
+
 ## What misses, by how much and why
 
 {missing}

@@ -30,6 +30,7 @@ EXAMPLES = """\
   git diff | fathom run ./model.gguf - --system "Review this change."
   fathom run smollm2:135m "Once upon a time" --raw --temperature 0.8 --seed 7
   fathom run smollm2:135m "Name a colour." --json
+  fathom run ./model "Why is the sky blue?" --quant int8
   fathom run smollm2:135m "Describe a cat." --schema cat.json
   fathom run ./bert "Paris is the [MASK] of France."
   fathom run ./qa "Who wrote it?" --about-file story.txt
