@@ -112,7 +112,7 @@ def test_what_fits_only_at_rest_is_told_so(
 
     class Small:
         memory_available = room
-        accelerators = ()
+        accelerators, device = (), "cpu"
 
     monkeypatch.setattr(staged_fit, "this_machine", Small)
     found = library.fit(str(folder), dtype="float32")
