@@ -50,6 +50,7 @@ READ, LONG = 512, 4096  # tokens
 BEGUN = 32  # tokens that stand before those written
 KINDS = ("Q4_1", "Q4_0", "Q4_K_M", "Q8_0", "BF16")
 CONTEXTS = (128, 512, 1024, 2048, 3072, 4096)
+SHAPES = ("512x6", "768x12", "1024x16", "1536x16", "2048x14")  # width and layers; 30 M to 1 B
 TEXTS = 256
 EIGHT = 8
 
@@ -185,7 +186,9 @@ def memory(bench: Bench, kind: str) -> Figures:
     """Return what a process grew by, opening and reading, beside the file and the state."""
     code = (
         "import sys\nfrom fathom import library\nimport fathom.residency.programs\n"
-        "import fathom.residency.packed, fathom.generation.generate\n"
+        "import fathom.residency.packed, fathom.generation.generate, fathom.inputs.gguf\n"
+        "from fathom.ops.native import native\n"
+        "native()\n"  # what is idle has its code, as `planning.native` counts it
         "from fathom.planning.memory_watch import resident, settled\n"
         "idle = settled()\nmodel = library.open(sys.argv[1], device='cpu')\n"
         "from fathom.generation.forward import NativeForward\n"
@@ -245,10 +248,18 @@ def context(bench: Bench) -> Figures:
 
 
 def size(bench: Bench) -> Figures:
-    """Return how well a line fits the milliseconds of a token with files of several sizes."""
-    kinds = [kind for kind in KINDS if f"decode/{kind}" in FIGURES]
-    sizes = [bench.file(kind).stat().st_size / 1e6 for kind in kinds]
-    return line(sizes, [1e3 / float(FIGURES[f"decode/{kind}"]["ours"]) for kind in kinds])
+    """Return how well a line fits the milliseconds of a token with models of several sizes.
+
+    All are Llama shapes of random Q4_0 weights: encodings have costs of their own per byte.
+    """
+    sizes, taken = [], []
+    for shape in SHAPES:
+        with running(ours(Path(f"random:{shape}"))) as mine:
+            sizes.append(mine.ask("bytes") / 1e6)
+            mine.ask("decode", [1], 8)
+            rounds = range(bench.rounds)
+            taken.append(min(mine.ask("decode", [1], 16) for _ in rounds) / 16 * 1e3)
+    return line(sizes, taken)
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> Figures:

@@ -2,6 +2,7 @@
 
 python benchmarks/cpu_fathom.py FILE
 python benchmarks/cpu_fathom.py random       # a Llama shape of 1B parameters, random Q4_0 weights
+python benchmarks/cpu_fathom.py random:768x12   # another width and number of layers
 """
 
 from __future__ import annotations
@@ -62,10 +63,23 @@ class RandomWeights:
         return np.ones(self._shapes[name], np.float32).reshape(-1)
 
 
-def _random() -> NativeForward:
+def _random(path: str) -> NativeForward:
+    shape = LARGE
+    if ":" in path:
+        width, layers = map(int, path.partition(":")[2].split("x"))
+        heads = width // int(LARGE["head_dim"])
+        shape = {
+            **LARGE,
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads // 4,
+            "vocab_size": 32000,
+        }
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
-        config.write_text(json.dumps(LARGE), encoding="utf-8")
+        config.write_text(json.dumps(shape), encoding="utf-8")
         spec = describe(config).text
     plan = lower(spec, "float16")
     threads = len(os.sched_getaffinity(0))
@@ -83,7 +97,7 @@ class Ours:
     """One model and the course of one sequence."""
 
     def __init__(self, path: str) -> None:
-        self.forward = _random() if path == "random" else _opened(path)
+        self.forward = _random(path) if path.startswith("random") else _opened(path)
         self.course = self.forward.begin(CONTEXT)
 
     def prefill(self, tokens: list[int], count: int) -> float:

@@ -34,7 +34,8 @@ OTHERS = {
     "memory/Q8_0": "the same, Q8_0",
     "bandwidth": "1B parameters of random Q4_0: share of the memory's rate of reading",
     "context": "a token's time by tokens before it: how much of it a line explains",
-    "size": "a token's time by bytes of the file: how much of it a line explains",
+    "size": "a token's time by megabytes of weights, random Q4_0 of five sizes: how much of it a"
+    " line explains",
 }
 
 
