@@ -26,6 +26,7 @@ from fathom.errors import (
     TokenizerError,
     UnknownArchitectureError,
 )
+from fathom.inputs.tokenizer import Tokenizer
 from fathom.library import TextModel, opening
 from fathom.planning.machine import this_machine
 from library.tiny import make
@@ -107,6 +108,21 @@ def test_without_a_tokenizer_there_are_logits_and_no_text(folder: Path) -> None:
     assert model.logits(TOKENS).shape == (1, 6, 264)
     with pytest.raises(TokenizerError, match="tokenizer"):
         model.generate("hi")
+
+
+def test_a_tokenizer_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    usual = Tokenizer.from_folder
+
+    def counting(path: Path, records: Path | None = None) -> Tokenizer:
+        read.append(path)
+        return usual(path, records)
+
+    monkeypatch.setattr(Tokenizer, "from_folder", counting)
+    model = opened(folder)
+    assert model.card.tokenizer == model.tokenizer.describe
+    assert model.tokenizer.encode("hi")
+    assert read == [folder]
 
 
 def test_a_broken_tokenizer_is_named(folder: Path) -> None:
