@@ -63,8 +63,8 @@ def test_each_option_reaches_the_model(option, door, fake_library) -> None:
 
 
 def test_what_is_not_given_is_not_passed(door, fake_library) -> None:
-    words = ("--stop", "a", "--stop", "b", "--context", "9", "--dtype", "float32", "--quant", "int8")
-    door("run", "echo", "hi", *words)
+    words = ("--stop", "a", "--stop", "b", "--context", "9", "--dtype", "float32")
+    door("run", "echo", "hi", *words, "--quant", "int8")
     opened, asked = fake_library.LAST[0].calls
     assert opened.pop("progress") is not None
     assert opened == {
