@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fathom.residency.packed import _rounded
 
 
+@settings(deadline=None)  # the first comparison of a process imports for most of a second
 @given(bits=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
 @example(bits=[0x7F800001, 0xFF800000, 0x7F7FFFFF, 0x3F808000, 0x3F818000, 0x00000001])
 def test_rounding_is_to_the_nearest_bfloat16(bits: list[int]) -> None:
