@@ -21,6 +21,8 @@ from fathom.cli.output import plain
 from fathom.errors import RequestError
 from fathom.planning import running_code
 from fathom.planning.explanation import Explanation, explain
+from fathom.planning.machine import this_machine
+from fathom.planning.programs import why_modules
 from fathom.spec.model import TextModel
 from fathom.spec.parts import Part, active, children, count, parameters
 from parity.conftest import TABLES, cases_of
@@ -193,6 +195,18 @@ def test_the_code_of_every_compound_part_is_named(tmp_path: Path) -> None:
 
     unnamed = running_code.PLAIN | {"tuple"}
     assert {code.part for code in found[1:]} == names(description.spec) - unnamed
+
+
+@pytest.mark.parametrize("name", ["mixtral-8x7b", "t5-small"])
+def test_the_steps_of_a_program_are_named_where_one_runs(name: str, tmp_path: Path) -> None:
+    description = described(tmp_path, PUBLISHED[name]["config"])
+    found = explain(description)
+    runs = why_modules(description.spec, device=this_machine().device) is None
+    assert bool(found.steps) == runs
+    for code in found.steps:
+        stated = code.file.read_text(encoding="utf-8").splitlines()[code.line - 1 : code.line + 1]
+        assert any(f"class {code.part}" in line for line in stated)
+    assert not explain(description, dtype="float32").steps
 
 
 def test_a_stack_of_each_kind_is_told_apart(tmp_path: Path) -> None:

@@ -65,15 +65,21 @@ def run(args: argparse.Namespace) -> int:
     print(f"\n{found.outline}\n")
     print_columns([_HEAD, *_cost_rows(found)], right=frozenset(range(1, len(_HEAD))))
     print()
-    print_origins(found)
+    print_origins(found, found.steps)
     return 0
 
 
-def print_origins(found: Explanation | StagedExplanation) -> None:
-    """Print what parameters are for, where the code lies, and the names if they are asked for."""
+def print_origins(found: Explanation | StagedExplanation, steps: Sequence[Code] = ()) -> None:
+    """Print what parameters are for, where the code lies, and the names if they are asked for.
+
+    `steps` are those of native programs, if they run in place of the code that defines them.
+    """
     print_columns(list(role_rows(found.roles)), right=frozenset({1, 2, 3}))
     print()
-    print_columns(code_rows(found.code))
+    if steps:
+        print_columns(code_rows("native steps that run", steps))
+        print()
+    print_columns(code_rows("code that defines it" if steps else "code that runs", found.code))
     if found.names:
         print()
         print_columns(name_rows(found.names))
@@ -137,9 +143,9 @@ def role_rows(roles: Sequence[RoleCount]) -> Iterator[tuple[str, ...]]:
         yield role.role, f"{role.parameters:,}", share, f"{role.active:,}"
 
 
-def code_rows(code: Sequence[Code]) -> list[tuple[str, str]]:
-    """Return a table of what runs and where it stands."""
-    return [("code that runs", ""), *((one.part, one.place) for one in code)]
+def code_rows(head: str, code: Sequence[Code]) -> list[tuple[str, str]]:
+    """Return a table of code and where it stands."""
+    return [(head, ""), *((one.part, one.place) for one in code)]
 
 
 def name_rows(names: Sequence[Named]) -> list[tuple[str, str]]:

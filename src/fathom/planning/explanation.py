@@ -13,6 +13,7 @@ from typing import TypedDict
 from fathom.checkpoint.description import Description
 from fathom.checkpoint.naming import Assignment, spell
 from fathom.errors import RequestError, TensorMismatchError
+from fathom.ops.program import Plan
 from fathom.planning.costs import (
     BYTES,
     TIED_TABLE,
@@ -23,8 +24,12 @@ from fathom.planning.costs import (
     cost,
     total,
 )
-from fathom.planning.running_code import Code, running_code, translating_code
+from fathom.planning.machine import this_machine
+from fathom.planning.programs import planned, planned_pair, why_modules
+from fathom.planning.running_code import Code, program_code, running_code, translating_code
 from fathom.spec.classes import model_class
+from fathom.spec.encoder_decoder import EncoderDecoder
+from fathom.spec.model import TextModel
 from fathom.spec.outline import Entry, Kind, Stack, outline
 from fathom.spec.parts import Compound, Part, parameters
 from fathom.spec.roles import Role
@@ -80,7 +85,11 @@ class Named:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A reader's page about one model. `outline` is the spec in text, as it prints."""
+    """A reader's page about one model. `outline` is the spec in text, as it prints.
+
+    `code` defines what is computed. It also runs, unless there are `steps`: those of the native
+    programs that opening makes on this machine.
+    """
 
     name: str
     architecture: str
@@ -95,6 +104,7 @@ class Explanation:
     cost: Cost
     roles: tuple[RoleCount, ...]
     code: tuple[Code, ...]
+    steps: tuple[Code, ...] = ()
     names: tuple[Named, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -153,9 +163,19 @@ def explain(
             translating_code(description.dialect.read, description.dialect.name),
             *running_code(spec),
         ),
+        steps=program_code(_programs(spec, dtype)),
         names=tuple(names_of(description, spec)) if names else (),
         notes=notes,
     )
+
+
+def _programs(spec: TextModel, dtype: str | None) -> tuple[Plan, ...]:
+    """Return the programs that opening would make here; none where modules run."""
+    if why_modules(spec, device=this_machine().device, dtype_asked=dtype) is not None:
+        return ()
+    if isinstance(spec, EncoderDecoder):
+        return planned_pair(spec, USUAL)
+    return (planned(spec, USUAL),)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from fathom.ops.program import Plan
 from fathom.spec.parts import Part, children
 
 # Module and name of each table from a spec's type to "module:class".
@@ -45,6 +46,15 @@ def running_code(model: Part) -> tuple[Code, ...]:
         Code(name, *_class_line(known[module, name]))
         for module, name in kinds
         if (module, name) in known and name not in PLAIN
+    )
+
+
+def program_code(plans: Iterable[Plan]) -> tuple[Code, ...]:
+    """Return where the steps of native programs are stated, each kind once, as they first run."""
+    kinds = dict.fromkeys(type(step) for plan in plans for step in plan.steps)
+    return tuple(
+        Code(kind.__name__, Path(inspect.getfile(kind)), inspect.getsourcelines(kind)[1])
+        for kind in kinds
     )
 
 
