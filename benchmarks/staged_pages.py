@@ -33,7 +33,7 @@ def page(kept: Kept) -> Iterator[str]:
     yield from _memory(kept["memory"])
     yield from _left(kept["left"]["memory"])
     yield from _seconds(kept["memory"])
-    yield from _speed(kept["speed"])
+    yield from speed(kept["speed"])
     yield from _left(kept["left"]["speed"])
     yield from _steps(kept["steps"])
 
@@ -90,9 +90,9 @@ def _seconds(rows: Kept) -> Iterator[str]:
     yield ""
 
 
-def _speed(rows: Kept) -> Iterator[str]:
+def speed(rows: Kept) -> Iterator[str]:
     ratios = {name: _ratios(row) for name, row in rows.items()}
-    yield "## Beside the reference library"
+    yield "## Models beyond text, beside their reference libraries"
     yield ""
     yield "The same weights in the same type, one thread each, turn by turn; the reference's"
     yield "convolutions have their channels last, as ours, and it keeps memory at hand that ours"

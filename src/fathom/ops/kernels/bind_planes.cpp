@@ -79,7 +79,7 @@ void convolve_planes(const Planes& source, const Planes& weights,
               side(weights, 2) == 3 && side(weights, 3) == 3,
           "weights are (outputs, channels, 3, 3)");
     check(threads >= 1, "there is a thread at least");
-    Convolving work{bfloat16, side(source, 0), height, width, side(source, 3), side(results, 3),
+    PlaneFiltering work{bfloat16, side(source, 0), height, width, side(source, 3), side(results, 3),
                     doubled, side(source, 1), side(source, 2), source.data(), weights.data(),
                     {weights.stride(0), weights.stride(1), weights.stride(2), weights.stride(3)},
                     nullptr, 0, nullptr, results.data()};

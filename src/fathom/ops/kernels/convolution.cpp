@@ -21,7 +21,7 @@ namespace {
 constexpr std::int64_t near_bytes = 6 << 20;  // of transformed tiles, which the last cache keeps
 
 // Tiles go through in pieces, which are all the smaller the more channels they have.
-std::int64_t tiles_at_once(const ConvolutionKernels& kernels, const Convolving& work) {
+std::int64_t tiles_at_once(const ConvolutionKernels& kernels, const PlaneFiltering& work) {
     const std::int64_t unit = std::int64_t{kernels.group} * groups_at_once;
     const std::int64_t bytes = kernels.tile_numbers(unit, work.channels) * sizeof(float);
     return std::min(work.tiles(), std::max<std::int64_t>(1, near_bytes / bytes) * unit);
@@ -46,7 +46,7 @@ const ConvolutionKernels* convolution_kernels_named(const char* name) {
     return found == nullptr ? nullptr : &for_kernels(found->name);
 }
 
-void convolve(const ConvolutionKernels& kernels, const Convolving& work, int threads) {
+void convolve(const ConvolutionKernels& kernels, const PlaneFiltering& work, int threads) {
     if (work.tiles() == 0 || work.outputs == 0) return;
     const std::int64_t piece = tiles_at_once(kernels, work);
     const std::int64_t factors = kernels.factor_numbers(work.channels);

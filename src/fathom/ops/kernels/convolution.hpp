@@ -22,7 +22,7 @@ constexpr std::int64_t apart(std::int64_t numbers) {
 }
 
 // What is convolved, with zeros around. Numbers are float32, or all bfloat16 except the bias.
-struct Convolving {
+struct PlaneFiltering {
     bool bfloat16;
     std::int64_t batch, height, width;  // of the results
     std::int64_t channels, outputs;
@@ -52,12 +52,12 @@ struct ConvolutionKernels {
     int lanes;    // channels of a block
     int group;    // tiles whose products are in registers together
     int outputs;  // of a block
-    void (*gather)(const Convolving& work, const Tiles& tiles, std::int64_t begin,
+    void (*gather)(const PlaneFiltering& work, const Tiles& tiles, std::int64_t begin,
                    std::int64_t end);
     // Factors of `outputs` from `output` on: [place][channel][output], zeros behind the last.
-    void (*transform)(const Convolving& work, std::int64_t output, float* factors);
+    void (*transform)(const PlaneFiltering& work, std::int64_t output, float* factors);
     // Results of `groups_at_once` groups from `group` on; `room` holds their products.
-    void (*multiply)(const Convolving& work, const Tiles& tiles, std::int64_t group,
+    void (*multiply)(const PlaneFiltering& work, const Tiles& tiles, std::int64_t group,
                      std::int64_t output, const float* factors, float* room);
 
     std::int64_t groups(std::int64_t tiles) const { return (tiles + group - 1) / group; }
@@ -79,7 +79,7 @@ const ConvolutionKernels& convolution_kernels();
 const ConvolutionKernels* convolution_kernels_named(const char* name);
 
 // All of it, by up to so many threads.
-void convolve(const ConvolutionKernels& kernels, const Convolving& work, int threads);
+void convolve(const ConvolutionKernels& kernels, const PlaneFiltering& work, int threads);
 
 extern const ConvolutionKernels portable_convolution;
 #if defined(__x86_64__)

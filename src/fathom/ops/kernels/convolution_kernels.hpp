@@ -60,7 +60,7 @@ inline Four transform_back(const Six& m) {
 
 // Where a tile stands: its picture, and the row and column of its first result.
 struct Stand {
-    Stand(const Convolving& work, std::int64_t tile)
+    Stand(const PlaneFiltering& work, std::int64_t tile)
         : picture(tile / (work.tile_rows() * work.tile_columns())),
           row(tile / work.tile_columns() % work.tile_rows() * tile_side),
           column(tile % work.tile_columns() * tile_side) {}
@@ -89,7 +89,7 @@ inline void gather_block(const Number* const* places, std::int64_t channel, std:
 }
 
 template <class Number>
-void gather_tile(const Convolving& work, const Stand& stand, const Number* nothing, float* to,
+void gather_tile(const PlaneFiltering& work, const Stand& stand, const Number* nothing, float* to,
                  std::int64_t place_step, std::int64_t block_step) {
     const auto* source = static_cast<const Number*>(work.source) +
                          stand.picture * work.source_height * work.source_width * work.channels;
@@ -111,7 +111,7 @@ void gather_tile(const Convolving& work, const Stand& stand, const Number* nothi
 }
 
 template <class Number>
-void gather_numbers(const Convolving& work, const Tiles& tiles, std::int64_t begin,
+void gather_numbers(const PlaneFiltering& work, const Tiles& tiles, std::int64_t begin,
                     std::int64_t end) {
     const std::int64_t groups = (tiles.count + tile_group - 1) / tile_group;
     const std::int64_t blocks = (work.channels + vector_numbers - 1) / vector_numbers;
@@ -125,7 +125,7 @@ void gather_numbers(const Convolving& work, const Tiles& tiles, std::int64_t beg
     }
 }
 
-void gather_tiles(const Convolving& work, const Tiles& tiles, std::int64_t begin,
+void gather_tiles(const PlaneFiltering& work, const Tiles& tiles, std::int64_t begin,
                   std::int64_t end) {
     if (work.bfloat16) return gather_numbers<std::uint16_t>(work, tiles, begin, end);
     gather_numbers<float>(work, tiles, begin, end);
@@ -158,7 +158,7 @@ inline void transpose(Vector* rows) {
 
 // Weights of one vector of outputs and one of channels, for each of nine places: (channel, output).
 template <class Number>
-inline void read_weights(const Convolving& work, std::int64_t output, std::int64_t channel,
+inline void read_weights(const PlaneFiltering& work, std::int64_t output, std::int64_t channel,
                          Vector (&found)[9][vector_numbers]) {
     const auto* weights = static_cast<const Number*>(work.weights);
     const std::int64_t outputs = work.outputs - output, channels = work.channels - channel;
@@ -183,7 +183,7 @@ inline void read_weights(const Convolving& work, std::int64_t output, std::int64
     }
 }
 
-void transform_weights(const Convolving& work, std::int64_t output, float* factors) {
+void transform_weights(const PlaneFiltering& work, std::int64_t output, float* factors) {
     const std::int64_t step = apart(work.channels * output_block);
     for (int vector = 0; vector < output_vectors; ++vector) {
         const std::int64_t from = output + vector * vector_numbers;
@@ -255,7 +255,7 @@ void multiply_some(std::int64_t tiles, const float* numbers, const float* factor
 
 // Results of one tile, `from` being the first of them in a vector of outputs.
 template <class Number, bool whole>
-inline void finish_block(const Convolving& work, const Stand& stand, std::int64_t output,
+inline void finish_block(const PlaneFiltering& work, const Stand& stand, std::int64_t output,
                          const float* products, std::int64_t step) {
     Four columns[6];
     for (int column = 0; column < 6; ++column) {
@@ -286,7 +286,7 @@ inline void finish_block(const Convolving& work, const Stand& stand, std::int64_
 }
 
 template <class Number>
-void finish_tile(const Convolving& work, const Stand& stand, std::int64_t output,
+void finish_tile(const PlaneFiltering& work, const Stand& stand, std::int64_t output,
                  const float* products, std::int64_t step) {
     if (work.outputs - output >= vector_numbers) {
         finish_block<Number, true>(work, stand, output, products, step);
@@ -295,7 +295,7 @@ void finish_tile(const Convolving& work, const Stand& stand, std::int64_t output
     }
 }
 
-void multiply_tiles(const Convolving& work, const Tiles& tiles, std::int64_t group,
+void multiply_tiles(const PlaneFiltering& work, const Tiles& tiles, std::int64_t group,
                     std::int64_t output, const float* factors, float* room) {
     const std::int64_t groups = (tiles.count + tile_group - 1) / tile_group;
     const std::int64_t blocks = (work.channels + vector_numbers - 1) / vector_numbers;

@@ -27,7 +27,7 @@ void check_planes(const Planes& shape, bool extended) {
     const Numbers added = ordinary(results, 4);
     const auto run = [&](const ConvolutionKernels& by) {
         Numbers y(static_cast<std::size_t>(results));
-        const Convolving work{false,
+        const PlaneFiltering work{false,
                               shape.batch,
                               shape.height,
                               shape.width,
