@@ -13,7 +13,6 @@ from typing import TypedDict
 from fathom.checkpoint.description import Description
 from fathom.checkpoint.naming import Assignment, spell
 from fathom.errors import RequestError, TensorMismatchError
-from fathom.ops.program import Plan
 from fathom.planning.costs import (
     BYTES,
     TIED_TABLE,
@@ -24,12 +23,9 @@ from fathom.planning.costs import (
     cost,
     total,
 )
-from fathom.planning.machine import this_machine
-from fathom.planning.programs import planned, planned_pair, why_modules
-from fathom.planning.running_code import Code, program_code, running_code, translating_code
+from fathom.planning.programs import steps_that_run
+from fathom.planning.running_code import Code, running_code, step_code, translating_code
 from fathom.spec.classes import model_class
-from fathom.spec.encoder_decoder import EncoderDecoder
-from fathom.spec.model import TextModel
 from fathom.spec.outline import Entry, Kind, Stack, outline
 from fathom.spec.parts import Compound, Part, parameters
 from fathom.spec.roles import Role
@@ -163,19 +159,10 @@ def explain(
             translating_code(description.dialect.read, description.dialect.name),
             *running_code(spec),
         ),
-        steps=program_code(_programs(spec, dtype)),
+        steps=step_code(steps_that_run(spec, USUAL, dtype_asked=dtype)),
         names=tuple(names_of(description, spec)) if names else (),
         notes=notes,
     )
-
-
-def _programs(spec: TextModel, dtype: str | None) -> tuple[Plan, ...]:
-    """Return the programs that opening would make here; none where modules run."""
-    if why_modules(spec, device=this_machine().device, dtype_asked=dtype) is not None:
-        return ()
-    if isinstance(spec, EncoderDecoder):
-        return planned_pair(spec, USUAL)
-    return (planned(spec, USUAL),)
 
 
 @dataclass(frozen=True)

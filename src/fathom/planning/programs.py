@@ -15,11 +15,12 @@ from fathom.ops.native import native
 from fathom.ops.program import Plan
 from fathom.ops.steps import StateType
 from fathom.planning.machine import this_machine
+from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 
 if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
-    from fathom.spec.model import Layered, Model, Writing
+    from fathom.spec.model import Layered, Model, TextModel, Writing
     from fathom.spec.speech import Speech
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "planned_look",
     "planned_pair",
     "rounds",
+    "steps_that_run",
     "why_modules",
 ]
 
@@ -91,6 +93,22 @@ def planned_look(spec: Speech, heads: Sequence[tuple[int, int]], dtype: str) -> 
     """
     window = spec.encoder.length(spec.encoder.frames)
     return lower_look(spec, heads, window, _state(spec, dtype))
+
+
+def steps_that_run(
+    spec: TextModel, dtype: str, *, dtype_asked: str | None = None
+) -> tuple[type, ...]:
+    """Return the kinds of steps of the programs that opening makes on this machine, as they run.
+
+    None where it makes none; `dtype` is what the model was published in.
+    """
+    if why_modules(spec, device=this_machine().device, dtype_asked=dtype_asked) is not None:
+        return ()
+    if isinstance(spec, Decoder | Encoder):
+        plans: tuple[Plan, ...] = (planned(spec, dtype),)
+    else:
+        plans = planned_pair(spec, dtype)
+    return tuple(dict.fromkeys(type(step) for plan in plans for step in plan.steps))
 
 
 def _state(spec: Layered | Writing, dtype: str) -> StateType:

@@ -14,7 +14,6 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from fathom.ops.program import Plan
 from fathom.spec.parts import Part, children
 
 # Module and name of each table from a spec's type to "module:class".
@@ -49,9 +48,8 @@ def running_code(model: Part) -> tuple[Code, ...]:
     )
 
 
-def program_code(plans: Iterable[Plan]) -> tuple[Code, ...]:
-    """Return where the steps of native programs are stated, each kind once, as they first run."""
-    kinds = dict.fromkeys(type(step) for plan in plans for step in plan.steps)
+def step_code(kinds: Iterable[type]) -> tuple[Code, ...]:
+    """Return where kinds of native steps are stated."""
     return tuple(
         Code(kind.__name__, Path(inspect.getfile(kind)), inspect.getsourcelines(kind)[1])
         for kind in kinds
