@@ -108,14 +108,15 @@ def _extended(
 ) -> Prediction:
     """Extend what is predicted of some layers, by their indices, to all; `sorts` are theirs."""
     counts = Counter(sorts)
-    firsts = [sorts.index(each) for each in counts]
     if len(counts) ** 2 * 2 > len(sorts):
         return replace(predicted(range(len(sorts))), limit=None)
+    # The last layer stays the last: most of it is worked out for the rows that have scores alone.
+    firsts = sorted((sorts.index(each) for each in counts), key=lambda at: sorts[at] == sorts[-1])
     base = predicted(firsts)
     more = [
-        (predicted([*firsts, first]), times - 1)
-        for first, times in zip(firsts, counts.values(), strict=True)
-        if times > 1
+        (predicted([first, *firsts]), counts[sorts[first]] - 1)
+        for first in firsts
+        if counts[sorts[first]] > 1
     ]
     return replace(
         base,
