@@ -162,9 +162,9 @@ def test_stages_count_what_pytorch_counts(opened: Opened) -> None:
 
     def counted(work: Callable[[], object]) -> int:
         plain = sdpa_kernel(SDPBackend.MATH)  # the counter does not know the processor's fused one
-        with torch.inference_mode(), plain, only("fused"):
-            with FlopCounterMode(display=False) as counter:
-                work()
+        counting = FlopCounterMode(display=False)
+        with torch.inference_mode(), plain, only("fused"), counting as counter:
+            work()
         return counter.get_total_flops()
 
     def write(length: int) -> None:
