@@ -30,7 +30,7 @@ from fathom.planning.contention import BUSY
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import Machine, this_machine
 
-EDITION = 5  # counts up when what is measured changes, so that older files are not used
+EDITION = 6  # counts up when what is measured changes, so that older files are not used
 DTYPES = ("float32", "bfloat16", "float16")
 TRIES = 3
 PATIENCE = 120.0  # seconds that measuring may take; it needs about six
