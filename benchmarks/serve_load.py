@@ -11,8 +11,10 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from time import perf_counter
 
+BUSY, AGAIN = 429, 0.25  # who is refused asks again after so many seconds
 WORDS = (
     *("the", "sky", "is", "blue", "because", "light", "of", "short", "waves", "scatters"),
     *("more", "than", "that", "long", "ones", "when", "it", "meets", "air", "and", "what"),
@@ -102,12 +104,14 @@ async def closed_loop(
     """
     begun = perf_counter()
     chance = random.Random(1)
-    rest = iter([each for _ in range(100) for each in questions])
+    rest = cycle(questions)
     found: list[Told] = []
 
     async def client() -> None:
         while True:  # once at least
             found.append(await ask(port, next(rest).body(model, chance)))
+            if found[-1].status == BUSY:
+                await asyncio.sleep(AGAIN)
             if perf_counter() - begun >= seconds:
                 return
 
@@ -122,7 +126,7 @@ async def open_loop(
     begun = perf_counter()
     chance = random.Random(2)
     asking = []
-    rest = iter([each for _ in range(100) for each in questions])
+    rest = cycle(questions)
     while (now := perf_counter() - begun) < seconds:
         asking.append(asyncio.create_task(ask(port, next(rest).body(model, chance))))
         await asyncio.sleep(max(0.0, len(asking) / per_second - now))
