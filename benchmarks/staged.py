@@ -27,7 +27,10 @@ from random_models import write_model
 from staged_models import ROWS, Row
 from staged_pages import write_pages
 
+from fathom.checkpoint.published import published_spec
 from fathom.planning.machine import this_machine
+from fathom.planning.whole_layers import why_plain
+from fathom.spec.work import Staged
 
 HERE = Path(__file__).parent
 KEPT = HERE / "staged.json"
@@ -59,7 +62,9 @@ def memory(row: Row) -> dict[str, Any]:
         words += ["--dtype", row.dtype, *row.options]
         done = _run("-m", "fathom.cli.main", *words)
     found = json.loads(done)
-    return {"dtype": row.dtype, "options": row.options, **found["rows"][0]}
+    spec = published_spec(row.config)
+    whole = isinstance(spec, Staged) and not why_plain(spec, device="cpu", dtype=row.dtype)
+    return {"dtype": row.dtype, "options": row.options, "whole": whole, **found["rows"][0]}
 
 
 def _run(*words: str) -> str:

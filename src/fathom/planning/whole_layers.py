@@ -49,6 +49,11 @@ def as_run(spec: S, *, device: str, dtype: str, adapted: bool = False) -> S:
     """Return the spec of what runs: with whole layers where they run so, else as it is."""
     if why_plain(spec, device=device, dtype=dtype, adapted=adapted) is not None:
         return spec
+    return with_whole(spec, dtype)
+
+
+def with_whole(spec: S, dtype: str) -> S:
+    """Return a spec with every layer whole that a kernel could run so, wherever that is."""
     return cast("S", _with_whole(spec, EXACT_BYTES // BYTES[dtype]))
 
 
