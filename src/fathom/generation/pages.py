@@ -31,6 +31,16 @@ def turning(rotations: Sequence[Rotary], capacity: int) -> NDArray[np.float32]:
     return joined.astype(np.float32)
 
 
+def require_room(tokens: int, capacity: int) -> None:
+    """Refuse to go beyond the tokens that a state was made for.
+
+    Raises:
+        ContextLengthError: when they are more.
+    """
+    if tokens > capacity:
+        raise ContextLengthError(f"{tokens:,} tokens do not fit in a state made for {capacity:,}")
+
+
 class PagedState:
     """The state of one sequence of up to `capacity` tokens, `most_tokens` of them at a time.
 
@@ -65,10 +75,7 @@ class PagedState:
             ContextLengthError: on advancing beyond the capacity.
         """
         start = self.used
-        if start + length > self.capacity:
-            raise ContextLengthError(
-                f"{start + length:,} tokens do not fit in a state made for {self.capacity:,}"
-            )
+        require_room(start + length, self.capacity)
         self.used += length
         return start
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fathom.errors import ContextLengthError
+from fathom.generation.pages import require_room
 from fathom.ops.program import PAGE_TOKENS, Plan
 from fathom.ops.steps import Place
 
@@ -50,10 +50,7 @@ class RowPages:
             ContextLengthError: on advancing beyond the capacity.
         """
         start = self.used
-        if start + length > self.capacity:
-            raise ContextLengthError(
-                f"{start + length:,} tokens do not fit in a state made for {self.capacity:,}"
-            )
+        require_room(start + length, self.capacity)
         for block in range(_blocks(start), _blocks(start + length)):
             self.table[:, block] = self._free(block)[: len(self.table)]
         self.used += length

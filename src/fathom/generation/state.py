@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fathom.blocks.state import Step, attend
-from fathom.errors import ContextLengthError
+from fathom.generation.pages import require_room
 from fathom.ops.attention import Scoring
 from fathom.spec.decoder import Decoder, Mixer
 from fathom.spec.encoder_decoder import Stack
@@ -65,10 +65,7 @@ class ContiguousState:
 
         `real` (batch, length) is False at padding; without it there is none.
         """
-        if self.used + length > self.capacity:
-            raise ContextLengthError(
-                f"{self.used + length:,} tokens do not fit in a state made for {self.capacity:,}"
-            )
+        require_room(self.used + length, self.capacity)
         if real is None and self._counts is None:
             step = Step.dense(self.batch, self.used, length, self.device, self.capacity)
         else:

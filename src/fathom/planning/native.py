@@ -90,12 +90,14 @@ class Native:
         return {one: (packed(one), *shape(one)) for one in found}
 
     @cached_property
+    def sizes(self) -> Counter[str]:
+        """Packed bytes by encoding."""
+        return packed_sizes(self.matrices)
+
+    @property
     def encoding(self) -> str:
         """The encoding of most packed bytes."""
-        sizes: Counter[str] = Counter()
-        for encoding, rows, columns in self.matrices.values():
-            sizes[encoding] += packed_bytes(encoding, rows, columns)
-        return sizes.most_common(1)[0][0]
+        return self.sizes.most_common(1)[0][0]
 
     @property
     def computing(self) -> str:
@@ -108,7 +110,7 @@ class Native:
         large = {matrix.name for matrix in self.matrices}
         held = replace(self.spec, head=None) if isinstance(self.spec, Encoder) else self.spec
         small = sum(one.elements for one in parameters(held) if one.name not in large)
-        return NUMBER * small + sum(packed_bytes(*one) for one in self.matrices.values())
+        return NUMBER * small + sum(self.sizes.values())
 
     @property
     def whole(self) -> bool:
@@ -247,6 +249,19 @@ class Native:
         width = {name: rows.width * rows.repeats for name, rows in self.plan.rows.items()}
         steps = takewhile(lambda step: not isinstance(step, Narrow), self.plan.steps)
         return sum(moved(step, width) for step in steps)
+
+
+def packed_sizes(matrices: Mapping[Matrix, tuple[str, int, int]]) -> Counter[str]:
+    """Return packed bytes by encoding, of matrices by encoding, rows and columns."""
+    found: Counter[str] = Counter()
+    for encoding, rows, columns in matrices.values():
+        found[encoding] += packed_bytes(encoding, rows, columns)
+    return found
+
+
+def sizes_text(sizes: Counter[str]) -> str:
+    """Return packed bytes by encoding in words, the most first."""
+    return " + ".join(f"{size:,} bytes of {name}" for name, size in sizes.most_common())
 
 
 def vocabulary_bytes(entries: int, free: int) -> int:
@@ -390,10 +405,7 @@ def predict_native(program: Programs, context: int, batch: int = 1) -> Predictio
 
 def native_reasons(program: Native, found: Prediction) -> Mapping[str, str]:
     """Return a line per term and rate: what is multiplied with what."""
-    sizes: Counter[str] = Counter()
-    for encoding, rows, columns in program.matrices.values():
-        sizes[encoding] += packed_bytes(encoding, rows, columns)
-    packed = " + ".join(f"{size:,} bytes of {name}" for name, size in sizes.most_common())
+    packed = sizes_text(program.sizes)
     together, plan = min(program.most_tokens, found.batch * found.context), program.plan
     pages = " + ".join(
         f"{pool.pages(found.context, program.most_tokens):,} × {pool.page_bytes:,} bytes"

@@ -24,9 +24,10 @@ from fathom.planning.native import (
     Native,
     as_in_files,
     as_named,
+    packed_sizes,
+    sizes_text,
     vocabulary_bytes,
 )
-from fathom.planning.packing import packed_bytes
 from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import Rates
 from fathom.planning.programs import planned_pair
@@ -51,11 +52,8 @@ class NativePair:
 
     @cached_property
     def sizes(self) -> Counter[str]:
-        """Packed bytes by encoding, the most first."""
-        found: Counter[str] = Counter()
-        for encoding, rows, columns in self.matrices.values():
-            found[encoding] += packed_bytes(encoding, rows, columns)
-        return found
+        """Packed bytes by encoding."""
+        return packed_sizes(self.matrices)
 
     @property
     def encoding(self) -> str:
@@ -133,12 +131,11 @@ class NativePair:
 
     def reasons(self, found: Prediction) -> Mapping[str, str]:
         """Return a line per term and rate: what is multiplied with what."""
-        packed = " + ".join(f"{size:,} bytes of {name}" for name, size in self.sizes.most_common())
         plan, most = self.writer.plan, self.writer.most_tokens
         own = plan.state_bytes(found.context, most)
         together = min(found.context, self.reader.most_tokens)
         lines = {
-            "weights": f"{packed}, in panels of 16 rows; small tensors in float32",
+            "weights": f"{sizes_text(self.sizes)}, in panels of 16 rows; small tensors in float32",
             "state": f"{found.batch} text(s) × pages of {PAGE_TOKENS} tokens: {own:,} bytes of what"
             f" is written + {plan.source_bytes(found.context):,} of what was read",
             "rows": f"{together:,} tokens read together × {self.reader.plan.row_bytes():,} bytes,"

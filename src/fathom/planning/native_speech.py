@@ -8,7 +8,7 @@ from dataclasses import replace
 from fathom.checkpoint.description import Description
 from fathom.ops.program import PAGE_TOKENS
 from fathom.planning.costs import BYTES
-from fathom.planning.native import NUMBER
+from fathom.planning.native import NUMBER, sizes_text
 from fathom.planning.native_pair import NativePair, native_pair
 from fathom.planning.packing import packed_bytes
 from fathom.planning.probe import NativeRates, Rates
@@ -56,7 +56,7 @@ def written_natively(found: StagedPrediction, spec: Speech, pair: NativePair) ->
 def speech_reasons(spec: Speech, pair: NativePair, found: StagedPrediction) -> Mapping[str, str]:
     """Return a line per term that native programs change: what is multiplied with what."""
     heard = spec.encoder.length(spec.encoder.frames)
-    packed = " + ".join(f"{size:,} bytes of {name}" for name, size in pair.sizes.most_common())
+    packed = sizes_text(pair.sizes)
     pages = pair.state_bytes(spec.context, heard)
     return {
         "weights: decoder": f"of {packed}, in panels of 16 rows; small tensors in float32",
