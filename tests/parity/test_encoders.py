@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fathom import library
-from fathom.blocks.lowering_decoder import lower, why_not
 from fathom.blocks.state import Step
 from fathom.checkpoint.description import describe
 from fathom.checkpoint.sentence_transformers import stated_vector
@@ -26,6 +25,7 @@ from fathom.generation.reading import Reading
 from fathom.library import TextModel
 from fathom.ops.program import Program
 from fathom.planning.predict import predict
+from fathom.programs.lowering_decoder import lower, why_not
 from fathom.residency.packed import PackedWeights
 from fathom.spec.encoder import Encoder
 from fathom.spec.heads import SummaryHead

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 
 from fathom import library
-from fathom.blocks.lowering_decoder import why_not
-from fathom.blocks.lowering_pair import lower_look
 from fathom.checkpoint.progress import QUIET
 from fathom.generation.adjusting import Adjuster
 from fathom.generation.beams import BeamSearch
@@ -31,6 +29,8 @@ from fathom.ops.program import Program
 from fathom.ops.program_pair import ProgramPair
 from fathom.planning.native_pair import native_pair
 from fathom.planning.packing import packed_bytes
+from fathom.programs.lowering_decoder import why_not
+from fathom.programs.lowering_pair import lower_look
 from fathom.residency.packed import PackedWeights
 from fathom.residency.pairs import load_pair
 from fathom.spec.encoder_decoder import EncoderDecoder

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from fathom.blocks.lowering_decoder import lower, rotations, why_not
 from fathom.generation.pages import PagedState
 from fathom.library.opening import _describe
-from fathom.ops.program import PAGE_TOKENS, Batch, Program
+from fathom.ops.program import Batch, Program
 from fathom.planning.grouping import GROUPS
 from fathom.planning.native import native
 from fathom.planning.packing import packed_bytes
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.lowering_decoder import lower, rotations, why_not
 from fathom.residency.packed import PackedWeights, read_back
 from parity.case import Case
 from parity.conftest import Pair, all_cases
