@@ -326,7 +326,7 @@ PARTS: Mapping[str, Callable[[Bench], Figures]] = {
 
 def about(python: str) -> str:
     """Return the machine and the versions in a line."""
-    from fathom.residency.programs import kernels
+    from fathom.planning.kernels import kernels
 
     asked = [python, "-c", "import llama_cpp; print(llama_cpp.__version__)"]
     peer = subprocess.check_output(asked, text=True).strip()

@@ -17,13 +17,13 @@ from time import perf_counter
 import numpy as np
 
 from fathom import library
-from fathom.blocks.lowering_decoder import lower
 from fathom.checkpoint.description import describe
 from fathom.generation.forward import NativeForward
 from fathom.ops.native import native
 from fathom.ops.program import Batch, Program
-from fathom.ops.steps import Matrix
-from fathom.residency.programs import kernels
+from fathom.planning.kernels import kernels
+from fathom.programs.lowering_decoder import lower
+from fathom.programs.steps import Matrix
 from fathom.spec.model import TextModel
 from fathom.spec.parts import parameters
 

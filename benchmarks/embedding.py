@@ -130,7 +130,7 @@ def measured(path: str, rounds: int) -> tuple[list[float], list[float], float]:
 
 def page(ours: Sequence[float], theirs: Sequence[float], cosine: float) -> str:
     """Return the page about a measurement."""
-    from fathom.residency.programs import kernels
+    from fathom.planning.kernels import kernels
 
     ratios = sorted(two / one for one, two in zip(ours, theirs, strict=True))
     missed = "" if median(ratios) >= WANTED else f", wanted {WANTED:g}"

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from fathom.blocks.build import build
-from fathom.blocks.lowering_whole import HOSTS, whole_layers, whole_plan, why_no_plan
 from fathom.blocks.state import Passing, Step
 from fathom.blocks.whole_layers import packed
 from fathom.ops.activation import ACTIVATIONS
 from fathom.ops.native import native
-from fathom.ops.program import NoProgramError
+from fathom.programs.lowering_whole import HOSTS, whole_layers, whole_plan, why_no_plan
+from fathom.programs.plan import NoProgramError
 from fathom.spec.attention import Attention, GatedAttention, Window
 from fathom.spec.decoder import Layer, Residual
 from fathom.spec.feed_forward import GatedMlp, Mlp

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from fathom.blocks.lowering_decoder import lower
 from fathom.errors import ContextLengthError, NumericError
 from fathom.generation.forward import NativeForward
 from fathom.generation.generate import Engine
@@ -16,7 +15,9 @@ from fathom.generation.greedy import likeliest
 from fathom.generation.request import Request, Sampling
 from fathom.ops.native import native
 from fathom.ops.program import Program
-from fathom.ops.steps import Matrix, StateType
+from fathom.programs.layout import StateType
+from fathom.programs.lowering_decoder import lower
+from fathom.programs.steps import Matrix
 
 from .conftest import CONTEXT, Tiny
 

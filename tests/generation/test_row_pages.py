@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fathom.errors import ContextLengthError
 from fathom.generation.row_pages import RowPages
-from fathom.ops.program import PAGE_TOKENS, Plan, PoolShape
-from fathom.ops.steps import Heads, Place, Rows
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import Plan, PoolShape
+from fathom.programs.steps import Heads, Place, Rows
 
 LAYERS = (64, 192)  # bytes of each layer in a page
 CAPACITY = 3 * PAGE_TOKENS - 5

@@ -15,12 +15,12 @@ from fathom.checkpoint.description import Description, describe
 from fathom.generation.native_probing import ENCODINGS
 from fathom.generation.pages import PagedState
 from fathom.ops.native import native as kernels
-from fathom.ops.steps import Attend, Narrow
 from fathom.planning import probe
 from fathom.planning.fit import fit
 from fathom.planning.native import Native, native, native_reasons, predict_native
 from fathom.planning.packing import LAYOUTS, packed_bytes
 from fathom.planning.probe import LIKE, NativeRates, Rates
+from fathom.programs.steps import Attend, Narrow
 from fathom.spec.decoder import Decoder
 
 CONFIG = {
@@ -113,9 +113,9 @@ def test_state_is_that_of_the_pages(context: int, batch: int) -> None:
 
 
 def describe_once() -> Native:
-    from fathom.blocks.lowering_decoder import lower
     from fathom.dialects.config import Config
     from fathom.dialects.dialect import find
+    from fathom.programs.lowering_decoder import lower
 
     spec = find("llama").read(Config(CONFIG))
     assert isinstance(spec, Decoder)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fathom.blocks.lowering_whole import whole_plan
 from fathom.blocks.state import MixerState, Step
 from fathom.blocks.windowed import WindowAttention
 from fathom.ops.whole_layer import Groups, WholeLayer
+from fathom.programs.lowering_whole import whole_plan
 from fathom.spec import decoder, grid, windowed
 
 Grid = tuple[int, int]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
-from fathom.blocks.lowering_decoder import rotations
 from fathom.errors import UnsupportedTaskError
 from fathom.generation.pages import PagedState
 from fathom.generation.speculation import MOST
 from fathom.ops.program import Batch, Program
+from fathom.programs.lowering_decoder import rotations
 from fathom.spec.decoder import Decoder
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fathom.blocks.lowering_decoder import rotations
 from fathom.generation.pages import PagedState
 from fathom.ops.program import Batch, Program
+from fathom.programs.lowering_decoder import rotations
 
 if TYPE_CHECKING:
     from fathom.spec.decoder import Decoder

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fathom.blocks.lowering_decoder import rotations
 from fathom.errors import ContextLengthError
 from fathom.generation.pages import turning
 from fathom.generation.row_pages import RowPages
-from fathom.ops.program import PAGE_TOKENS, Batch, Plan, Program
+from fathom.ops.program import Batch, Program
 from fathom.ops.program_pair import ProgramPair
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.lowering_decoder import rotations
+from fathom.programs.plan import Plan
 from fathom.spec.encoder_decoder import EncoderDecoder
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ class NativePairCourse:
     def looks(self, program: Program, tokens: Sequence[int]) -> Floats:
         """Write a row's tokens afresh with a program that says where heads look.
 
-        Its results are (tokens, `Plan.result_width`) (`blocks.lowering_pair.lower_look`).
+        Its results are (tokens, `Plan.result_width`) (`programs.lowering_pair.lower_look`).
         """
         self._look()
         self.rewind()

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fathom.blocks.lowering_decoder import lower, rotations
 from fathom.generation.pages import PagedState
 from fathom.generation.timing import median_seconds
 from fathom.ops.native import native
-from fathom.ops.program import Batch, Plan, Program
-from fathom.ops.steps import Embed, Factor, Matrix, Multiply, Rows
+from fathom.ops.program import Batch, Program
 from fathom.planning.contention import turns
 from fathom.planning.costs import mixing_operations
 from fathom.planning.memory_watch import settled
 from fathom.planning.native import moved
 from fathom.planning.probe import NativeRates
+from fathom.programs.lowering_decoder import lower, rotations
+from fathom.programs.plan import Plan
+from fathom.programs.steps import Embed, Factor, Matrix, Multiply, Rows
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder, Embedding, Layer, Output, Residual
 from fathom.spec.feed_forward import GatedMlp
@@ -52,7 +53,7 @@ _LEAST = 0.1  # of a time, below which the rest after taking off what is known s
 
 @dataclass(frozen=True)
 class Even:
-    """Weights for a program (`ops.program.Weights`): every number alike, each matrix its own."""
+    """Weights for a program (`programs.assembly`): every number alike, each matrix its own."""
 
     encoding: str
     shapes: Mapping[str, tuple[int, ...]]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from fathom.blocks.lowering_decoder import rotations
 from fathom.generation.pages import turning
-from fathom.ops.program import PAGE_TOKENS, Batch, Program
+from fathom.ops.program import Batch, Program
 from fathom.ops.text_pooling import TEXT_POOLINGS
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.lowering_decoder import rotations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

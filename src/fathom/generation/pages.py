@@ -13,7 +13,8 @@ import numpy as np
 
 from fathom.blocks.frequencies import frequencies
 from fathom.errors import ContextLengthError
-from fathom.ops.program import PAGE_TOKENS, Plan
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import Plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

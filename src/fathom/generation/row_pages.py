@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fathom.generation.pages import require_room
-from fathom.ops.program import PAGE_TOKENS, Plan
-from fathom.ops.steps import Place
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import Plan
+from fathom.programs.steps import Place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -118,7 +118,7 @@ class Model:
         """What text is written with, and why nothing faster is."""
         if self.program is None:
             return f"PyTorch modules in {self.dtype}, because {self.why_modules}"
-        from fathom.residency.programs import kernels
+        from fathom.planning.kernels import kernels
 
         name, reason = kernels()
         return f"native program, {name} kernels" + (f", because {reason}" if reason else "")

@@ -48,7 +48,7 @@ class SpeechModel(StagedModel):
         """What it runs on, and why nothing faster is."""
         if self.program is None:
             return super().kernels
-        from fathom.residency.programs import kernels
+        from fathom.planning.kernels import kernels
 
         name, reason = kernels()
         why = f", because {reason}" if reason else ""

@@ -50,7 +50,7 @@ class StagedModel(Model):
         """What it runs on, and why nothing faster is."""
         if self.unpacked is None:
             return super().kernels
-        from fathom.residency.programs import kernels
+        from fathom.planning.kernels import kernels
 
         return f"layers whole on {kernels()[0]} kernels, the rest PyTorch modules in {self.dtype}"
 

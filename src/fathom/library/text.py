@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
-    from fathom.ops.program import Plan
+    from fathom.programs.plan import Plan
     from fathom.spec.vector import Vectors
 
 

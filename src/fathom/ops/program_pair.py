@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.ops.program import Program
-from fathom.ops.steps import Matrix
+from fathom.programs.steps import Matrix
 
 
 @dataclass(frozen=True)

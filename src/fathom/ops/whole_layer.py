@@ -1,7 +1,7 @@
 """A layer of an encoder in one native call: tokens that all come at once, whose maps are packed.
 
-A plan (`ops.layer_plan`) with its weights is a `WholeLayer`; `ops/kernels/whole_layer.hpp` draws
-what it does.
+A plan (`programs.layer_plan`) with its weights is a `WholeLayer`; what it does is drawn in
+`ops/kernels/whole_layer.hpp`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
-from fathom.ops.layer_plan import Joint, LayerPlan, Map, Norm
 from fathom.ops.matrices import PackedMatrix, pack
 from fathom.ops.native import native
+from fathom.programs.layer_plan import Joint, LayerPlan, Map, Norm
 
 if TYPE_CHECKING:
     import numpy as np

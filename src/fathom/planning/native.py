@@ -14,10 +14,18 @@ from typing import Protocol
 
 from fathom.checkpoint.contents import Contents
 from fathom.checkpoint.description import Description
-from fathom.ops.latent_steps import AttendLatent, MultiplyHeads
-from fathom.ops.program import PAGE_TOKENS, Plan, Step
-from fathom.ops.recurrent_steps import Recurrent
-from fathom.ops.steps import (
+from fathom.planning.grouping import grouped, packs
+from fathom.planning.packing import DECODED, packed_as, packed_bytes, packed_from
+from fathom.planning.predict import Growth, Prediction
+from fathom.planning.probe import NativeRates, Rates
+from fathom.planning.programs import most_tokens, planned, rounds
+from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expected_experts
+from fathom.planning.storing import stored_encoding
+from fathom.programs.latent_steps import AttendLatent, MultiplyHeads
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import Plan, Step
+from fathom.programs.recurrent_steps import Recurrent
+from fathom.programs.steps import (
     Activate,
     Add,
     Attend,
@@ -29,13 +37,6 @@ from fathom.ops.steps import (
     Normalise,
     Place,
 )
-from fathom.planning.grouping import grouped, packs
-from fathom.planning.packing import DECODED, packed_as, packed_bytes, packed_from
-from fathom.planning.predict import Growth, Prediction
-from fathom.planning.probe import NativeRates, Rates
-from fathom.planning.programs import most_tokens, planned, rounds
-from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expected_experts
-from fathom.planning.storing import stored_encoding
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 from fathom.spec.model import Layered, Writing

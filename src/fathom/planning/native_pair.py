@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fathom.checkpoint.description import Description
-from fathom.ops.program import PAGE_TOKENS
-from fathom.ops.steps import Matrix
 from fathom.planning.grouping import packs
 from fathom.planning.native import (
     ENTRY_BYTES,
@@ -32,6 +30,8 @@ from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import Rates
 from fathom.planning.programs import planned_pair
 from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.steps import Matrix
 from fathom.spec.model import Writing
 from fathom.spec.parts import parameters
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fathom.checkpoint.description import Description
-from fathom.ops.program import PAGE_TOKENS
 from fathom.planning.costs import BYTES
 from fathom.planning.native import NUMBER, sizes_text
 from fathom.planning.native_pair import NativePair, native_pair
@@ -14,6 +13,7 @@ from fathom.planning.packing import packed_bytes
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.programs import opened_dtype
 from fathom.planning.stages import StagedPrediction, held
+from fathom.programs.layout import PAGE_TOKENS
 from fathom.spec.parts import children, parameters
 from fathom.spec.speech import OPENING, SCORED, Speech
 

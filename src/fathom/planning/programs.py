@@ -9,12 +9,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fathom.blocks.lowering_decoder import lower, why_not
-from fathom.blocks.lowering_pair import lower_look, lower_reader, lower_writer
-from fathom.ops.native import native
-from fathom.ops.program import Plan
-from fathom.ops.steps import StateType
+from fathom.planning.kernels import why_none
 from fathom.planning.machine import this_machine
+from fathom.programs.layout import StateType
+from fathom.programs.lowering_decoder import lower, why_not
+from fathom.programs.lowering_pair import lower_look, lower_reader, lower_writer
+from fathom.programs.plan import Plan
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 
@@ -51,8 +51,7 @@ def why_modules(
         return f"computing in {dtype_asked} was asked for"
     if adapted:
         return "an adapter is on it"
-    module = native()
-    return module if isinstance(module, str) else why_not(spec)
+    return why_none() or why_not(spec)
 
 
 def opened_dtype(contents: Contents) -> str:

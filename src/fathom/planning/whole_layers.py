@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
-from fathom.blocks.lowering_whole import HOSTS, whole_layers, why_no_plan
-from fathom.ops.native import native
 from fathom.planning.costs import BYTES, EXACT_BYTES
+from fathom.planning.kernels import kernels, why_none
+from fathom.programs.lowering_whole import HOSTS, whole_layers, why_no_plan
 from fathom.spec.decoder import Layer
 from fathom.spec.grid import GridLayer
 from fathom.spec.model import Model
@@ -34,10 +34,10 @@ def why_plain(spec: Model, *, device: str, dtype: str, adapted: bool = False) ->
         return f"it is on {device}"
     if adapted:
         return "an adapter is on it"
-    module = native()
-    if isinstance(module, str):
-        return module
-    wanted, (name, _) = WANTED.get(dtype), module.best()
+    missing = why_none()
+    if missing is not None:
+        return missing
+    wanted, (name, _) = WANTED.get(dtype), kernels()
     if wanted is None or not name.startswith(wanted):
         return f"the native kernels here, {name}, are no quicker in {dtype}"
     if next(whole_layers(spec), None) is None:

@@ -22,8 +22,8 @@ from fathom.checkpoint.rewriting import forwards
 from fathom.checkpoint.stored_rows import StoredReader, StoredRows, stored_rows
 from fathom.errors import TensorMismatchError
 from fathom.ops.native import native
-from fathom.ops.steps import Matrix
 from fathom.planning.grouping import GROUPS, grouped
+from fathom.programs.steps import Matrix
 from fathom.spec.model import Layered, Writing
 from fathom.spec.parts import Parameter, parameters
 
@@ -38,7 +38,7 @@ PLAIN = {2: "BF16", 4: "F32"}  # what decoded numbers are packed as, by the byte
 
 
 class PackedWeights:
-    """The weights of a program (`ops.program.Weights`), from a checkpoint.
+    """The weights of a program (`programs.assembly.Weights`), from a checkpoint.
 
     Use as a context manager: files are open meanwhile, and matrices are whole at its end.
 

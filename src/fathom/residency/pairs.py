@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fathom.ops.program import Program, Weights
+from fathom.ops.program import Program
 from fathom.ops.program_pair import ProgramPair
-from fathom.ops.steps import Matrix
 from fathom.planning.programs import most_tokens, planned_look, planned_pair
+from fathom.programs.assembly import Weights
+from fathom.programs.steps import Matrix
 from fathom.spec.model import Writing
 from fathom.spec.speech import Speech
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fathom.ops.native import native
 from fathom.ops.program import Program
 from fathom.planning.programs import most_tokens, planned, rounds
 from fathom.spec.model import Layered
@@ -14,19 +13,6 @@ if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
     from fathom.checkpoint.naming import Assignment
     from fathom.checkpoint.progress import Progress
-
-
-def kernels() -> tuple[str, str]:
-    """Return the name of the native kernels in use, and why there are no better ones ("").
-
-    Raises:
-        RuntimeError: where there are none.
-    """
-    module = native()
-    if isinstance(module, str):
-        raise RuntimeError(module)
-    name, reason = module.best()
-    return str(name), str(reason)
 
 
 def load_program(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from fathom.blocks.lowering_whole import whole_layers
 from fathom.blocks.whole_layers import packed
+from fathom.programs.lowering_whole import whole_layers
 from fathom.spec.model import Model
 
 

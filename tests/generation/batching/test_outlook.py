@@ -11,7 +11,7 @@ from fathom.generation.batching.pace import Pace
 from fathom.generation.batching.paged_memory import PagedMemory
 from fathom.generation.batching.scheduler import Scheduler
 from fathom.generation.batching.track import Track
-from fathom.ops.program import PoolShape
+from fathom.programs.plan import PoolShape
 
 EACH, READ, WRITTEN = 0.004, 0.001, 0.0015  # seconds of a step, of a token read, of one written
 STRIDES = 4 * (EACH + READ * 128)  # who goes first in a step may be another

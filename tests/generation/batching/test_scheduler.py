@@ -19,7 +19,8 @@ from fathom.generation.batching.paged_memory import PagedMemory, counts
 from fathom.generation.batching.scheduler import Scheduler
 from fathom.generation.batching.track import Track
 from fathom.generation.batching.whole_memory import UNIT, WholeMemory
-from fathom.ops.program import PAGE_TOKENS, PoolShape
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import PoolShape
 
 WHOLE, WINDOW = PoolShape(None, 10), PoolShape(40, 10)
 MOST_TOKENS, MIXED = 24, 12

@@ -11,13 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fathom.ops import attention, program
-from fathom.ops.cross_steps import Accept, Look, Waves
+from fathom.ops import attention
 from fathom.ops.distance import buckets
-from fathom.ops.distance_table import Distances
-from fathom.ops.program import PAGE_TOKENS, Batch, Plan, PoolShape, Program
+from fathom.ops.program import Batch, Program
 from fathom.ops.sinusoid import waves
-from fathom.ops.steps import Attend, Deliver, Embed, Heads, Matrix, Place, Rows, StateType
+from fathom.programs import layout
+from fathom.programs.cross_steps import Accept, Look, Waves
+from fathom.programs.distance_table import Distances
+from fathom.programs.layout import PAGE_TOKENS, StateType
+from fathom.programs.plan import Plan, PoolShape
+from fathom.programs.steps import Attend, Deliver, Embed, Heads, Matrix, Place, Rows
 from ops.kernels.test_programs import Given
 
 NONE = np.zeros(0, dtype=np.int32)
@@ -47,7 +50,7 @@ class Looking:
 
     def __init__(self, heads: int, kv_heads: int, width: int, state: StateType) -> None:
         self.kv_heads, self.width = kv_heads, width
-        page = kv_heads * program.head_bytes(width, state)
+        page = kv_heads * layout.head_bytes(width, state)
         self.pools = (PoolShape(None, page, source=True),)
         both = 2 * kv_heads * width
         self.placed = Plan(
@@ -155,7 +158,7 @@ def test_distances_are_added_to_scores(
             Attend(placed, "found", "everything", 0, 1.0, causal=causal, distances=far),
             Deliver("found"),
         ),
-        (PoolShape(None, heads * program.head_bytes(width, "float32")),),
+        (PoolShape(None, heads * layout.head_bytes(width, "float32")),),
         0,
         0,
         delivered=heads * width,

@@ -13,10 +13,12 @@ from torch.nn import functional
 
 from fathom.ops.attention import Scoring
 from fathom.ops.latent_attention import latent_attention
-from fathom.ops.latent_steps import AttendLatent, LatentHeads, MultiplyHeads, PlaceLatent
-from fathom.ops.program import PAGE_TOKENS, STATE_BYTES, Plan, PoolShape, Program, Step
+from fathom.ops.program import Program
 from fathom.ops.rotary import rotate
-from fathom.ops.steps import Embed, Factor, Matrix, Multiply, NormShape, Rows, Select
+from fathom.programs.latent_steps import AttendLatent, LatentHeads, MultiplyHeads, PlaceLatent
+from fathom.programs.layout import PAGE_TOKENS, STATE_BYTES
+from fathom.programs.plan import Plan, PoolShape, Step
+from fathom.programs.steps import Embed, Factor, Matrix, Multiply, NormShape, Rows, Select
 
 from .test_programs import Given, stepped
 

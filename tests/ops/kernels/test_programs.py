@@ -13,10 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fathom.ops import attention, program
+from fathom.ops import attention
 from fathom.ops.native import native
-from fathom.ops.program import PAGE_TOKENS, Batch, Plan, PoolShape, Program
-from fathom.ops.steps import (
+from fathom.ops.program import Batch, Program
+from fathom.programs import layout
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import Plan, PoolShape
+from fathom.programs.steps import (
     Attend,
     Embed,
     Factor,
@@ -59,7 +62,7 @@ def attending(attend: Attend, rows: np.ndarray, threads: int) -> Program:
     """A program whose tokens are projected already: its scores are what the heads found."""
     heads = attend.heads
     mixed = heads.heads * heads.width
-    page = heads.kv_heads * program.head_bytes(heads.width, heads.state)
+    page = heads.kv_heads * layout.head_bytes(heads.width, heads.state)
     plan = Plan(
         {"heads": Rows(rows.shape[1]), "mixed": Rows(mixed), "chosen": Rows(mixed)},
         (
@@ -239,11 +242,11 @@ def plain(state: str = "float32") -> Attend:
 def test_a_page_is_as_large_as_is_said() -> None:
     module = native()
     for width in (1, 16, 20, 128):
-        for state, size in program.STATE_BYTES.items():
-            told = program.head_bytes(width, state)  # type: ignore[arg-type]
+        for state, size in layout.STATE_BYTES.items():
+            told = layout.head_bytes(width, state)  # type: ignore[arg-type]
             assert told == size * module.head_numbers(width)  # type: ignore[union-attr]
     assert module.page_tokens == PAGE_TOKENS  # type: ignore[union-attr]
-    assert module.widest_head == program.WIDEST_HEAD  # type: ignore[union-attr]
+    assert module.widest_head == layout.WIDEST_HEAD  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,12 @@ from torch.nn import functional
 from fathom.ops.activation import ACTIVATIONS
 from fathom.ops.convolution import causal_convolution
 from fathom.ops.delta_rule import delta_rule, unit
-from fathom.ops.program import Batch, Plan, Program
-from fathom.ops.recurrent_steps import Convolve, Delta, Dual, Recurrent, Scan
+from fathom.ops.program import Batch, Program
 from fathom.ops.selective_scan import selective_scan
 from fathom.ops.state_space_duality import state_space_duality
-from fathom.ops.steps import Embed, Factor, Matrix, Multiply, NormShape, Rows, Select
+from fathom.programs.plan import Plan
+from fathom.programs.recurrent_steps import Convolve, Delta, Dual, Recurrent, Scan
+from fathom.programs.steps import Embed, Factor, Matrix, Multiply, NormShape, Rows, Select
 
 from .test_programs import Given
 

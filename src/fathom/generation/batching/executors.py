@@ -18,7 +18,7 @@ from fathom.generation.generate import capacity
 from fathom.generation.pages import turning
 from fathom.generation.request import Request
 from fathom.ops.program import Batch
-from fathom.ops.steps import Attend
+from fathom.programs.steps import Attend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

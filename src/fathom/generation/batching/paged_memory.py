@@ -14,7 +14,8 @@ from fathom.generation.batching import prefixes
 from fathom.generation.batching.memory import Entry
 from fathom.generation.batching.page_pool import PagePool
 from fathom.generation.batching.track import Track
-from fathom.ops.program import PAGE_TOKENS, PoolShape
+from fathom.programs.layout import PAGE_TOKENS
+from fathom.programs.plan import PoolShape
 
 MOST_PAGES = 2**30  # of a pool: tables are int32
 

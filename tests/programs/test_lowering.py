@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from fathom.blocks.lowering_decoder import lower, why_not
-from fathom.blocks.lowering_pair import lower_look, lower_reader, lower_writer
-from fathom.ops.recurrent_steps import WIDEST_CONVOLUTION
+from fathom.programs.lowering_decoder import lower, why_not
+from fathom.programs.lowering_pair import lower_look, lower_reader, lower_writer
+from fathom.programs.recurrent_steps import WIDEST_CONVOLUTION
 from fathom.spec.attention import Attention, Chunk, Window
 from fathom.spec.decoder import Decoder, Embedding, Layer, Mixer, Output, Residual
 from fathom.spec.encoder import Encoder

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fathom.blocks.lowering import (
+from fathom.programs.cross_steps import Accept, Look
+from fathom.programs.distance_table import Distances
+from fathom.programs.layout import WIDEST_HEAD, StateType, head_bytes
+from fathom.programs.lowering import (
     STREAM,
     Lowering,
     chosen_rows,
@@ -21,21 +24,10 @@ from fathom.blocks.lowering import (
     lower_output,
     normalise,
 )
-from fathom.blocks.lowering_attention import lower_attention
-from fathom.blocks.lowering_layer import lower_layer, named
-from fathom.ops.cross_steps import Accept, Look
-from fathom.ops.distance_table import Distances
-from fathom.ops.program import WIDEST_HEAD, NoProgramError, Plan, head_bytes
-from fathom.ops.steps import (
-    Attend,
-    Deliver,
-    Factor,
-    Heads,
-    Multiply,
-    Place,
-    Select,
-    StateType,
-)
+from fathom.programs.lowering_attention import lower_attention
+from fathom.programs.lowering_layer import lower_layer, named
+from fathom.programs.plan import NoProgramError, Plan
+from fathom.programs.steps import Attend, Deliver, Factor, Heads, Multiply, Place, Select
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Layer
 from fathom.spec.encoder_decoder import CrossAttention, CrossLayer, Stack

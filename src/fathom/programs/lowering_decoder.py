@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fathom.blocks.lowering import (
+from fathom.programs.layout import StateType
+from fathom.programs.lowering import (
     STREAM,
     Lowering,
     chosen_rows,
@@ -13,10 +14,10 @@ from fathom.blocks.lowering import (
     norm_shape,
     normalise,
 )
-from fathom.blocks.lowering_layer import lower_layer, named
-from fathom.blocks.lowering_pair import lower_reader, lower_writer
-from fathom.ops.program import NoProgramError, Plan
-from fathom.ops.steps import Deliver, Normalise, StateType
+from fathom.programs.lowering_layer import lower_layer, named
+from fathom.programs.lowering_pair import lower_reader, lower_writer
+from fathom.programs.plan import NoProgramError, Plan
+from fathom.programs.steps import Deliver, Normalise
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder

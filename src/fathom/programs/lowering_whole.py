@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fathom.ops.layer_plan import Joint, LayerPlan, Map, Norm
-from fathom.ops.program import NoProgramError
+from fathom.programs.layer_plan import Joint, LayerPlan, Map, Norm
+from fathom.programs.plan import NoProgramError
 from fathom.spec import parts
 from fathom.spec.attention import Attention, Everything, GatedAttention
 from fathom.spec.audio import SoundEncoder

@@ -6,13 +6,13 @@ Each step adds itself to a native program by its `build`; `ops/kernels/steps.hpp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
+
+from fathom.programs.layout import StateType
 
 if TYPE_CHECKING:
-    from fathom.ops.distance_table import Distances
-    from fathom.ops.program import Assembly
-
-StateType: TypeAlias = Literal["float32", "float16"]
+    from fathom.programs.assembly import Assembly
+    from fathom.programs.distance_table import Distances
 
 
 @dataclass(frozen=True)

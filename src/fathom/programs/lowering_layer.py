@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fathom.blocks.lowering import STREAM, Lowering, lower_feed_forward, normalise
-from fathom.blocks.lowering_attention import lower_attention
-from fathom.blocks.lowering_latents import lower_latent_attention
-from fathom.blocks.lowering_recurrences import lower_recurrence
-from fathom.ops.program import NoProgramError
+from fathom.programs.lowering import STREAM, Lowering, lower_feed_forward, normalise
+from fathom.programs.lowering_attention import lower_attention
+from fathom.programs.lowering_latents import lower_latent_attention
+from fathom.programs.lowering_recurrences import lower_recurrence
+from fathom.programs.plan import NoProgramError
 from fathom.spec.attention import Attention
 from fathom.spec.decoder import Layer, Mixer, Residual
 from fathom.spec.latent_attention import LatentAttention

@@ -8,7 +8,7 @@ import torch
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from fathom.ops.distance import buckets
-from fathom.ops.distance_table import Distances
+from fathom.programs.distance_table import Distances
 
 SHAPES = [(32, 128), (8, 20), (16, 64), (32, 256), (64, 128), (4, 5), (20, 100)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fathom.blocks.lowering import Lowering, factor, join, norm_shape, normalise
-from fathom.blocks.lowering_attention import angles
-from fathom.ops.latent_steps import AttendLatent, LatentHeads, MultiplyHeads, PlaceLatent
-from fathom.ops.program import PAGE_TOKENS, STATE_BYTES
-from fathom.ops.steps import Matrix, Multiply
+from fathom.programs.latent_steps import AttendLatent, LatentHeads, MultiplyHeads, PlaceLatent
+from fathom.programs.layout import PAGE_TOKENS, STATE_BYTES
+from fathom.programs.lowering import Lowering, factor, join, norm_shape, normalise
+from fathom.programs.lowering_attention import angles
+from fathom.programs.steps import Matrix, Multiply
 from fathom.spec.decoder import Residual
 from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.parts import Linear, Norm, Part, children

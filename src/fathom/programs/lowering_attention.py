@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fathom.blocks.lowering import Lowering, factor, join, norm_shape
-from fathom.ops.program import PAGE_TOKENS, WIDEST_HEAD, NoProgramError, head_bytes
-from fathom.ops.steps import Activate, Angles, Attend, Heads, Multiply, Place
+from fathom.programs.layout import WIDEST_HEAD, head_bytes
+from fathom.programs.lowering import Lowering, factor, join, norm_shape
+from fathom.programs.plan import NoProgramError
+from fathom.programs.steps import Activate, Angles, Attend, Heads, Multiply, Place
 from fathom.spec.attention import Attention, Chunk, GatedAttention, Window
 from fathom.spec.decoder import Residual
 from fathom.spec.parts import Linear, children
@@ -107,8 +108,3 @@ def _attend(to: Lowering, mixer: Attention, path: str, heads: Heads, target: str
         distances=to.distances,
         narrowed=to.last,
     )
-
-
-def page_bytes_per_token(mixer: Attention, state: Literal["float32", "float16"]) -> float:
-    """Return the bytes that one token takes in the pages of a layer."""
-    return mixer.kv_heads * head_bytes(mixer.head_width, state) / PAGE_TOKENS

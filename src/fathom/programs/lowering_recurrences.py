@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fathom.blocks.lowering import Lowering, factor, join, norm_shape, normalise
-from fathom.ops.program import NoProgramError
-from fathom.ops.recurrent_steps import WIDEST_CONVOLUTION, Column, Convolve, Delta, Dual, Scan
-from fathom.ops.steps import Activate, Multiply
+from fathom.programs.lowering import Lowering, factor, join, norm_shape, normalise
+from fathom.programs.plan import NoProgramError
+from fathom.programs.recurrent_steps import WIDEST_CONVOLUTION, Column, Convolve, Delta, Dual, Scan
+from fathom.programs.steps import Activate, Multiply
 from fathom.spec.decoder import Residual
 from fathom.spec.parts import Linear, Norm, children
 from fathom.spec.state_space import Convolution, DeltaRule, Mamba, Mamba2, Recurrence

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fathom.ops.steps import Heads
+from fathom.programs.steps import Heads
 
 if TYPE_CHECKING:
-    from fathom.ops.program import Assembly
+    from fathom.programs.assembly import Assembly
 
 
 @dataclass(frozen=True)

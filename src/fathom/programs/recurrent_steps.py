@@ -10,20 +10,15 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
-from fathom.ops.steps import NormShape
+from fathom.programs.layout import whole_lanes
+from fathom.programs.steps import NormShape
 
 if TYPE_CHECKING:
-    from fathom.ops.program import Assembly
+    from fathom.programs.assembly import Assembly
 
-LANES = 16  # numbers of a vector; a memory's rows are padded to whole ones
 WIDEST_CONVOLUTION = 8  # tokens that a channel's sum may see
 
 Column: TypeAlias = tuple[str, int]
-
-
-def whole_lanes(width: int) -> int:
-    """Return a width padded to whole vectors."""
-    return -(-width // LANES) * LANES
 
 
 @dataclass(frozen=True)

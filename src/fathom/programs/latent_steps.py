@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fathom.ops.recurrent_steps import Column
-from fathom.ops.steps import Matrix, NormShape, StateType
+from fathom.programs.layout import StateType
+from fathom.programs.recurrent_steps import Column
+from fathom.programs.steps import Matrix, NormShape
 
 if TYPE_CHECKING:
-    from fathom.ops.program import Assembly
+    from fathom.programs.assembly import Assembly
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fathom.ops.cross_steps import Waves
-from fathom.ops.program import ALIGNMENT, NoProgramError, Plan, PoolShape, Step
-from fathom.ops.steps import (
+from fathom.programs.cross_steps import Waves
+from fathom.programs.layout import ALIGNMENT, StateType
+from fathom.programs.plan import NoProgramError, Plan, PoolShape, Step
+from fathom.programs.steps import (
     Activate,
     Add,
     AddRows,
@@ -26,7 +27,6 @@ from fathom.ops.steps import (
     NormShape,
     Routing,
     Rows,
-    StateType,
 )
 from fathom.spec.decoder import Embedding, FeedForward, Output, Residual
 from fathom.spec.experts import ClampedSwish, Experts, Router, SparseMixer
@@ -35,7 +35,7 @@ from fathom.spec.parts import Linear, Norm, children
 from fathom.spec.positions import Rotary, Sinusoid
 
 if TYPE_CHECKING:
-    from fathom.ops.distance_table import Distances
+    from fathom.programs.distance_table import Distances
 
 STREAM = "stream"  # rows of hidden states, that every part adds to
 
