@@ -46,6 +46,8 @@ def test_without_a_server_there_is_nothing_to_list_or_stop(capsys) -> None:
         (["--memory", "lots"], "--memory"),
         (["--together", "0"], "--together"),
         (["--most-wait", "nan"], "--most-wait"),
+        (["--quant", "int9"], "int8 or int4"),
+        (["smollm2:135m", "--quant", "int8"], "plain numbers"),
         (["--port", "1"], "--port"),
         (["./no-such-model"], "no-such-model"),
     ],

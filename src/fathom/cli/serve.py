@@ -23,6 +23,7 @@ EXAMPLES = """\
   fathom serve smollm2:135m minilm:l6 --memory 2GB
   FATHOM_API_KEY=… fathom serve smollm2:135m --host 0.0.0.0
   fathom serve ./model --context 32768 --keep-alive -1 --json
+  fathom serve ./model --quant int8        weights packed as they are loaded
 """
 PORT = 8000
 
@@ -39,6 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--keep-alive", type=float, metavar="SECONDS", help="a model stays so long; -1 for ever")
     add("--context", type=int, metavar="TOKENS", help="prompt and answer together, of every model")
+    add("--quant", help="pack weights as they are loaded, of every model: int8 or int4")
     add("--together", type=int, metavar="INT", help="answers that one model writes at once")
     add(
         "--most-wait",
@@ -63,16 +65,28 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("fathom.serving").setLevel(logging.INFO if args.log else logging.WARNING)
     memory = None if args.memory is None else amount("--memory", args.memory)
-    house = House(args.name, memory=memory, context=args.context, limits=_limits(args))
-    offered = [one.name for one in house.offered()]
-    if not offered:
-        raise RequestError("there is no model here yet; fetch one with `fathom pull smollm2:135m`")
+    house = House(
+        args.name, memory=memory, context=args.context, quant=args.quant, limits=_limits(args)
+    )
+    _require_offered(house, args.quant)
     listening = listen(args.host, args.port)
     url = f"http://{_reached(args.host)}:{listening.getsockname()[1]}"
     with announced(url):
         _tell(args, house, door, url)
         run(application(house, door), listening)
     return 0
+
+
+def _require_offered(house: House, quant: str | None) -> None:
+    """Refuse to begin without a model, and a named one that cannot be served as asked."""
+    if house.offered():
+        return
+    if quant is not None:
+        raise RequestError(
+            f"no model here can be packed as {quant}: it is for weights in plain numbers; fetch"
+            " such a one with `fathom pull`, or leave --quant out"
+        )
+    raise RequestError("there is no model here yet; fetch one with `fathom pull smollm2:135m`")
 
 
 def _require_packages() -> None:

@@ -58,12 +58,21 @@ def grouped_as(parameter: Parameter, quant: str) -> str | None:
 
 
 def _roles(quant: str) -> Mapping[Role, str]:
+    require_known(quant)
+    return GROUPS[quant]
+
+
+def require_known(quant: str) -> None:
+    """Refuse a name that weights are not packed as.
+
+    Raises:
+        RequestError: with the nearest ones.
+    """
     if quant not in GROUPS:
         raise RequestError(
             f"weights are not packed as '{quant[:60]}' while they are loaded; take"
             f" {' or '.join(GROUPS)}.{nearest(quant, GROUPS)}"
         )
-    return GROUPS[quant]
 
 
 def grouped(held: Iterable[Parameter], quant: str | None) -> Mapping[str, str]:
@@ -90,7 +99,7 @@ def require_packing(description: Description, quant: str, modules: str | None) -
     Raises:
         RequestError: for an unknown name, with the nearest ones, or what else stands against it.
     """
-    _roles(quant)
+    require_known(quant)
     if modules is not None:
         raise RequestError(
             f"--quant {quant} packs the weights of a native program, and this model runs as"

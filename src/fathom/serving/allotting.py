@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fathom.errors import DoesNotFitError
 from fathom.library.opening import fit
 from fathom.planning.fit import Fit
+from fathom.planning.predict import Prediction
 from fathom.serving.limits import Limits
 from fathom.spec.card import Card
 
@@ -31,8 +32,10 @@ class Allotment:
     notes: tuple[str, ...] = ()
 
 
-def allot(card: Card, room: int, *, context: int | None, limits: Limits) -> Allotment:
-    """Return what a model gets of `room` bytes.
+def allot(
+    card: Card, room: int, *, context: int | None, quant: str | None = None, limits: Limits
+) -> Allotment:
+    """Return what a model gets of `room` bytes, its weights packed as `quant` where that is given.
 
     Its state holds at least one sequence as long as the context, at best `limits.sequences` of
     usual length. A context that nobody asked for is halved until that fits; one that somebody
@@ -42,17 +45,18 @@ def allot(card: Card, room: int, *, context: int | None, limits: Limits) -> Allo
         DoesNotFitError: when weights and the least state are more than the room.
     """
     if card.context is None or card.inputs != ("text",) or "text" not in card.outputs:
-        total = fit(card.name).prediction.total_bytes
+        total = fit(card.name, quant=quant).prediction.total_bytes
         _require(card, total, room)
         return Allotment(total)
     longest = min(context or card.context, card.context)
     tried = longest
     while True:
-        found = _decoding(card, tried, room, limits)
+        asked = _Asked(card, tried, quant)
+        found = _decoding(asked, room, limits)
         if found is not None:
             break
         if context is not None or tried // 2 < LEAST_CONTEXT:
-            _require(card, _needed(card, tried), room)
+            _require(card, asked.predicted().total_bytes, room)
         tried //= 2
     if tried == longest:
         return found
@@ -60,27 +64,33 @@ def allot(card: Card, room: int, *, context: int | None, limits: Limits) -> Allo
     return Allotment(found.total_bytes, found.state_bytes, found.context, (note,))
 
 
-def _decoding(card: Card, context: int, room: int, limits: Limits) -> Allotment | None:
+@dataclass(frozen=True)
+class _Asked:
+    """A text model at a context, its weights packed as `quant` where that is given."""
+
+    card: Card
+    context: int
+    quant: str | None
+
+    def predicted(self, context: int | None = None) -> Prediction:
+        """Return what one sequence takes, at this context or another."""
+        name, context = self.card.name, self.context if context is None else context
+        found = fit(name, context=context, batch=1, quant=self.quant)
+        if not isinstance(found, Fit):
+            raise DoesNotFitError(f"{name} is not planned as a text model; ask for it alone")
+        return found.prediction
+
+
+def _decoding(asked: _Asked, room: int, limits: Limits) -> Allotment | None:
     """Return what fits at a context, None where not even one sequence does."""
-    prediction = _fit(card, context).prediction
+    prediction = asked.predicted()
     one = prediction.state_bytes
     fixed = prediction.total_bytes - one
     if fixed + one > room:
         return None
-    usual = _fit(card, min(context, USUAL_TOKENS)).prediction.state_bytes
+    usual = asked.predicted(min(asked.context, USUAL_TOKENS)).state_bytes
     state = min(max(one, usual * limits.sequences), room - fixed)
-    return Allotment(fixed + state, state, context)
-
-
-def _fit(card: Card, context: int) -> Fit:
-    found = fit(card.name, context=context, batch=1)
-    if not isinstance(found, Fit):
-        raise DoesNotFitError(f"{card.name} is not planned as a text model; ask for it alone")
-    return found
-
-
-def _needed(card: Card, context: int) -> int:
-    return _fit(card, context).prediction.total_bytes
+    return Allotment(fixed + state, state, asked.context)
 
 
 def _require(card: Card, needed: int, room: int) -> None:

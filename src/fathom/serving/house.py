@@ -87,14 +87,21 @@ class House:
         *,
         memory: int | None = None,
         context: int | None = None,
+        quant: str | None = None,
         limits: Limits = USUAL,
     ) -> None:
-        """Offer these models, or all that this machine has, in `memory` bytes together."""
+        """Offer these models, or all that this machine has, in `memory` bytes together.
+
+        `context` and `quant` are those of `library.open`, for every model.
+
+        Raises:
+            RequestError: for an unknown `quant`.
+        """
         if memory is None:
             memory = int(SHARE * this_machine().memory_available)
         self.limits = limits
-        self.shelf = Shelf.of(names)
-        self.residents = Residents(memory, limits, context=context)
+        self.shelf = Shelf.of(names, quant)
+        self.residents = Residents(memory, limits, context=context, quant=quant)
         self.admission = Admission(limits.requests)
         self.metrics = Metrics(self)
         self.started = monotonic()
@@ -159,6 +166,8 @@ class House:
             RequestError: for numbers out of range, or an unknown type or encoding.
         """
         name = (await self._offered(model)).name
+        if self.shelf.quant is not None:
+            wanted.setdefault("quant", self.shelf.quant)
         return await asyncio.to_thread(fit, name, **wanted)  # type: ignore[arg-type]
 
     async def _begin(self, ask: Ask, task: str) -> Answer:

@@ -68,12 +68,20 @@ class Losses:
 class Residents:
     """The models in memory, within `budget` bytes together."""
 
-    def __init__(self, budget: int, limits: Limits, *, context: int | None = None) -> None:
+    def __init__(
+        self,
+        budget: int,
+        limits: Limits,
+        *,
+        context: int | None = None,
+        quant: str | None = None,
+    ) -> None:
         self.budget = budget
         self.evictions = 0
         self.losses: dict[str, Losses] = {}
         self._limits = limits
         self._context = context
+        self._quant = quant
         self._tenants: dict[str, Tenant] = {}
         self._line = asyncio.Lock()  # of those that open: first come, first served
         self._freed = asyncio.Event()
@@ -160,12 +168,14 @@ class Residents:
             await self._vacate(gone)
         room, limits = self.budget, self._limits
         wanted = await asyncio.to_thread(
-            allot, offered.card, room, context=self._context, limits=limits
+            allot, offered.card, room, context=self._context, quant=self._quant, limits=limits
         )
         await self._make_room(wanted.total_bytes)
         opening: dict[str, object] = {"name": offered.name}
         if self._context is not None or wanted.notes:
             opening["context"] = wanted.context
+        if self._quant is not None:
+            opening["quant"] = self._quant
         bounds: dict[str, float] = {
             "memory": wanted.state_bytes,
             "most_sequences": limits.sequences,

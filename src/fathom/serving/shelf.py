@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fathom.catalog.starters import starters
+from fathom.checkpoint.description import Description
 from fathom.checkpoint.description import describe as describe_files
 from fathom.checkpoint.sources.locate import cached
 from fathom.errors import FathomError, NotFoundError, RequestError, UnsupportedTaskError, nearest
 from fathom.library.opening import describe
+from fathom.planning.grouping import require_known, require_packing
+from fathom.planning.machine import this_machine
+from fathom.planning.programs import why_modules
 from fathom.serving.service import Offered
 from fathom.spec.card import Card
 from fathom.spec.tasks import possible
@@ -33,25 +37,36 @@ class Shelf:
     Attributes:
         names: as they are asked for. A name that cannot be described is left out with a line in
             the log, or refused where somebody named it (`named`).
+        quant: how the weights of each are packed as they are loaded; None for as they are stored.
+            What cannot be packed so is as one that cannot be described.
     """
 
     names: Sequence[str]
     named: bool = True
+    quant: str | None = None
     _found: dict[str, Offered] = field(default_factory=dict)
     _tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _broken: dict[str, FathomError] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> Shelf:
-        """Return the shelf of these models, or without any of all that was fetched before."""
-        return cls(tuple(dict.fromkeys(names)), True) if names else cls(tuple(kept()), False)
+    def of(cls, names: Sequence[str], quant: str | None = None) -> Shelf:
+        """Return the shelf of these models, or without any of all that was fetched before.
+
+        Raises:
+            RequestError: for an unknown `quant`, with the nearest ones.
+        """
+        if quant is not None:
+            require_known(quant)
+        if names:
+            return cls(tuple(dict.fromkeys(names)), True, quant)
+        return cls(tuple(kept()), False, quant)
 
     def offered(self) -> Sequence[Offered]:
         """Return the models in the order in which they were named.
 
         Raises:
-            FathomError: for a named one that cannot be described.
+            FathomError: for a named one that cannot be described, or not be packed as `quant`.
         """
         with self._lock:
             for name in self.names:
@@ -92,7 +107,11 @@ class Shelf:
     def _read(self, name: str) -> None:
         try:
             card = describe(name)
-            self._tasks[name] = _tasks(card)
+            description = describe_files(Path(card.path))
+            if self.quant is not None:
+                modules = why_modules(description.spec, device=this_machine().device)
+                require_packing(description, self.quant, modules)
+            self._tasks[name] = _tasks(card, description)
         except FathomError as error:
             if self.named:
                 raise
@@ -102,9 +121,9 @@ class Shelf:
         self._found[name] = Offered(name, card, card.stored_bytes, _modified(Path(card.path)))
 
 
-def _tasks(card: Card) -> tuple[str, ...]:
+def _tasks(card: Card, description: Description) -> tuple[str, ...]:
     """Return what a model can be asked for, as far as its configuration says."""
-    spec = describe_files(Path(card.path)).spec
+    spec = description.spec
     if isinstance(spec, Staged):
         return spec.about.tasks
     return possible(spec, chats=card.chat_template, infills=True)
