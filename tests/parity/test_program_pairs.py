@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fathom import library
+from fathom.checkpoint.description import describe
 from fathom.checkpoint.progress import QUIET
 from fathom.generation.adjusting import Adjuster
 from fathom.generation.beams import BeamSearch
@@ -24,15 +25,14 @@ from fathom.generation.native_pair import NativePair, NativePairCourse
 from fathom.generation.pair_forward import PairCourse, PairForward
 from fathom.generation.request import Sampling
 from fathom.generation.sequence import array
-from fathom.library.opening import _describe
 from fathom.ops.program import Program
 from fathom.ops.program_pair import ProgramPair
-from fathom.planning.native_pair import native_pair
+from fathom.planning.opened import native
 from fathom.planning.packing import packed_bytes
 from fathom.programs.lowering_decoder import why_not
 from fathom.programs.lowering_pair import lower_look
 from fathom.residency.packed import PackedWeights
-from fathom.residency.pairs import load_pair
+from fathom.residency.programs import load_programs
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import Writing
 from fathom.spec.speech import Speech
@@ -46,9 +46,9 @@ CAPACITY = 36  # more than a page, and no whole ones
 
 def programs_of(folder: Path, spec: Writing) -> ProgramPair:
     """Pack the files of a case, and hold what is forecast from their headers to it."""
-    description = _describe(folder)
+    description = describe(folder)
     assert description.contents is not None
-    found = load_pair(
+    found = load_programs(
         spec,
         description.contents,
         description.assignments(),
@@ -56,7 +56,7 @@ def programs_of(folder: Path, spec: Writing) -> ProgramPair:
         threads=THREADS,
         progress=QUIET,
     )
-    forecast = native_pair(description, spec, "float32", None)
+    forecast = native(description, spec, "float32", None)
     assert sum(packed_bytes(*each) for each in forecast.matrices.values()) == found.weight_bytes
     return found
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from fathom.checkpoint.description import describe
 from fathom.generation.pages import PagedState
-from fathom.library.opening import _describe
 from fathom.ops.program import Batch, Program
 from fathom.planning.grouping import GROUPS
-from fathom.planning.native import native
+from fathom.planning.opened import native
 from fathom.planning.packing import packed_bytes
 from fathom.programs.layout import PAGE_TOKENS
 from fathom.programs.lowering_decoder import lower, rotations, why_not
@@ -87,7 +87,7 @@ def tolerance(pair: Pair, program: Program, whole: np.ndarray) -> float:
 
 def program_of(pair: Pair, quant: str | None = None) -> Program:
     """Pack the files of a case for its program, perhaps as integers."""
-    description = _describe(pair.reference.folder)
+    description = describe(pair.reference.folder)
     assert description.contents is not None
     plan = lower(pair.ours.spec, "float32")
     with PackedWeights(
@@ -102,7 +102,7 @@ def program_of(pair: Pair, quant: str | None = None) -> Program:
 
 def planned_bytes(pair: Pair, quant: str | None = None) -> int:
     """Return the bytes of packed matrices that a forecast from the headers counts."""
-    forecast = native(_describe(pair.reference.folder), "float32", None, quant)
+    forecast = native(describe(pair.reference.folder), pair.ours.spec, "float32", None, quant)
     return sum(packed_bytes(*each) for each in forecast.matrices.values())
 
 

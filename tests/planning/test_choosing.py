@@ -22,13 +22,12 @@ from fathom.planning.candidates import KINDS, Candidate
 from fathom.planning.choosing import Answer, _beats, choose
 from fathom.planning.deciding import Wishes, decide
 from fathom.planning.extending import program_prediction, stored_prediction
-from fathom.planning.native import Native, as_named, predict_native
-from fathom.planning.native_pair import NativePair
+from fathom.planning.native import predict_native
+from fathom.planning.opened import as_named, packed
 from fathom.planning.predict import predict
-from fathom.planning.programs import planned, planned_pair, why_modules
+from fathom.planning.programs import why_modules
 from fathom.planning.storing import MIXES, stored_as, stored_bytes
 from fathom.planning.target import bytes_per_number, computed_dtype, data_sheet_rates, target
-from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import TextModel
 from planning.test_native import KNOWN
 
@@ -63,10 +62,8 @@ def test_a_program_extended_by_sorts_of_layers_is_that_of_the_whole(name: str) -
     if found is None:
         assert why_modules(spec, device="cpu")
         return
-    pair = isinstance(spec, EncoderDecoder)
-    plans = planned_pair(spec, "bfloat16") if pair else (planned(spec, "bfloat16"),)
-    programs = [Native(spec, plan, as_named(spec, "Q4_K_M"), KNOWN) for plan in plans]
-    whole = predict_native(NativePair(*programs) if pair else programs[0], context)
+    programs = packed(spec, "bfloat16", as_named(spec, "Q4_K_M"), KNOWN)
+    whole = predict_native(programs, context)
     assert dict(found.terms) == dict(whole.terms)
     assert found.decode_tokens_per_second == pytest.approx(whole.decode_tokens_per_second)
     assert found.prefill_tokens_per_second == pytest.approx(whole.prefill_tokens_per_second)

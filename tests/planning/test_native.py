@@ -17,7 +17,9 @@ from fathom.generation.pages import PagedState
 from fathom.ops.native import native as kernels
 from fathom.planning import probe
 from fathom.planning.fit import fit
-from fathom.planning.native import Native, native, native_reasons, predict_native
+from fathom.planning.native import predict_native
+from fathom.planning.native_program import Native
+from fathom.planning.opened import native
 from fathom.planning.packing import LAYOUTS, packed_bytes
 from fathom.planning.probe import LIKE, NativeRates, Rates
 from fathom.programs.steps import Attend, Narrow
@@ -58,7 +60,8 @@ def description(tmp_path: Path) -> Description:
 def program(
     description: Description, rates: Rates | None = KNOWN, quant: str | None = None
 ) -> Native:
-    return native(description, "bfloat16", rates, quant)
+    assert isinstance(description.spec, Decoder)
+    return native(description, description.spec, "bfloat16", rates, quant)
 
 
 def test_every_encoding_has_a_rate() -> None:
@@ -140,7 +143,7 @@ def test_without_rates_there_is_memory_and_no_speed(description: Description) ->
     told = predict_native(program(description), 512)
     assert told.decode_tokens_per_second
     assert told.prefill_tokens_per_second
-    assert {*told.terms, "writing"} == set(native_reasons(program(description), told))
+    assert {*told.terms, "writing"} == set(program(description).reasons(told))
 
 
 def test_more_bytes_and_longer_contexts_take_longer(description: Description) -> None:

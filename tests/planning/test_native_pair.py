@@ -15,8 +15,9 @@ from fathom.library.speech import SpeechModel
 from fathom.ops.program_pair import ProgramPair
 from fathom.planning.fit import fit
 from fathom.planning.native import predict_native
-from fathom.planning.native_pair import NativePair, native_pair
+from fathom.planning.native_pair import NativePair
 from fathom.planning.native_speech import native_speech, speech_reasons, written_natively
+from fathom.planning.opened import native
 from fathom.planning.staged_fit import fit_stages
 from fathom.planning.stages import predict_stages
 from fathom.spec.encoder_decoder import EncoderDecoder
@@ -36,7 +37,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def pair(folder: Path, quant: str | None = None) -> NativePair:
     description = describe(folder)
     assert isinstance(description.spec, EncoderDecoder)
-    return native_pair(description, description.spec, "float32", KNOWN, quant)
+    return native(description, description.spec, "float32", KNOWN, quant)
 
 
 def test_weights_and_pages_are_those_that_opening_takes(folder: Path) -> None:

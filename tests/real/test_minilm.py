@@ -12,8 +12,9 @@ from sentence_transformers import SentenceTransformer
 
 import fathom
 from fathom.checkpoint.description import describe
-from fathom.planning.native import native
+from fathom.planning.opened import native
 from fathom.planning.packing import packed_bytes
+from fathom.spec.encoder import Encoder
 
 SUBJECTS = ("A cat", "The committee", "Ein Zug nach Köln", "東京の天気", "def f(x):", "🙂 nobody")
 ACTIONS = (
@@ -61,7 +62,8 @@ def test_native_vectors_need_no_torch() -> None:
 def test_what_is_forecast_is_what_is_packed() -> None:
     model = fathom.open("minilm:l6")
     assert model.program is not None
-    forecast = native(describe(Path(model.card.path)), "float32", None)
+    assert isinstance(model.spec, Encoder)
+    forecast = native(describe(Path(model.card.path)), model.spec, "float32", None)
     packed = sum(each.nbytes for each in model.program.matrices.values())
     assert packed == sum(packed_bytes(*each) for each in forecast.matrices.values())
     assert model.computing == forecast.computing == "native BF16"

@@ -25,7 +25,7 @@ from fathom.ops.program import Batch, Program
 from fathom.planning.contention import turns
 from fathom.planning.costs import mixing_operations
 from fathom.planning.memory_watch import settled
-from fathom.planning.native import moved
+from fathom.planning.native_program import moved
 from fathom.planning.probe import NativeRates
 from fathom.programs.lowering_decoder import lower, rotations
 from fathom.programs.plan import Plan

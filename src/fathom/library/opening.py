@@ -32,8 +32,7 @@ from fathom.planning.fit import fit as fit_description
 from fathom.planning.grouping import require_packing
 from fathom.planning.machine import this_machine
 from fathom.planning.memory_watch import give_back
-from fathom.planning.native import native
-from fathom.planning.native_pair import native_pair
+from fathom.planning.opened import native
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
 from fathom.planning.programs import opened_dtype, why_modules
@@ -41,14 +40,13 @@ from fathom.planning.staged_explanation import StagedExplanation, explain_stages
 from fathom.planning.staged_fit import StagedFit, fit_stages
 from fathom.planning.stages import in_turns, predict_stages
 from fathom.planning.whole_layers import why_plain
-from fathom.residency.pairs import load_pair
-from fathom.residency.programs import load_program
+from fathom.residency.programs import load_programs
 from fathom.spec.card import Card
 from fathom.spec.decoder import Decoder
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
+from fathom.spec.model import Layered, Writing, text_model
 from fathom.spec.model import Model as Spec
-from fathom.spec.model import text_model
 from fathom.spec.speech import Speech
 from fathom.spec.work import Pipeline, Staged, Work
 
@@ -314,9 +312,10 @@ def _program(
 ) -> Program | ProgramPair:
     """Pack the weights of what reads or writes text and return the native programs."""
     assert description.contents is not None
-    return _loader(description.spec)(
-        contents=description.contents,
-        assignments=assignments,
+    return load_programs(
+        _written(description.spec),
+        description.contents,
+        assignments,
         dtype=dtype,
         threads=usable_threads(this_machine()),
         quant=quant,
@@ -324,12 +323,10 @@ def _program(
     )
 
 
-def _loader(spec: Spec) -> Callable[..., Program | ProgramPair]:
-    """Return what packs the weights of what reads or writes text, by its kind."""
-    if isinstance(spec, EncoderDecoder | Speech):
-        return partial(load_pair, spec)
-    assert isinstance(spec, Decoder | Encoder)
-    return partial(load_program, spec)
+def _written(spec: Spec) -> Layered | Writing:
+    """Return the spec of what native programs run."""
+    assert isinstance(spec, Decoder | Encoder | EncoderDecoder | Speech)
+    return spec
 
 
 def _packed_bytes(description: Description, dtype: str, quant: str | None) -> int:
@@ -337,10 +334,7 @@ def _packed_bytes(description: Description, dtype: str, quant: str | None) -> in
     assert description.contents is not None
     if quant is None:
         return description.contents.size
-    spec = description.spec
-    if isinstance(spec, EncoderDecoder | Speech):
-        return native_pair(description, spec, dtype, None, quant).weight_bytes
-    return native(description, dtype, None, quant).weight_bytes
+    return native(description, _written(description.spec), dtype, None, quant).weight_bytes
 
 
 def _as_packed(load: Callable[[], nn.Module], program: Program | ProgramPair) -> nn.Module:

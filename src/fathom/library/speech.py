@@ -12,8 +12,8 @@ from fathom.library.cards import read_tokenizer
 from fathom.library.staged import StagedModel, task
 from fathom.ops.program_pair import ProgramPair
 from fathom.planning.machine import this_machine
-from fathom.planning.native import Native
 from fathom.planning.native_pair import NativePair
+from fathom.planning.native_program import Native
 from fathom.planning.native_speech import written_natively
 from fathom.planning.probe import measured_rates, usable_threads
 from fathom.planning.stages import StagedPrediction
@@ -102,7 +102,7 @@ class SpeechModel(StagedModel):
 
     def _looking(self, heads: Heads) -> Program:
         """Return the program that says where heads look, with the matrices of what writes."""
-        from fathom.residency.pairs import load_looking
+        from fathom.residency.programs import load_looking
 
         contents, programs = self._description.contents, self.program
         if contents is None or not isinstance(programs, ProgramPair):

@@ -24,8 +24,9 @@ from fathom.ops.program import Program
 from fathom.ops.program_pair import ProgramPair
 from fathom.planning.calibration import calibrate
 from fathom.planning.costs import state_bytes
-from fathom.planning.native import Native, predict_native
+from fathom.planning.native import predict_native
 from fathom.planning.native_pair import NativePair
+from fathom.planning.native_program import Native
 from fathom.planning.predict import Forecast, Prediction, predict
 from fathom.planning.probe import measured_rates
 from fathom.planning.records import DECODE, PREFILL

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fathom.planning.costs import BYTES
-from fathom.planning.native import Native, as_named, predict_native, vocabulary_bytes
-from fathom.planning.native_pair import NativePair
+from fathom.planning.native import predict_native, vocabulary_bytes
+from fathom.planning.opened import as_named, packed
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.probe import Rates
-from fathom.planning.programs import planned, planned_pair, why_modules
+from fathom.planning.programs import why_modules
 from fathom.planning.storing import is_finer, stored_bytes
 from fathom.planning.target import computed_dtype
 from fathom.spec.decoder import Decoder
@@ -35,9 +35,9 @@ def stored_prediction(
     left out: it is not what models are compared by.
     """
     dtype = computed_dtype(stored)
-    packed = None if stored in BYTES else stored_bytes(spec, stored)
-    if packed is not None and rates is not None:
-        rates = _faster(rates, stored_bytes(spec, dtype) / packed)
+    size = None if stored in BYTES else stored_bytes(spec, stored)
+    if size is not None and rates is not None:
+        rates = _faster(rates, stored_bytes(spec, dtype) / size)
 
     def whole(model: TextModel) -> Prediction:
         return predict(model, dtype=dtype, context=context, rates=rates)
@@ -46,9 +46,9 @@ def stored_prediction(
         found = _extended(spec.layers, lambda kept: whole(_of_layers(spec, kept)))
     else:
         found = replace(whole(spec), limit=None)
-    if packed is None:
+    if size is None:
         return found
-    return replace(found, dtype=stored, terms={**found.terms, "weights": packed})
+    return replace(found, dtype=stored, terms={**found.terms, "weights": size})
 
 
 def program_prediction(
@@ -69,9 +69,7 @@ def program_prediction(
     def some(kept: Sequence[int]) -> Prediction:
         model = _of_layers(spec, kept)
         packing = as_named(model, stored, [finer[index] for index in kept])
-        return predict_native(
-            Native(model, planned(model, computed_dtype(stored)), packing, rates), context
-        )
+        return predict_native(packed(model, computed_dtype(stored), packing, rates), context)
 
     found = _extended(list(zip(spec.layers, finer, strict=True)), some)
     free = found.terms["state"] + found.terms["rows"]  # the one term that is no line by layers
@@ -84,10 +82,8 @@ def _pair_prediction(
 ) -> Prediction | None:
     if why_modules(spec, device=device) is not None:
         return None
-    packing = as_named(spec, stored)
-    plans = planned_pair(spec, computed_dtype(stored))
-    reader, writer = (Native(spec, plan, packing, rates) for plan in plans)
-    found = predict_native(NativePair(reader, writer), context)
+    programs = packed(spec, computed_dtype(stored), as_named(spec, stored), rates)
+    found = predict_native(programs, context)
     return replace(found, dtype=stored, limit=None)
 
 

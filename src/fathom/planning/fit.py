@@ -16,8 +16,8 @@ from fathom.planning import costs
 from fathom.planning.costs import BYTES
 from fathom.planning.grouping import GROUPS, packs
 from fathom.planning.machine import this_machine
-from fathom.planning.native import Native, native, native_reasons, predict_native
-from fathom.planning.native_pair import NativePair, native_pair
+from fathom.planning.native import Programs, predict_native
+from fathom.planning.opened import native
 from fathom.planning.predict import Prediction, predict
 from fathom.planning.programs import opened_dtype, why_modules
 from fathom.planning.storing import FROM_LARGE_TO_SMALL, bits_per_weight, stored_as
@@ -25,7 +25,6 @@ from fathom.planning.target import HERE, Target, target
 from fathom.planning.training import Training, training_terms
 from fathom.planning.why import reasons
 from fathom.spec.encoder import Encoder
-from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import TextModel
 
 USUAL = "bfloat16"  # what most weights are published in, where a configuration does not say
@@ -143,7 +142,7 @@ class _Question:
         """Bytes that may be taken: what is free here, or all of a named machine."""
         return this_machine().memory_available if self.where.here else self.where.memory
 
-    def program(self) -> Native | NativePair | None:
+    def program(self) -> Programs | None:
         """Return the native program that opening would make; None where modules run instead."""
         if self.modules is not None:
             return None
@@ -154,10 +153,7 @@ class _Question:
             self.quant is None or packs(self.description, self.quant)
         ):
             dtype = opened_dtype(self.description.contents)
-        rates = self.where.rates
-        if isinstance(self.spec, EncoderDecoder):
-            return native_pair(self.description, self.spec, dtype, rates, self.quant)
-        return native(self.description, dtype, rates, self.quant)
+        return native(self.description, self.spec, dtype, self.where.rates, self.quant)
 
     def predicted(self) -> Prediction:
         program = self.program()
@@ -209,17 +205,11 @@ def _answer(question: _Question, name: str, stored: int | None) -> Fit:
     )
 
 
-def _reasons(
-    question: _Question, program: Native | NativePair | None, found: Prediction
-) -> Mapping[str, str]:
+def _reasons(question: _Question, program: Programs | None, found: Prediction) -> Mapping[str, str]:
     """Return a line per term and rate, of the way that is predicted."""
-    match program:
-        case NativePair():
-            return program.reasons(found)
-        case Native():
-            return native_reasons(program, found)
-        case None:
-            return reasons(question.spec, found, question.where.rates, question.quant)
+    if program is not None:
+        return program.reasons(found)
+    return reasons(question.spec, found, question.where.rates, question.quant)
 
 
 def _why_modules(spec: TextModel, on: str, dtype: str | None, train: Training | None) -> str | None:
@@ -231,13 +221,13 @@ def _why_modules(spec: TextModel, on: str, dtype: str | None, train: Training | 
     return why_modules(spec, device=this_machine().device, dtype_asked=dtype)
 
 
-def _weights(question: _Question, program: Native | NativePair | None) -> str:
+def _weights(question: _Question, program: Programs | None) -> str:
     """Return how weights are counted, in words."""
     stored = question.quant is None and question.description.contents is not None
     return "as stored" if stored and program is not None else question.quant or question.dtype
 
 
-def _runs_as(modules: str | None, program: Native | NativePair | None) -> str:
+def _runs_as(modules: str | None, program: Programs | None) -> str:
     if program is None:
         return f"PyTorch modules, because {modules}"
     return f"native program, most of it {program.encoding}"

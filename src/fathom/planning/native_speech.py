@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from fathom.checkpoint.description import Description
 from fathom.planning.costs import BYTES
-from fathom.planning.native import NUMBER, sizes_text
-from fathom.planning.native_pair import NativePair, native_pair
+from fathom.planning.native import NUMBER
+from fathom.planning.native_pair import NativePair
+from fathom.planning.opened import native
 from fathom.planning.packing import packed_bytes
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.programs import opened_dtype
@@ -23,10 +24,10 @@ ROWS = "rows"  # of the programs, which stay beside the tower's workspace
 def native_speech(
     description: Description, spec: Speech, dtype: str, rates: Rates | None
 ) -> NativePair:
-    """Return the programs that opening makes of a model of speech, as `planning.native.native`."""
+    """Return the programs that opening makes of a model of speech, as `planning.opened.native`."""
     contents = description.contents
     named = dtype if contents is None else opened_dtype(contents)
-    return native_pair(description, spec, named, rates)
+    return native(description, spec, named, rates)
 
 
 def written_natively(found: StagedPrediction, spec: Speech, pair: NativePair) -> StagedPrediction:
@@ -46,7 +47,7 @@ def written_natively(found: StagedPrediction, spec: Speech, pair: NativePair) ->
         "workspace": held(hearing, found.dtype),
         ROWS: rows + NUMBER * SCORED * work.batch * spec.vocabulary,
     }
-    rates = None if pair.writer.rates is None else pair.writer.rates.native
+    rates = pair.measured
     seconds = found.seconds
     if seconds is not None and rates is not None:
         seconds = {**seconds, **_seconds(spec, found, pair, rates)}
@@ -56,10 +57,9 @@ def written_natively(found: StagedPrediction, spec: Speech, pair: NativePair) ->
 def speech_reasons(spec: Speech, pair: NativePair, found: StagedPrediction) -> Mapping[str, str]:
     """Return a line per term that native programs change: what is multiplied with what."""
     heard = spec.encoder.length(spec.encoder.frames)
-    packed = sizes_text(pair.sizes)
     pages = pair.state_bytes(spec.context, heard)
     return {
-        "weights: decoder": f"of {packed}, in panels of 16 rows; small tensors in float32",
+        "weights: decoder": f"of {pair.told_sizes}, in panels of 16 rows; small tensors in float32",
         "weights: output": "its matrix in panels of 16 rows, or the decoder's own table",
         "kept": f"what was heard, and {found.work.batch} × {pages:,} bytes of pages of"
         f" {PAGE_TOKENS} tokens: {spec.context:,} written about {heard:,} that were heard",

@@ -28,7 +28,6 @@ __all__ = [
     "opened_dtype",
     "planned",
     "planned_look",
-    "planned_pair",
     "rounds",
     "steps_that_run",
     "why_modules",
@@ -65,22 +64,17 @@ def opened_dtype(contents: Contents) -> str:
     return "bfloat16" if computes else "float32"
 
 
-def planned(spec: Layered, dtype: str) -> Plan:
+def planned(spec: Layered | Writing, dtype: str) -> tuple[Plan, ...]:
     """Return the steps of a model whose weights were published in a type.
 
-    Raises:
-        NoProgramError: when `why_modules` has a reason.
-    """
-    return lower(spec, _state(spec, dtype))
-
-
-def planned_pair(spec: Writing, dtype: str) -> tuple[Plan, Plan]:
-    """Return the steps that read and those that write of a model published in a type.
+    Of one that looks at a source, those that read it and those that write about it.
 
     Raises:
         NoProgramError: when `why_modules` has a reason.
     """
     state = _state(spec, dtype)
+    if isinstance(spec, Decoder | Encoder):
+        return (lower(spec, state),)
     return lower_reader(spec, state), lower_writer(spec, state)
 
 
@@ -103,11 +97,8 @@ def steps_that_run(
     """
     if why_modules(spec, device=this_machine().device, dtype_asked=dtype_asked) is not None:
         return ()
-    if isinstance(spec, Decoder | Encoder):
-        plans: tuple[Plan, ...] = (planned(spec, dtype),)
-    else:
-        plans = planned_pair(spec, dtype)
-    return tuple(dict.fromkeys(type(step) for plan in plans for step in plan.steps))
+    steps = (step for plan in planned(spec, dtype) for step in plan.steps)
+    return tuple(dict.fromkeys(map(type, steps)))
 
 
 def _state(spec: Layered | Writing, dtype: str) -> StateType:

@@ -1,21 +1,27 @@
-"""A decoder or an encoder as a native program on the processor."""
+"""A model of text as native programs on the processor, its weights packed from the files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 from fathom.ops.program import Program
-from fathom.planning.programs import most_tokens, planned, rounds
-from fathom.spec.model import Layered
+from fathom.ops.program_pair import ProgramPair
+from fathom.planning.programs import most_tokens, planned, planned_look, rounds
+from fathom.programs.assembly import Weights
+from fathom.programs.steps import Matrix
+from fathom.spec.model import Layered, Writing
+from fathom.spec.speech import Speech
 
 if TYPE_CHECKING:
     from fathom.checkpoint.contents import Contents
     from fathom.checkpoint.naming import Assignment
     from fathom.checkpoint.progress import Progress
+    from fathom.programs.assembly import Floats
 
 
-def load_program(
+@overload
+def load_programs(
     spec: Layered,
     contents: Contents,
     assignments: Sequence[Assignment],
@@ -23,9 +29,36 @@ def load_program(
     dtype: str,
     threads: int,
     progress: Progress,
+    quant: str | None = ...,
+) -> Program: ...
+
+
+@overload
+def load_programs(
+    spec: Writing,
+    contents: Contents,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: str,
+    threads: int,
+    progress: Progress,
+    quant: str | None = ...,
+) -> ProgramPair: ...
+
+
+def load_programs(
+    spec: Layered | Writing,
+    contents: Contents,
+    assignments: Sequence[Assignment],
+    *,
+    dtype: str,
+    threads: int,
+    progress: Progress,
     quant: str | None = None,
-) -> Program:
-    """Return a model's program, its weights packed from the files, perhaps as `quant`.
+) -> Program | ProgramPair:
+    """Return a model's program, or the two of one that looks at a source.
+
+    Weights are packed from the files, perhaps as `quant`, and once where both programs read them.
 
     Raises:
         NoProgramError: when `planning.programs.why_modules` has a reason.
@@ -33,7 +66,6 @@ def load_program(
     """
     from fathom.residency.packed import PackedWeights
 
-    plan = planned(spec, dtype)
     with PackedWeights(
         spec,
         contents,
@@ -43,4 +75,50 @@ def load_program(
         quant=quant,
         progress=progress,
     ) as weights:
-        return Program(plan, weights, most_tokens=most_tokens(plan, spec.context), threads=threads)
+        shared = Shared(weights)
+        made = [
+            Program(plan, shared, most_tokens=most_tokens(plan, spec.context), threads=threads)
+            for plan in planned(spec, dtype)
+        ]
+    return ProgramPair(*made) if len(made) > 1 else made[0]
+
+
+def load_looking(
+    spec: Speech,
+    contents: Contents,
+    assignments: Sequence[Assignment],
+    heads: Sequence[tuple[int, int]],
+    *,
+    dtype: str,
+    threads: int,
+    packed: Mapping[Matrix, Any],
+) -> Program:
+    """Return the program that says where heads look; matrices are those `packed` already.
+
+    Raises:
+        ModelFileError: when a file is not what it was any more.
+    """
+    from fathom.residency.packed import PackedWeights
+
+    plan = planned_look(spec, heads, dtype)
+    most = most_tokens(plan, 1)  # it may take a text in pieces
+    with PackedWeights(spec, contents, assignments, threads=1) as weights:
+        return Program(plan, Shared(weights, packed), most_tokens=most, threads=threads)
+
+
+class Shared:
+    """Weights of which no matrix is packed twice; some may be packed `already`."""
+
+    def __init__(self, weights: Weights, already: Mapping[Matrix, Any] | None = None) -> None:
+        self._weights = weights
+        self._packed: dict[Matrix, Any] = dict(already or {})
+
+    def matrix(self, matrix: Matrix) -> Any:
+        """Return a packed matrix."""
+        if matrix not in self._packed:
+            self._packed[matrix] = self._weights.matrix(matrix)
+        return self._packed[matrix]
+
+    def vector(self, name: str) -> Floats:
+        """Return a small tensor in float32, flat."""
+        return self._weights.vector(name)
