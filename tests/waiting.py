@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 # Seconds in which anything comes that comes at all, on the busiest machine.
-LONGEST = 120.0
+LONGEST = 300.0
 
 
 def wait_for(come: Callable[[], object], seconds: float = LONGEST) -> None:

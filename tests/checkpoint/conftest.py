@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import LONGEST
+
 COMMIT = "1" * 40
 
 
@@ -232,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.server.hub.sent += len(data)
         if file.stall:
-            self.server.finished.wait(20)
+            self.server.finished.wait(LONGEST)
 
 
 @pytest.fixture

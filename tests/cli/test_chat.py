@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import LONGEST
+
 pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX")
 
 FAKE = Path(__file__).with_name("fake_library.py")
@@ -33,7 +35,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.descriptor, text.encode())
 
-    def expect(self, pattern: str, seconds: float = 20) -> str:
+    def expect(self, pattern: str, seconds: float = LONGEST) -> str:
         """Read until the pattern appears after what was expected before; return what came."""
         deadline = time.monotonic() + seconds
         while True:
@@ -56,7 +58,7 @@ class Terminal:
 
     def exit_code(self) -> int:
         """Read to the end and return the exit code."""
-        while self._read(20):
+        while self._read(LONGEST):
             pass
         _, status = os.waitpid(self.process, 0)
         self.process = 0
@@ -132,7 +134,7 @@ def test_ctrl_c_at_the_prompt_drops_the_line(terminal: Terminal) -> None:
     terminal.expect("half a li")
     terminal.type(CTRL_C)
     try:
-        terminal.expect("Ctrl-D or /exit leaves", seconds=5)
+        terminal.expect("Ctrl-D or /exit leaves", seconds=LONGEST / 4)
     except AssertionError:  # it came between the prompt and the read behind it, which Python misses
         terminal.type(CTRL_C)
         terminal.expect("Ctrl-D or /exit leaves")

@@ -18,6 +18,7 @@ import pytest
 from fathom import __version__
 from fathom.cli.main import HOME, VERBS
 from fathom.errors import FathomError, FetchError
+from waiting import LONGEST
 
 FAKE = Path(__file__).with_name("fake_library.py")
 # What each verb needs besides its name. A new verb without a line here fails its tests.
@@ -218,7 +219,7 @@ def test_a_reader_who_leaves_early_is_no_error() -> None:
         assert command.stdout is not None and command.stderr is not None
         command.stdout.close()  # gone before the first line
         assert command.stderr.read() == b""
-        assert command.wait(timeout=20) == 141
+        assert command.wait(timeout=LONGEST) == 141
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")

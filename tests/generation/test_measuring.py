@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import psutil
-import torch
+import json
+import subprocess
+import sys
 
+# In a process of its own: one that ran other tests has held more, and has free pages for this.
+_SCRIPT = """
+import json, psutil, torch
 from fathom.generation.measuring import peak_memory
-
-CPU = "cpu"
+before, resident = peak_memory("cpu"), psutil.Process().memory_info().rss
+held = torch.ones(before - resident + 2**28, dtype=torch.uint8)
+during = peak_memory("cpu")
+del held
+print(json.dumps([before, resident, during, peak_memory("cpu")]))
+"""
 
 
 def test_the_peak_grows_with_what_is_held_and_stays() -> None:
-    before = peak_memory(CPU)
-    resident = psutil.Process().memory_info().rss
+    done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, check=True)
+    before, resident, during, after = json.loads(done.stdout)
     assert before >= resident * 0.99  # the system counts in batches, so to about a percent
-    room = 64 * 2**20
-    held = torch.ones(before - resident + room, dtype=torch.uint8)
-    during = peak_memory(CPU)
-    assert before + room * 0.9 < during < before + room * 1.5
-    del held
-    assert peak_memory(CPU) >= during * 0.99
+    assert before + 2**28 * 0.75 < during < before + 2**28 * 1.25
+    assert after >= during * 0.99

@@ -18,6 +18,7 @@ from fathom.planning.contention import Turns, turns
 from fathom.planning.machine import this_machine
 from fathom.planning.memory_watch import Watch, resident, settled
 from fathom.planning.records import Figure, header_digest, machine_identity, subject
+from waiting import wait_for
 
 CONFIG = {
     "model_type": "llama",
@@ -118,23 +119,23 @@ def test_a_share_of_waiting_needs_some_time() -> None:
 def test_a_watch_sees_memory_that_is_gone_again(kernel: bool, monkeypatch) -> None:
     if not kernel:
         monkeypatch.setattr("fathom.planning.memory_watch.reset_peak", lambda: False)
-    size = 64 * 2**20
+    size = 256 * 2**20
     before = settled()
     with Watch() as watch:
         held = torch.ones(size, dtype=torch.uint8)
-        for _ in range(20):  # long enough for a thread that looks now and then
-            held.add_(1)
+        # The kernel says so in the end, a thread when it has looked.
+        wait_for(lambda: watch.exact or watch.peak >= before + size / 2)
         del held
-    assert watch.peak >= before + size * 0.9
+    assert watch.peak >= before + size / 2
     assert settled() < before + size / 2
     assert watch.exact is False or kernel
 
 
 def test_a_watch_begins_anew() -> None:
-    big = torch.ones(96 * 2**20, dtype=torch.uint8)
+    big = torch.ones(256 * 2**20, dtype=torch.uint8)
     big_then = resident()
     del big
     with Watch() as watch:
         pass
     if watch.exact:
-        assert watch.peak < big_then - 48 * 2**20
+        assert watch.peak < big_then - 128 * 2**20

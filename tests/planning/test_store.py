@@ -208,7 +208,7 @@ def _writer(tmp_path: Path, count: int) -> subprocess.Popen[str]:
 def test_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     writers = [_writer(tmp_path, 25) for _ in range(4)]  # the store does not exist yet
     for writer in writers:
-        writer.communicate(timeout=60)
+        writer.communicate()
         assert writer.returncode == 0
     assert store.records() == [RECORD] * 100
 
@@ -221,7 +221,7 @@ def test_a_killed_writer_leaves_whole_records_only(tmp_path: Path) -> None:
         said = [writer.stdout.readline() for _ in range(3)]
         time.sleep(wait)
         writer.kill()
-        said += writer.communicate(timeout=60)[0].splitlines()
+        said += writer.communicate()[0].splitlines()
         whole = store.records()
         assert len(whole) >= sum(line.strip() == "kept" for line in said)
         assert set(map(str, whole)) == {str(RECORD)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from fathom.serving.application import application
@@ -19,8 +19,19 @@ from fathom.serving.house import House
 from fathom.serving.limits import USUAL, Limits
 from fathom.serving.running import Running, configuration, listen
 from library import tiny
+from waiting import LONGEST, wait_for
 
-PATIENT = replace(USUAL, drain_seconds=2.0, most_wait=1000.0)  # other tests take the processor
+# Other tests take the processor: what is slow is neither refused nor taken for dead.
+PATIENT = replace(
+    USUAL,
+    drain_seconds=2.0,
+    most_wait=1000.0,
+    body_seconds=LONGEST,
+    header_seconds=LONGEST,
+    queue_seconds=LONGEST,
+    stream_seconds=LONGEST,
+    silent_seconds=LONGEST,
+)
 
 
 class Serving:
@@ -46,7 +57,7 @@ class Serving:
 
     def client(self, **options: object) -> httpx.Client:
         """Return a client of it."""
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, timeout=LONGEST, trust_env=False, **options)
 
     def on_loop(self, work: Callable[[], object]) -> object:
         """Do something on the server's own thread, where its state may be looked at."""
@@ -55,28 +66,30 @@ class Serving:
             return work()
 
         assert self.server._loop is not None
-        return asyncio.run_coroutine_threadsafe(done(), self.server._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(done(), self.server._loop).result(LONGEST)
 
     def worker(self, model: str | None = None):
         """Return the process of a model."""
         return self.house.residents.tenants[model or self.model].worker
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hold the process of its first model: nothing that it was asked ends meanwhile."""
+        process = psutil.Process(self.worker().pid)
+        process.suspend()
+        try:
+            yield
+        finally:
+            process.resume()
+
     def close(self) -> None:
         """End it."""
         self.server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(LONGEST)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
         asyncio.run(self.server.serve([self._socket]))
-
-
-def wait_for(come: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until something is true, or fail."""
-    end = time.monotonic() + seconds
-    while not come():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def long_answer(tokens: int = 400, **more: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from fathom.errors import RequestError
 from fathom.serving.guarding import OPEN_PATHS, Door, is_loopback
 from serving.conftest import Serving, Start
+from waiting import LONGEST
 
 KEY = "sk-canary-5f0c-a-key-of-the-tests"
 FRIEND = "https://friend.example:8443"
@@ -50,7 +51,7 @@ def flat(held: object) -> Iterator[APIRoute]:
 
 def raw(serving: Serving, request: bytes) -> bytes:
     """Return the first bytes of what comes back."""
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=LONGEST) as connection:
         connection.sendall(request)
         return connection.recv(4096)
 

@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from fathom.serving.process import SECRETS, environment
-from serving.conftest import long_answer, wait_for
+from serving.conftest import long_answer
+from waiting import LONGEST, wait_for
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "fathom" / "serving"
 CANARY = "canary-41d7-secret"
@@ -44,9 +45,14 @@ def program(*words: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str]
             process.kill()
 
 
+def asked(url: str) -> httpx.Response:
+    """Return what an address says, however long it takes."""
+    return httpx.get(url, timeout=LONGEST, trust_env=False)
+
+
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", trust_env=False).status_code == 200
+        return asked(f"{url}/health").status_code == 200
     except httpx.TransportError:
         return False
 
@@ -60,7 +66,7 @@ def test_told_to_end_it_finishes_what_it_has(tiny_chat: Path, tmp_path: Path) ->
     ):
         body = {"model": str(tiny_chat), **long_answer(900)}
         chat = f"{url}/v1/chat/completions"
-        httpx.post(chat, json={**body, "max_tokens": 1}, timeout=60).raise_for_status()
+        httpx.post(chat, json={**body, "max_tokens": 1}, timeout=LONGEST).raise_for_status()
         children = psutil.Process(process.pid).children(recursive=True)
         workers = [each for each in children if "fathom.serving.worker" in each.cmdline()]
         assert workers and CANARY not in str([each.environ() for each in workers])
@@ -68,18 +74,18 @@ def test_told_to_end_it_finishes_what_it_has(tiny_chat: Path, tmp_path: Path) ->
         assert [oct(file.stat().st_mode & 0o777) for file in announced] == ["0o600"]
         found: list[httpx.Response] = []
         asking = threading.Thread(
-            target=lambda: found.append(httpx.post(chat, json=body, timeout=60))
+            target=lambda: found.append(httpx.post(chat, json=body, timeout=LONGEST))
         )
         asking.start()
-        wait_for(lambda: httpx.get(f"{url}/v1/status").json()["requests"] == 1)
+        wait_for(lambda: asked(f"{url}/v1/status").json()["requests"] == 1)
         process.send_signal(signal.SIGTERM)
-        wait_for(lambda: httpx.get(f"{url}/health").status_code == 503)
-        refused = httpx.post(chat, json=body)
+        wait_for(lambda: asked(f"{url}/health").status_code == 503)
+        refused = httpx.post(chat, json=body, timeout=LONGEST)
         assert refused.status_code == 503 and refused.headers["retry-after"]
-        asking.join(60)
+        asking.join(LONGEST)
         assert found[0].json()["usage"]["completion_tokens"] == 900
-        assert process.wait(20) == 0
-        assert not psutil.wait_procs(workers, 5)[1]
+        assert process.wait(LONGEST) == 0
+        assert not psutil.wait_procs(workers, LONGEST)[1]
         assert not list((tmp_path / "servers").iterdir())
         assert process.stderr is not None
         log = process.stderr.read()
@@ -93,18 +99,18 @@ def test_told_twice_it_ends_at_once(tiny_chat: Path, tmp_path: Path) -> None:
         body = {"model": str(tiny_chat), **long_answer(1000, n=8)}
         asking = threading.Thread(target=_ask_in_vain, args=(url, body))
         asking.start()
-        wait_for(lambda: httpx.get(f"{url}/v1/status").json()["requests"] == 1)
+        wait_for(lambda: asked(f"{url}/v1/status").json()["requests"] == 1)
         process.send_signal(signal.SIGTERM)
-        wait_for(lambda: httpx.get(f"{url}/health").status_code == 503)
+        wait_for(lambda: asked(f"{url}/health").status_code == 503)
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
-        asking.join(10)
+        process.wait(LONGEST)
+        asking.join(LONGEST)
         assert not asking.is_alive()
 
 
 def _ask_in_vain(url: str, body: object) -> None:
     try:
-        httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
+        httpx.post(f"{url}/v1/chat/completions", json=body, timeout=LONGEST)
     except httpx.TransportError:
         return
 

@@ -12,6 +12,7 @@ import pytest
 from fathom.errors import BusyError, ContextLengthError, RequestError
 from fathom.serving.alone import Alone
 from fathom.serving.gathering import MOST_TEXTS, Gatherer
+from waiting import LONGEST, wait_for
 
 
 class Slow:
@@ -23,7 +24,7 @@ class Slow:
 
     def embed(self, texts: Sequence[str], **options: object) -> np.ndarray:
         self.passes.append(len(texts))
-        self.go.wait(10)
+        self.go.wait(LONGEST)
         if any(len(text) > 50 for text in texts):
             raise ContextLengthError("too long; shorten it")
         return np.array([[len(text), len(options)] for text in texts], dtype=np.float32)
@@ -41,13 +42,11 @@ def gathered(model: Slow, asks: Sequence[tuple[list[str], dict[str, object]]]) -
 
     with ThreadPoolExecutor(len(asks) + 1) as pool:
         first = pool.submit(ask, (["first"], {}))
-        while not model.passes:
-            pass
+        wait_for(lambda: model.passes)
         rest = [pool.submit(ask, each) for each in asks]
-        while len(gatherer._waiting) < len(asks):
-            pass
+        wait_for(lambda: len(gatherer._waiting) == len(asks))
         model.go.set()
-        return [each.result(10) for each in (first, *rest)]
+        return [each.result(LONGEST) for each in (first, *rest)]
 
 
 def test_what_waits_goes_together_and_each_gets_its_own() -> None:
@@ -73,14 +72,14 @@ def test_one_ask_s_fault_is_not_the_others() -> None:
 
 def test_a_line_is_bounded() -> None:
     alone, go = Alone(2, "tests"), threading.Event()
-    held = [alone.submit(lambda: go.wait(10)) for _ in range(3)]
+    held = [alone.submit(lambda: go.wait(LONGEST)) for _ in range(3)]
     with pytest.raises(BusyError):
         alone.submit(lambda: None)
     go.set()
-    assert all(each.result(10) for each in held)
+    assert all(each.result(LONGEST) for each in held)
     with pytest.raises(RequestError):
-        alone.submit(_refuse).result(10)
-    assert alone.submit(lambda: 5).result(10) == 5
+        alone.submit(_refuse).result(LONGEST)
+    assert alone.submit(lambda: 5).result(LONGEST) == 5
 
 
 def _refuse() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +11,26 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from serving.conftest import PATIENT, Serving, Start, long_answer, wait_for
+from serving.conftest import PATIENT, Serving, Start, long_answer
+from waiting import LONGEST, wait_for
 
 CHAT = "/v1/chat/completions"
 
 
-def together(count: int, work: Callable[[int], httpx.Response]) -> list[httpx.Response]:
+def post(serving: Serving, body: object) -> httpx.Response:
+    return httpx.post(serving.url + CHAT, json=body, timeout=LONGEST)
+
+
+def together(
+    serving: Serving, count: int, body: object, come: Callable[[], object]
+) -> list[httpx.Response]:
+    """Ask so many times while the model is held, let it go when something came, and return all."""
+    wait_for(lambda: serving.house.admission.inside == 0)  # what was asked before has left
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(work, range(count)))
+        with serving.paused():
+            asked = [pool.submit(post, serving, body) for _ in range(count)]
+            wait_for(come)
+        return [each.result() for each in asked]
 
 
 def test_what_has_no_place_is_told_so_before_any_work(start: Start) -> None:
@@ -27,14 +38,13 @@ def test_what_has_no_place_is_told_so_before_any_work(start: Start) -> None:
     with start(limits=replace(PATIENT, requests=3)) as serving, serving.client() as client:
         body = {"model": serving.model, **long_answer(150)}
         client.post(CHAT, json={**body, "max_tokens": 1}).raise_for_status()
-        found = together(12, lambda _: httpx.post(serving.url + CHAT, json=body, timeout=60))
-        counts = Counter(each.status_code for each in found)
-        assert set(counts) == {200, 429} and counts[200] >= 3
+        admission = serving.house.admission
+        found = together(serving, 12, body, lambda: admission.refused == 9)
+        assert Counter(each.status_code for each in found) == {200: 3, 429: 9}
         for each in found:
             if each.status_code == 429:
                 assert int(each.headers["retry-after"]) >= 1
                 assert each.json()["error"]["type"] == "rate_limit_error"
-        assert serving.house.admission.refused == counts[429]
         assert {each.json()["usage"]["completion_tokens"] for each in found if each.is_success} == {
             150
         }
@@ -48,7 +58,7 @@ def test_a_queue_is_bounded_whatever_one_ask_counts(start: Start, more: dict[str
         body = {"model": serving.model, **long_answer(200)}
         client.post(CHAT, json={**body, "max_tokens": 1}).raise_for_status()
         asked = {**body, **more}
-        found = together(9, lambda _: httpx.post(serving.url + CHAT, json=asked, timeout=60))
+        found = together(serving, 9, asked, lambda: serving.house.admission.inside == 9)
         assert {each.status_code for each in found} <= {200, 429}
         assert 429 in {each.status_code for each in found}
         assert client.post(CHAT, json={**body, "max_tokens": 1}).status_code == 200
@@ -59,15 +69,18 @@ def test_health_and_figures_are_there_under_load(serving: Serving) -> None:
     body = {"model": serving.model, **long_answer(300)}
     with serving.client() as client:
         client.post(CHAT, json={**body, "max_tokens": 1}).raise_for_status()
-        going = threading.Thread(
-            target=together,
-            args=(8, lambda _: httpx.post(serving.url + CHAT, json=body, timeout=60)),
-        )
-        going.start()
-        wait_for(lambda: serving.worker().busy > 4)
-        assert client.get("/health").json() == {"status": "ok"}
-        text = client.get("/metrics").text
-        going.join()
+        said: list[httpx.Response] = []
+
+        def looked() -> bool:
+            """Look at it once it is busy."""
+            if serving.worker().busy >= 8:
+                said.extend(client.get(path) for path in ("/health", "/metrics"))
+            return bool(said)
+
+        answers = together(serving, 8, body, looked)
+        assert {each.status_code for each in answers} == {200}
+        assert said[0].json() == {"status": "ok"}
+        text = said[1].text
     for name in ("requests_inside", "model_resident_bytes", "pages_free", "tokens_total"):
         assert f"fathom_{name}" in text
     after = {line for line in serving.house.metrics.text().decode().splitlines() if line[0] != "#"}
@@ -78,7 +91,8 @@ def test_health_and_figures_are_there_under_load(serving: Serving) -> None:
 def test_one_opening_serves_all_who_wait(start: Start) -> None:
     with start() as serving:
         body = {"model": serving.model, **long_answer(2)}
-        found = together(6, lambda _: httpx.post(serving.url + CHAT, json=body, timeout=60))
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda _: post(serving, body), range(6)))
         assert [each.status_code for each in found] == [200] * 6
         assert len({each.json()["choices"][0]["message"]["content"] for each in found}) == 1
         assert serving.worker().figures is None or serving.house.residents.evictions == 0

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from serving.conftest import Serving, wait_for
+from serving.conftest import Serving
+from waiting import wait_for
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 NAN, INFINITY = float("nan"), float("inf")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 MIB = 2**20
 
 BEAT_SECONDS = 0.5  # between two signs of life of a worker
-SILENT_SECONDS = 4.0  # without one it hangs: its asks must hear of it within five seconds
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Limits:
         stream_seconds: that a reader may leave what is written for it.
         drain_seconds: for asks on their way when the server is told to end.
         keep_alive: that a model stays in memory after its last answer.
+        silent_seconds: without a sign of life of a worker, which then hangs: it is looked at eight
+            times as often, so that its asks hear of it within five seconds.
     """
 
     body: int = 32 * MIB
@@ -52,6 +53,7 @@ class Limits:
     stream_seconds: float = 60
     drain_seconds: float = 30
     keep_alive: float = 300
+    silent_seconds: float = 4
 
 
 USUAL = Limits()

@@ -15,9 +15,10 @@ import psutil
 
 from fathom.errors import AnswerLostError, FathomError
 from fathom.serving.frames import KINDS, LARGEST, LENGTH, Frame, packed, unpacked
-from fathom.serving.limits import SILENT_SECONDS, Limits
+from fathom.serving.limits import Limits
 from fathom.serving.service import Ask, Ended, Event
 
+PROGRAM = ("-P", "-s", "-m", "fathom.serving.worker")  # of a worker
 SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")  # in names of the environment
 ENDING_SECONDS = 2.0  # for a worker that was told to close and has nothing to do
 
@@ -83,12 +84,13 @@ class Worker:
         lost: why it is of no use any more; None while it is.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
         self.figures: Mapping[str, float] | None = None
         self.lost: FathomError | None = None
         self.tasks: Sequence[str] = ()
         self.load_seconds = 0.0
         self._process = process
+        self._silent = limits.silent_seconds
         self._numbers = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._calls: dict[int, asyncio.Future[object]] = {}
@@ -106,12 +108,12 @@ class Worker:
             FathomError: what opening found wrong.
         """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-s", "-m", "fathom.serving.worker"),
+            *(sys.executable, *PROGRAM),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=environment(),
         )
-        worker = cls(process)
+        worker = cls(process, limits)
         worker._calls[0] = worker._ready
         content = {"opening": opening, "bounds": bounds, "seconds": limits.answer_seconds}
         try:
@@ -232,6 +234,8 @@ class Worker:
         self._heard = monotonic()
         if frame.kind == "beat":
             self.figures = cast("Mapping[str, float] | None", frame.content)
+            if self.figures and self.figures["step_seconds"] > self.figures["step_longest"]:
+                self._end_hanging()
         elif frame.number in self._streams:
             self._streams[frame.number].take(frame)
         elif (call := self._calls.get(frame.number)) is not None and not call.done():
@@ -246,11 +250,15 @@ class Worker:
             await asyncio.shield(self._ready)
         self._heard = monotonic()
         while self.lost is None:
-            await asyncio.sleep(SILENT_SECONDS / 8)
-            if monotonic() - self._heard > SILENT_SECONDS:
-                self._lose(AnswerLostError("the process of the model hung; ask again"))
-                with suppress(ProcessLookupError):
-                    self._process.kill()
+            await asyncio.sleep(self._silent / 8)
+            if monotonic() - self._heard > self._silent:
+                self._end_hanging()
+
+    def _end_hanging(self) -> None:
+        """End a process that lives and does not get on."""
+        self._lose(AnswerLostError("the process of the model hung; ask again"))
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     def _lose(self, error: AnswerLostError) -> None:
         """Tell all that wait that nothing more comes; only the first reason counts."""

@@ -17,6 +17,7 @@ from fathom.checkpoint.sources import hub as weights
 from fathom.checkpoint.sources import hub_cache
 from fathom.checkpoint.sources.names import HubName, parse
 from fathom.errors import FetchError, ModelFileError, NotFoundError
+from waiting import wait_for
 
 NAME = HubName("owner", "name")
 WEIGHTS = os.urandom(200_000)
@@ -267,8 +268,8 @@ def test_a_killed_fetch_leaves_nothing_that_looks_complete(
     file = filled.repositories["owner/name"]["model.safetensors"]
     file.stall = True
     with _child(filled.endpoint) as child:
-        while filled.sent < len(WEIGHTS) // 2:
-            assert child.poll() is None
+        wait_for(lambda: filled.sent >= len(WEIGHTS) // 2 or child.poll() is not None)
+        assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
     assert weights.find(NAME, QUIET) is None
     with monkeypatch.context() as offline:

@@ -18,6 +18,7 @@ from fathom.checkpoint.progress import QUIET
 from fathom.checkpoint.sources import packages
 from fathom.checkpoint.sources.names import PackageName
 from fathom.errors import FetchError, NotFoundError
+from waiting import wait_for
 
 MakeWheel = Callable[..., Path]
 FILES = {
@@ -189,7 +190,8 @@ def test_who_waits_says_so(recorder) -> None:
 
         thread = threading.Thread(target=second)
         thread.start()
-        assert not waited.wait(0.2)
+        wait_for(recorder.started)
+        assert not waited.is_set()
         assert recorder.started() == ["waiting for another process that fetches x"]
     thread.join()
     assert waited.is_set()

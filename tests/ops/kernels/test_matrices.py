@@ -12,6 +12,7 @@ from fathom.checkpoint.encodings import ENCODINGS
 from fathom.ops import matrices
 from fathom.ops.choose import only
 from fathom.ops.native import native
+from waiting import LONGEST
 
 NATIVE = native()
 if isinstance(NATIVE, str):
@@ -264,7 +265,7 @@ def test_a_forked_process_computes_the_same():
     child = context.Process(target=_in_child, args=(queue,))
     child.start()
     result = queue.get()
-    child.join(timeout=30)
+    child.join(timeout=LONGEST)
     assert child.exitcode == 0
     assert result == _in_parent
 

@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from serving.shapes.scripted import Scripted, application, listening
+from waiting import LONGEST
 
 
 @dataclass
@@ -27,7 +28,9 @@ class Served:
     @cached_property
     def http(self) -> httpx.Client:
         """A plain client."""
-        return self.stack.enter_context(httpx.Client(base_url=self.url, timeout=30, verify=False))
+        return self.stack.enter_context(
+            httpx.Client(base_url=self.url, timeout=LONGEST, verify=False)
+        )
 
     @cached_property
     def openai(self) -> openai.OpenAI:
@@ -44,7 +47,7 @@ class Served:
     @cached_property
     def ollama(self) -> ollama.Client:
         """Ollama's client."""
-        return self.stack.enter_context(ollama.Client(host=self.url))
+        return self.stack.enter_context(ollama.Client(host=self.url, timeout=LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from threading import Thread
-from time import monotonic, sleep
 
 import numpy as np
 import uvicorn
@@ -34,6 +33,7 @@ from fathom.serving.service import (
     Written,
 )
 from fathom.spec.card import Card
+from waiting import LONGEST, wait_for
 
 CARD = Card(
     name="tiny",
@@ -192,12 +192,10 @@ def listening(app: FastAPI) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     thread.start()
-    until = monotonic() + 30
-    while not server.started and monotonic() < until:
-        sleep(0.01)
+    wait_for(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(LONGEST)

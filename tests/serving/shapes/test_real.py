@@ -17,6 +17,7 @@ import fathom
 from fathom.library import TextModel
 from library import tiny
 from serving.conftest import Serving, Start
+from waiting import LONGEST
 
 HELLO = [{"role": "user", "content": "Hello, you"}]
 TOKENS = 12
@@ -255,7 +256,7 @@ def test_smollm2_answers_every_client(start: Start, smollm2_path: Path) -> None:
     own = "".join(model.chat(HELLO, **GREEDY))
     with start(str(smollm2_path)) as running:
         body = {"model": running.model, "messages": HELLO, **GREEDY}
-        with httpx.Client(base_url=running.url, timeout=60) as client:
+        with httpx.Client(base_url=running.url, timeout=LONGEST) as client:
             chat = client.post("/v1/chat/completions", json=body).json()
             message = client.post("/v1/messages", json=body).json()
         assert chat["choices"][0]["message"]["content"] == own
