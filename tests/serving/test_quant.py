@@ -1,4 +1,4 @@
-"""Weights that are packed as they are loaded: what is written, what is predicted, what is refused."""
+"""Weights packed as they are loaded: what is written, what is predicted, what is refused."""
 
 from __future__ import annotations
 

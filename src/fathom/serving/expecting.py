@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
 
+from fathom.generation.batching.pace import Law
 from fathom.library.text import TextModel
 from fathom.planning.predict import Forecast, Prediction
 
@@ -32,6 +33,17 @@ class Expectation:
     def of(cls, model: TextModel) -> Expectation:
         """Return what answers of a model may be expected to take."""
         return cls(model.spec.context, model.fit)
+
+    def law(self) -> Law | None:
+        """Return what a step takes, at the longest; None where no rates are known."""
+        longest = self._prediction(len(self._lengths) - 1)
+        reading, writing = (
+            longest.prefill_tokens_per_second,
+            longest.decode_tokens_per_second,
+        )
+        if not (reading and writing):
+            return None
+        return Law(each=1 / writing, reading=1 / reading, writing=1 / writing)
 
     def forecast(self, prompt: int, total: int) -> Forecast:
         """Return what an answer takes that reads `prompt` tokens and holds `total` at its end."""

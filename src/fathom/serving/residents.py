@@ -182,6 +182,7 @@ class Residents:
             "queue_requests": limits.queue_requests,
             "queue_tokens": limits.queue_tokens,
             "most_wait": limits.most_wait,
+            "silent_seconds": limits.silent_seconds,
         }
         worker = await Worker.start(opening, bounds, limits)
         tenant = Tenant(offered, wanted, worker, limits.keep_alive)

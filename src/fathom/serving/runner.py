@@ -64,6 +64,9 @@ class Runner:
         if isinstance(model, TextModel) and isinstance(model.spec, Decoder):
             self.engine = model.batching(bounds)
             self._expectation = Expectation.of(model)
+            law = self._expectation.law()
+            if law is not None:
+                self.engine.expect(law)
 
     def begin(self, ask: Ask, emit: Emit) -> Begun:
         """Begin to answer.

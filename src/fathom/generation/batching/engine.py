@@ -18,8 +18,10 @@ from fathom.errors import DoesNotFitError, RequestError
 from fathom.generation.batching import prefixes
 from fathom.generation.batching.figures import Figures
 from fathom.generation.batching.handle import Clock, Handle
+from fathom.generation.batching.pace import Law
+from fathom.generation.batching.progress import FOREVER
 from fathom.generation.batching.track import Track
-from fathom.generation.batching.worker import FOREVER, Bounds, Seat, Worker
+from fathom.generation.batching.worker import Bounds, Seat, Worker
 from fathom.generation.generate import room
 from fathom.generation.sequence import TokenSequence
 from fathom.planning.predict import Forecast
@@ -70,6 +72,13 @@ class BatchEngine:
         self._forecast = forecast
         self._order = counting()
         self._worker = Worker(executor, bounds)
+
+    def expect(self, law: Law) -> None:
+        """Take note of what steps are predicted to take, until some were taken.
+
+        It tells how long the first of them may run before they are taken for ones that hang.
+        """
+        self._worker.expect(law)
 
     def require_place(self, count: int = 1) -> None:
         """Refuse `count` requests that there is no place for, before anything of them is read.

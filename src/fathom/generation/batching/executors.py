@@ -40,6 +40,7 @@ class Executor(Protocol):
         piece: what is read in whole pieces of a sequence is cut at multiples of this.
         mixed_tokens: tokens of prompts that a step takes beside sequences that write.
         longest: the most tokens of a sequence in a step after its whole pieces.
+        opening_seconds: that the first step may take for what is loaded when it is first used.
     """
 
     memory: Memory
@@ -47,6 +48,7 @@ class Executor(Protocol):
     piece: int
     mixed_tokens: int
     longest: int
+    opening_seconds: float
 
     @property
     def forward(self) -> Forward:
@@ -83,6 +85,7 @@ class NativeExecutor:
     longest = PIECE - 1
     piece = PIECE
     mixed_tokens = PIECE + PIECE // 2  # a piece, and the end of another prompt
+    opening_seconds = 0.0  # weights were packed
     memory: Memory
 
     def __init__(
@@ -180,6 +183,7 @@ class CourseExecutor:
     most_tokens = CHUNK
     mixed_tokens = CHUNK
     longest = CHUNK
+    opening_seconds = 60.0  # libraries of an accelerator, weights that lie on a slow disk
     memory: Memory
 
     def __init__(

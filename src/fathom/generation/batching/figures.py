@@ -27,8 +27,8 @@ class Figures:
         failed: answers that an error ended.
         cancelled: answers that were given up, by whoever asked or by their deadline.
         steps: calls of the model.
-        step_seconds: how long the step at hand has run; 0 between steps. One that does not end
-            is a worker that hangs.
+        step_seconds: how long the step at hand has run; 0 between steps.
+        step_longest: how long it may at the most, by what such steps take; beyond it hangs.
         tokens_per_second: tokens written lately, of all requests together.
         overhead: the share of the worker's busy time that was spent outside of the model.
         wait: seconds that a request that came now would wait for others, as steps go lately.
@@ -46,6 +46,7 @@ class Figures:
     cancelled: int
     steps: int
     step_seconds: float
+    step_longest: float
     tokens_per_second: float
     overhead: float
     wait: float
@@ -110,12 +111,6 @@ class Tally:
         self._left.append(now)
         while self._left[0] < now - LATELY:
             self._left.popleft()
-
-    @property
-    def step_seconds(self) -> float:
-        """How long the step at hand has run."""
-        began = self._began
-        return 0.0 if began is None else monotonic() - began
 
     @property
     def tokens_per_second(self) -> float:

@@ -42,6 +42,11 @@ class Pace:
         pairs = zip(self._sums, step, strict=True)
         self._sums = tuple([FADING * before + own for before, own in pairs])
 
+    @property
+    def empty(self) -> bool:
+        """Whether no step was taken yet."""
+        return self._sums[0] == 0.0
+
     def law(self) -> Law:
         """Return what a step takes as far as any was seen; nothing before."""
         import numpy as np

@@ -76,6 +76,19 @@ class Work:
         return self.start + self.count == len(self.track.tokens)
 
     @property
+    def through(self) -> int:
+        """Tokens that go through the model with it.
+
+        Those of a prompt with vectors, which see one another, all do with its last work.
+        """
+        if not self.track.inserts:
+            return self.count
+        if not self.last:
+            return 0
+        course = self.track.course
+        return self.start + self.count - (0 if course is None else len(course.ids))
+
+    @property
     def tokens(self) -> list[int]:
         """The ids."""
         return self.track.tokens[self.start : self.start + self.count]

@@ -13,7 +13,8 @@ from fathom.errors import AnswerLostError, BusyError, DeadlineError, FathomError
 from fathom.generation.batching.figures import SOONEST, Figures, Tally
 from fathom.generation.batching.handle import Handle
 from fathom.generation.batching.outlook import Load, Rules, until_first
-from fathom.generation.batching.pace import Pace
+from fathom.generation.batching.pace import Law, Pace
+from fathom.generation.batching.progress import FOREVER, Amounts, Progress
 from fathom.generation.batching.scheduler import Scheduler
 from fathom.generation.batching.track import Track, Work
 from fathom.generation.measuring import peak_memory
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from fathom.generation.forward import Scores
     from fathom.generation.reasoning import Piece
 
-FOREVER = float("inf")
 USUAL_PROMPTS = 4
 
 
@@ -37,6 +37,8 @@ class Bounds:
         queue_requests: how many requests may wait.
         queue_tokens: how many tokens may wait, prompts and the longest answers together; an
             empty queue takes any number.
+        silent_seconds: that a step may take without being taken for one that hangs (`Figures`);
+            or, where that is longer, several times as long as such steps are expected to take.
         most_wait: seconds that a request may be expected to wait for others, as steps go lately;
             or, where that is longer, as many as `USUAL_PROMPTS` take to be read: who asks a slow
             model is used to waiting.
@@ -47,6 +49,7 @@ class Bounds:
     queue_requests: int = 64
     queue_tokens: int = 2**18
     most_wait: float = FOREVER
+    silent_seconds: float = FOREVER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +70,7 @@ class Worker:
         self.bounds = bounds
         self._tally = Tally()
         self._pace = Pace()
+        self._progress = Progress(self._pace, bounds.silent_seconds, executor.opening_seconds)
         self._seats: dict[Track, Seat] = {}
         self._scheduler = self._new_scheduler()
         self._changed = Condition()  # guards what follows
@@ -120,9 +124,14 @@ class Worker:
             seat.handle.end(AnswerLostError("the engine was closed before the answer was whole"))
         thread.join(within)
 
+    def expect(self, law: Law) -> None:
+        """Take note of what steps are predicted to take."""
+        self._progress.expected = law
+
     def figures(self) -> Figures:
         """Return what is being done."""
         scheduler, tally = self._scheduler, self._tally
+        step_seconds, step_longest = self._progress.now()
         return Figures(
             waiting=len(scheduler.waiting) + len(self._arrived),
             running=len(scheduler.running),
@@ -135,7 +144,8 @@ class Worker:
             failed=tally.failed,
             cancelled=tally.cancelled,
             steps=tally.steps,
-            step_seconds=tally.step_seconds,
+            step_seconds=step_seconds,
+            step_longest=step_longest,
             tokens_per_second=tally.tokens_per_second,
             overhead=tally.overhead,
             wait=self.wait(),
@@ -220,6 +230,8 @@ class Worker:
                 self._step()
             except Exception as error:  # noqa: BLE001  # told to all whom it may concern
                 self._abandon(error)
+            finally:
+                self._progress.end()
             self._tally.outside += monotonic() - began - (self._tally.inside - inside)
 
     def _turn(self) -> bool:
@@ -250,6 +262,8 @@ class Worker:
         self._note(works)
         if not works:
             raise RuntimeError("requests are here and none of them can go on")
+        amounts = Amounts.of(works)
+        self._progress.begin(amounts)
         self._tally.begin()
         outcomes = self._outcomes(works)
         self._tally.end(sum(work.last for work in works))
@@ -261,9 +275,7 @@ class Worker:
                 self._take(seat, work, outcome)
             except Exception as error:  # noqa: BLE001  # one answer's fault is not the others'
                 self._fail(seat, error)
-        written = sum(work.count == 1 for work in works)
-        read = sum(work.count for work in works) - written
-        self._pace.learn(read, written, monotonic() - began)
+        self._pace.learn(amounts.read, amounts.written, monotonic() - began)
 
     def _note(self, works: Sequence[Work]) -> None:
         """Note which requests begin, what waits, and what was put back."""
