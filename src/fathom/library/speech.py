@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from fathom.checkpoint.documents import read_json
 from fathom.errors import RequestError
 from fathom.library.cards import read_tokenizer
+from fathom.library.forecasts import of_program
 from fathom.library.staged import StagedModel, task
 from fathom.ops.program_pair import ProgramPair
 from fathom.planning.machine import this_machine
 from fathom.planning.native_pair import NativePair
-from fathom.planning.native_program import Native
 from fathom.planning.native_speech import written_natively
 from fathom.planning.probe import measured_rates, usable_threads
 from fathom.planning.stages import StagedPrediction
@@ -81,12 +81,7 @@ class SpeechModel(StagedModel):
         programs = self.program
         if not isinstance(programs, ProgramPair):
             return None
-        matrices, rates = programs.matrices, measured_rates()
-
-        def native(program: Program) -> Native:
-            return Native(self.spec, program.plan, lambda one: matrices[one].encoding, rates)
-
-        return NativePair(native(programs.reader), native(programs.writer))
+        return of_program(self.spec, programs, measured_rates())
 
     @cached_property
     def writer(self) -> SpeechWriter:

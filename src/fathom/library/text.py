@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fathom.checkpoint.documents import read_json
 from fathom.checkpoint.sentence_transformers import stated_vector
-from fathom.errors import RequestError, UnsupportedTaskError
+from fathom.errors import RequestError
 from fathom.generation.published import Published, legacy
 from fathom.generation.tasks import (
     PairTasks,
@@ -20,19 +19,13 @@ from fathom.generation.tasks import (
     require_texts,
     require_writing,
 )
-from fathom.ops.program import Program
-from fathom.ops.program_pair import ProgramPair
+from fathom.library.cards import read_tokenizer
+from fathom.library.engines import executor_of, forward_of, pair_forward_of, vectoriser_of
+from fathom.library.forecasts import forecast, forecast_answer
+from fathom.library.model import Model
 from fathom.planning.calibration import calibrate
-from fathom.planning.costs import state_bytes
-from fathom.planning.native import predict_native
-from fathom.planning.native_pair import NativePair
-from fathom.planning.native_program import Native
-from fathom.planning.predict import Forecast, Prediction, predict
-from fathom.planning.probe import measured_rates
-from fathom.planning.records import DECODE, PREFILL
+from fathom.planning.predict import Forecast, Prediction
 from fathom.residency.adapting import Adapting
-from fathom.spec.decoder import Decoder
-from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.model import TextModel as Spec
 from fathom.spec.model import text_model
@@ -42,22 +35,14 @@ if TYPE_CHECKING:
     import torch
 
     from fathom.generation.batching.engine import BatchEngine, Bounds
-    from fathom.generation.embedding import Embedder, Vectoriser
-    from fathom.generation.forward import Forward
+    from fathom.generation.embedding import Embedder
     from fathom.generation.generate import Engine
     from fathom.generation.labelling import Labeller
     from fathom.generation.pair import Opening, PairEngine
-    from fathom.generation.pair_forward import PairForward
     from fathom.generation.request import Request
     from fathom.generation.results import Generation
     from fathom.inputs.tokenizer import Tokenizer
     from fathom.models.decoder import Decoder as DecoderModel
-    from fathom.programs.plan import Plan
-    from fathom.spec.vector import Vectors
-
-
-from fathom.library.cards import read_tokenizer
-from fathom.library.model import Model
 
 ANSWER_TOKENS = 2048  # of an answer when nobody says how long it may be, as far as there is room
 
@@ -107,19 +92,8 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         return self.with_adapter(calibrate(found, self.spec, self.device_type))
 
     def _forecast(self, context: int, batch: int, *, modules: bool = False) -> Prediction:
-        """Predict the way that it writes: as a native program, or as modules."""
-        rates = measured_rates()
-        program = self.program
-        if modules or program is None:
-            return predict(self.spec, dtype=self.dtype, context=context, batch=batch, rates=rates)
-
-        def native(plan: Plan) -> Native:
-            return Native(self.spec, plan, lambda one: program.matrices[one].encoding, rates)
-
-        if isinstance(program, ProgramPair):
-            pair = NativePair(native(program.reader.plan), native(program.writer.plan))
-            return predict_native(pair, context, batch)
-        return predict_native(native(program.plan), context, batch)
+        """Predict the way that it writes, or that of its modules."""
+        return forecast(self.spec, None if modules else self.program, self.dtype, context, batch)
 
     @property
     def computing(self) -> str:
@@ -257,23 +231,8 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         return published.request(prompt, options, max(1, room))
 
     def _expected(self, prompt: int, capacity: int, beams: int) -> Forecast:
-        """Return what an answer is expected to take, written in room for `capacity` tokens.
-
-        Speed is that of just these lengths: a prediction's own is of half a context read, and
-        written on from nothing.
-        """
-        most = self.spec.context
-        found = self.fit(capacity, beams)
-        reading = self.fit(min(most, 2 * prompt), beams)
-        writing = self.fit(min(most, prompt + capacity), beams)
-        asked = ((PREFILL, reading), (DECODE, writing))
-        calibrated = {name: of.calibrated[name] for name, of in asked if name in of.calibrated}
-        return replace(
-            found,
-            prefill_tokens_per_second=reading.prefill_tokens_per_second,
-            decode_tokens_per_second=writing.decode_tokens_per_second,
-            calibrated=calibrated,
-        ).forecast(prompt)
+        """Return what an answer is expected to take, written in room for `capacity` tokens."""
+        return forecast_answer(self.fit, self.spec.context, prompt, capacity, beams)
 
     def _published(self, task: str | None = None) -> Published:
         """Return how the publisher wants text written, for a task if they say so."""
@@ -308,26 +267,11 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         from fathom.generation.generate import Engine
 
         return Engine(
-            self._forward,
+            forward_of(self),
             self.tokenizer,
             context=self.spec.context,
             load_seconds=self.load_seconds,
         )
-
-    @property
-    def _forward(self) -> Forward:
-        """The native program, or the module."""
-        if isinstance(self.program, Program) and isinstance(self.spec, Decoder):
-            from fathom.generation.forward import NativeForward
-
-            return NativeForward(self.spec, self.program)
-
-        import torch
-
-        from fathom.generation.modules import ModuleForward
-
-        dtype = getattr(torch, self.dtype)
-        return ModuleForward(self.module, dtype=dtype, device=self.device)
 
     def batching(self, bounds: Bounds) -> BatchEngine:
         """Return an engine that computes many requests together; close it when done.
@@ -336,22 +280,10 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
             UnsupportedTaskError: for a model that does not continue texts.
         """
         from fathom.generation.batching.engine import BatchEngine
-        from fathom.generation.batching.executors import executor_for
 
         require_writing(self.spec)
-        if not isinstance(self.spec, Decoder):
-            raise UnsupportedTaskError(
-                "only decoders are computed together; ask a model of this class one by one"
-            )
-        executor = executor_for(
-            self._forward,
-            memory=bounds.memory,
-            sequences=bounds.most_sequences,
-            context=self.spec.context,
-            cost=partial(state_bytes, self.spec, self.dtype),
-        )
         return BatchEngine(
-            executor,
+            executor_of(self, bounds),
             self.tokenizer,
             bounds,
             context=self.spec.context,
@@ -363,7 +295,7 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
         from fathom.generation.pair import PairEngine
 
         return PairEngine(
-            self._pair_forward(spec),
+            pair_forward_of(self, spec),
             spec,
             self.tokenizer,
             self._opening,
@@ -371,45 +303,12 @@ class TextModel(Adapting, ReadingTasks, PairTasks, Model):
             load_seconds=self.load_seconds,
         )
 
-    def _pair_forward(self, spec: EncoderDecoder) -> PairForward:
-        """The native programs, or the module."""
-        if isinstance(self.program, ProgramPair):
-            from fathom.generation.native_pair import NativePair as Forward
-
-            return Forward(spec, self.program)
-
-        import torch
-
-        from fathom.generation.module_pair import ModulePair
-        from fathom.models.encoder_decoder import EncoderDecoder as Module
-
-        dtype = getattr(torch, self.dtype)
-        return ModulePair[Module](self.module, dtype=dtype, device=self.device)  # type: ignore[arg-type]
-
     def _embedder(self, pooling: str | None) -> Embedder:
         from fathom.generation.embedding import Embedder
 
         require_reading(self.spec)
         stated = stated_vector(self._description, pooling)
-        return Embedder(self._vectoriser(stated), self.tokenizer, stated, self.spec.context)
-
-    def _vectoriser(self, stated: Vectors) -> Vectoriser:
-        """The native program, or the module, with what makes one vector of hidden states."""
-        if isinstance(self.program, Program) and isinstance(self.spec, Encoder):
-            from fathom.generation.native_vectors import NativeVectors
-
-            project = None
-            if stated.vector.projections:
-                from fathom.residency.vector import load_projections
-
-                project = load_projections(stated.vector, stated.weights)
-            return NativeVectors(self.spec, self.program, stated.vector, project)
-
-        from fathom.generation.module_vectors import ModuleVectors
-        from fathom.residency.vector import load_vector
-
-        vector = load_vector(stated.vector, stated.weights, self.device)
-        return ModuleVectors(self._module, vector)
+        return Embedder(vectoriser_of(self, stated), self.tokenizer, stated, self.spec.context)
 
     @cached_property
     def _labeller(self) -> Labeller:

@@ -78,6 +78,11 @@ class Program:
         self._turn = Lock()
 
     @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Its plan, as a pair has two."""
+        return (self.plan,)
+
+    @property
     def bytes(self) -> int:
         """Bytes of packed weights and rows."""
         return self._program.bytes + self.weight_bytes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.ops.program import Program
+from fathom.programs.plan import Plan
 from fathom.programs.steps import Matrix
 
 
@@ -16,6 +17,11 @@ class ProgramPair:
 
     reader: Program
     writer: Program
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """What reads, then what writes."""
+        return self.reader.plan, self.writer.plan
 
     @property
     def matrices(self) -> Mapping[Matrix, Any]:

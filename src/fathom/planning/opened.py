@@ -14,6 +14,7 @@ from fathom.planning.packing import DECODED, packed_as, packed_from
 from fathom.planning.probe import Rates
 from fathom.planning.programs import planned, rounds
 from fathom.planning.storing import stored_encoding
+from fathom.programs.plan import Plan
 from fathom.programs.steps import Matrix
 from fathom.spec.model import Layered, Writing
 from fathom.spec.parts import parameters
@@ -77,7 +78,26 @@ def packed(
     Raises:
         NoProgramError: when `programs.why_modules` has a reason.
     """
-    made = [Native(spec, plan, packing, rates) for plan in planned(spec, dtype)]
+    return of_plans(spec, planned(spec, dtype), packing, rates)
+
+
+@overload
+def of_plans(
+    spec: Layered, plans: Sequence[Plan], packing: Packing, rates: Rates | None
+) -> Native: ...
+
+
+@overload
+def of_plans(
+    spec: Writing, plans: Sequence[Plan], packing: Packing, rates: Rates | None
+) -> NativePair: ...
+
+
+def of_plans(
+    spec: Layered | Writing, plans: Sequence[Plan], packing: Packing, rates: Rates | None
+) -> Native | NativePair:
+    """Return the programs of one plan, or of the two of a model that looks at a source."""
+    made = [Native(spec, plan, packing, rates) for plan in plans]
     return NativePair(*made) if len(made) > 1 else made[0]
 
 
