@@ -17,6 +17,7 @@ from fathom.checkpoint.naming import spell
 from fathom.checkpoint.rewriting import backwards
 from fathom.checkpoint.sentence_transformers import step_files
 from fathom.checkpoint.storage import new_folder, replacing, write_text
+from fathom.dialects.gguf import published
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -160,4 +161,6 @@ def _bytes(tensors: Mapping[str, Tensor]) -> int:
 def _configuration(description: Description) -> dict[str, object]:
     """Return the configuration without what spoke of the old files' encoding."""
     dropped = ("quantization_config", "dtype", "torch_dtype")
-    return {key: value for key, value in description.config.items() if key not in dropped}
+    config = {key: value for key, value in description.config.items() if key not in dropped}
+    contents = description.contents
+    return published(config) if contents is not None and contents.format == "gguf" else config

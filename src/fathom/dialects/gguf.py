@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fathom.dialects import gguf_mixtures, gguf_readers, gguf_recurrences
 from fathom.dialects.dialect import Dialect
+from fathom.dialects.gguf_classes import CLASSES
 from fathom.dialects.gguf_spelling import Shapes, Spelling
 from fathom.dialects.rules import Rule, drop, rename
 from fathom.errors import ConfigError, UnknownArchitectureError, nearest
@@ -278,7 +279,28 @@ def configuration(
     scaling = _rotary_scaling(metadata, name, tensors, floats)
     if scaling:
         config["rope_scaling"] = scaling
-    return config if spelling.derive is None else {**config, **spelling.derive(config, tensors)}
+    if spelling.derive is not None:
+        config |= spelling.derive(config, tensors)
+    return {**config, "architectures": [CLASSES[str(config["model_type"])]]}
+
+
+def published(config: Mapping[str, object]) -> dict[str, object]:
+    """Return a configuration of `configuration` in words that its publisher's tools know.
+
+    Factors for each frequency, worked out before, are a LongRoPE that is the same for short and
+    long texts and leaves scores as they are.
+    """
+    scaling = config.get("rope_scaling")
+    if not isinstance(scaling, Mapping) or scaling.get("rope_type") != "given":
+        return dict(config)
+    law = {
+        "rope_type": "longrope",
+        "short_factor": scaling["factors"],
+        "long_factor": scaling["factors"],
+        "attention_factor": 1.0,
+        "original_max_position_embeddings": config.get("max_position_embeddings"),
+    }
+    return {**config, "rope_scaling": law}
 
 
 def _rotary_scaling(
