@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -15,9 +16,21 @@ from fathom.spec import recursive as spec
 from fathom.spec.parts import count
 from fathom.tasks.solve import SHIFT
 from fathom.tuning.recipe import LastLoss, Recipe, Report
-from fathom.tuning.recursive import Puzzles, train, without_recursion
+from fathom.tuning.recursive import Puzzles, averaging, begin, train, without_recursion
 from fathom.tuning.results import Outcome, Trained
 from fathom.tuning.sudoku import Maker, Repeated
+
+AT_ONCE = 50  # puzzles answered together: what they hold stays in the processor's cache
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is solved after a step, by its own weights and by those averaged over time."""
+
+    step: int
+    last: float
+    averaged: float
+    seconds: float  # of training so far, without the tests
 
 
 @dataclass(frozen=True)
@@ -68,14 +81,12 @@ class PuzzleRun:
         recipe = replace(recipe, average=0.0) if without == "average" else recipe
         watched = LastLoss(watch)
         began = perf_counter()
-        base = Maker(self.size, recipe.seed + 1, testing=False)(self.puzzles)
         what = self.described(recursion=without != "recursion")
-        model = train(what, Repeated(base, self.size, recipe.seed + 2), recipe, watched)
+        model = train(what, self._learned(recipe), recipe, watched)
         seconds = perf_counter() - began
-        puzzles = Maker(self.size, recipe.seed + 3, testing=True)(self.tested)
         outcome = Outcome(
             count(what),
-            exact(model, puzzles),
+            exact(model, self._unseen(recipe)),
             self.tested,
             "puzzles it never saw",
             seconds,
@@ -83,10 +94,35 @@ class PuzzleRun:
         )
         return Trained(model, self.config, outcome, {"puzzles": self.puzzles})
 
+    def curve(self, recipe: Recipe, every: int, *, recursion: bool = True) -> Iterator[Point]:
+        """Train once and yield what the last and the averaged weights solve after `every` steps.
+
+        The average is for answering alone and training does not see it, so one run measures both.
+        """
+        learned, unseen = self._learned(recipe), self._unseen(recipe)
+        model = begin(self.described(recursion=recursion), recipe.seed)
+        kept = deepcopy(model)
+        seconds, began = 0.0, perf_counter()
+        for report in averaging(kept, model, learned, recipe):
+            if report.step % every == 0:
+                seconds += perf_counter() - began
+                yield Point(report.step, exact(model, unseen), exact(kept, unseen), seconds)
+                began = perf_counter()
+
+    def _learned(self, recipe: Recipe) -> Repeated:
+        """Return the puzzles to train on, without end."""
+        base = Maker(self.size, recipe.seed + 1, testing=False)(self.puzzles)
+        return Repeated(base, self.size, recipe.seed + 2)
+
+    def _unseen(self, recipe: Recipe) -> Puzzles:
+        """Return the puzzles to test with."""
+        return Maker(self.size, recipe.seed + 3, testing=True)(self.tested)
+
 
 @torch.inference_mode()
 def exact(model: Recursive, puzzles: Puzzles) -> float:
     """Return the share of puzzles whose answer keeps every rule after all rounds."""
-    answers = (model(puzzles[0]).argmax(dim=-1) - SHIFT).tolist()
+    parts = [model(part).argmax(dim=-1) for part in puzzles[0].split(AT_ONCE)]
+    answers = (torch.cat(parts) - SHIFT).tolist()
     givens = (puzzles[0] - SHIFT).tolist()
     return sum(map(solved, answers, givens)) / len(givens)

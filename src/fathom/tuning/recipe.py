@@ -14,7 +14,8 @@ from torch import nn
 class Recipe:
     """How to train. `average` is the share of the past that the kept weights keep per step.
 
-    0 keeps no average: the weights are those of the last step. `rounded` multiplies in bfloat16,
+    0 keeps no average: the weights are those of the last step. `floor` is the share of the rate
+    that is left at the end; 1 keeps the rate as it is. `rounded` multiplies in bfloat16,
     which takes half the time of wide layers where a processor knows the type; weights and norms
     stay in float32.
     """
@@ -23,7 +24,8 @@ class Recipe:
     batch: int
     rate: float = 1e-3
     decay: float = 0.1
-    warm: int = 100  # steps in which the rate rises; then it falls as a cosine, to nothing
+    warm: int = 100  # steps in which the rate rises; then it falls as a cosine, to `floor`
+    floor: float = 0.0
     average: float = 0.995
     rounded: bool = True
     seed: int = 0
@@ -54,7 +56,8 @@ def share_of_rate(step: int, recipe: Recipe) -> float:
     """Return the share of the full rate at a step."""
     if step < recipe.warm:
         return (step + 1) / recipe.warm
-    return 0.5 * (1 + cos(pi * (step - recipe.warm) / max(1, recipe.steps - recipe.warm)))
+    fallen = 0.5 * (1 + cos(pi * (step - recipe.warm) / max(1, recipe.steps - recipe.warm)))
+    return recipe.floor + (1 - recipe.floor) * fallen
 
 
 @torch.no_grad()

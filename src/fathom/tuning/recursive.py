@@ -60,10 +60,18 @@ def train(
     """
     model = begin(described, recipe.seed)
     kept = deepcopy(model)
-    for report in steps(model, source, recipe):
-        average(kept, model, recipe.average)
+    for report in averaging(kept, model, source, recipe):
         watch(report)
     return kept.requires_grad_(False).eval()
+
+
+def averaging(
+    kept: Recursive, model: Recursive, source: Source, recipe: Recipe
+) -> Iterator[Report]:
+    """Train a model in place, step by step, and have `kept` follow it as the average."""
+    for report in steps(model, source, recipe):
+        average(kept, model, recipe.average)
+        yield report
 
 
 def steps(model: Recursive, source: Source, recipe: Recipe) -> Iterator[Report]:
