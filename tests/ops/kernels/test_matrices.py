@@ -258,6 +258,7 @@ def _in_child(queue) -> None:
     queue.put(product(matrix, inputs(1, columns)).tolist())
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # beside threads
 def test_a_forked_process_computes_the_same():
     _in_parent = product(packed("Q4_0", stored("Q4_0", 16, 64), 16, 64), inputs(1, 64)).tolist()
     context = multiprocessing.get_context("fork")
