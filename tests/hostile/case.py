@@ -26,7 +26,7 @@ class Case:
         doors: the entrances of `doors.DOORS` that are tried.
         twin_doors: those by which the twin must pass.
         options: given to the door.
-        seconds: of processor time that an answer may take; 20 s of wall time more end it.
+        seconds: of processor time that an answer may take; 120 s of wall time more end it.
         memory: bytes above the start that a file below a mebibyte may cost.
     """
 
