@@ -177,7 +177,7 @@ def test_a_source_that_changes_meanwhile_is_noticed(
 
     def touched(step: str) -> None:
         if step == "tensor written":
-            os.utime(path / "model.safetensors")
+            os.utime(path / "model.safetensors", (0, 0))
 
     monkeypatch.setattr(storage, "reached", touched)
     with pytest.raises(ModelFileError, match="changed while it was converted"):
