@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="INT")
     parser.add_argument("--print", action="store_true", help="write no page")
     args = parser.parse_args()
-    from fathom.library.opening import locate
+    from fathom.library.describing import locate
 
     found = page(*measured(str(locate(MODEL).path), args.rounds))
     sys.stdout.write(found)

@@ -5,8 +5,8 @@
     for piece in model.generate("Once upon a time"):
         print(piece, end="")
 
-`opening.py` leads from names to all that can be known or opened, `model.py` is what was opened,
-`text.py` and `staged.py` by kind.
+`describing.py` leads from names to all that can be known, `opening.py` to what runs; `model.py` is
+what was opened, `text.py` and `staged.py` by kind.
 Importing this loads no torch.
 """
 
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fathom.library.describing import describe, explain, fit, locate
 from fathom.library.model import Model
-from fathom.library.opening import convert, describe, explain, fit, locate, open
+from fathom.library.opening import convert, open
 from fathom.library.text import TextModel, text_of
 
 if TYPE_CHECKING:

@@ -128,7 +128,7 @@ class PictureMakerModel(StagedModel):
                 "an adapter's changes would be gone after a component's rest; open the pipeline"
                 " with resting=False (no --resting)"
             )
-        from fathom.library.opening import locate
+        from fathom.library.describing import locate
         from fathom.residency.picture_adapters import put_on
 
         return put_on(self._module, self._description, locate(name).path, scale)

@@ -1,4 +1,4 @@
-"""From a name to a place, a card, a page, a plan, another file, or a model in memory."""
+"""From a name to a model in memory, or to another file."""
 
 from __future__ import annotations
 
@@ -8,51 +8,39 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import TYPE_CHECKING, cast
 
 from fathom.catalog.starters import sources
 from fathom.checkpoint.adapter_base import locate_adapted
+from fathom.checkpoint.adapters import Adapter
 from fathom.checkpoint.description import Description
-from fathom.checkpoint.description import describe as _describe
+from fathom.checkpoint.description import describe as describe_files
 from fathom.checkpoint.progress import QUIET, Progress, working
-from fathom.checkpoint.sources.locate import Resolver, locate_configuration
-from fathom.checkpoint.sources.locate import locate as _locate
+from fathom.checkpoint.sources.locate import Resolver
 from fathom.checkpoint.sources.location import Location
 from fathom.errors import DoesNotFitError, RequestError
 from fathom.library.cards import find_tokenizer, make_card, without_vocabulary
+from fathom.library.describing import locate
 from fathom.library.kinds import kind
+from fathom.library.loading import Loading
 from fathom.library.model import Model
 from fathom.library.text import TextModel, text_of
-from fathom.planning.asking import refuse_work, require_pipeline
+from fathom.planning.asking import require_pipeline
 from fathom.planning.costs import BYTES, computed_in, weight_bytes
-from fathom.planning.explanation import Counted, Explanation
-from fathom.planning.explanation import explain as explain_description
-from fathom.planning.fit import Fit, Wanted
-from fathom.planning.fit import fit as fit_description
 from fathom.planning.grouping import require_packing
 from fathom.planning.machine import this_machine
 from fathom.planning.memory_watch import give_back
-from fathom.planning.opened import native
 from fathom.planning.predict import predict, runtime_bytes
 from fathom.planning.probe import usable_threads
 from fathom.planning.programs import opened_dtype, why_modules
-from fathom.planning.staged_explanation import StagedExplanation, explain_stages
-from fathom.planning.staged_fit import StagedFit, fit_stages
 from fathom.planning.stages import in_turns, predict_stages
 from fathom.planning.whole_layers import why_plain
-from fathom.residency.programs import load_programs
-from fathom.spec.card import Card
-from fathom.spec.decoder import Decoder
-from fathom.spec.encoder import Encoder
-from fathom.spec.encoder_decoder import EncoderDecoder
-from fathom.spec.model import Layered, Writing, text_model
 from fathom.spec.model import Model as Spec
+from fathom.spec.model import text_model
 from fathom.spec.speech import Speech
-from fathom.spec.work import Pipeline, Staged, Work
+from fathom.spec.work import Pipeline, Staged
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from fathom.checkpoint.naming import Assignment
     from fathom.library.speech import SpeechModel
     from fathom.ops.program import Program
@@ -60,92 +48,6 @@ if TYPE_CHECKING:
 
 
 REST = "let components rest while others work with --resting, or "
-
-
-def locate(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Location:
-    """Return where a model lies on this machine, fetching it first if it is not here.
-
-    Raises:
-        NotFoundError: nothing has this name.
-        FetchError: it exists and could not be brought here whole.
-    """
-    return _locate(name, catalog=sources(), progress=progress, allow_pickle=allow_pickle)
-
-
-def describe(name: str, *, allow_pickle: bool = False, progress: Progress | None = None) -> Card:
-    """Return the card of a model, from its headers and configuration; torch is not loaded.
-
-    Raises:
-        NotFoundError, FetchError: as `locate`.
-        ModelFileError, ConfigError, UnknownArchitectureError: for files that cannot be understood.
-    """
-    resolver = Resolver(sources(), progress or QUIET, allow_pickle)
-    location, adapter = locate_adapted(name, None, resolver)
-    return make_card(location, _describe(location.path, allow_pickle=allow_pickle), adapter)
-
-
-def explain(
-    name: str,
-    *,
-    allow_pickle: bool = False,
-    progress: Progress | None = None,
-    work: Work | None = None,
-    **counted: Unpack[Counted],
-) -> Explanation | StagedExplanation:
-    """Return the page about a model: parts, costs of a token or stage; no weights are fetched.
-
-    Options: dtype, context and names, as `planning.explanation.explain` says; `work` of a model
-    that works in stages, as `planning.staged_explanation.explain_stages` says.
-
-    Raises:
-        RequestError: for an unknown type, a context beyond the model's own, or work that it does
-            not do.
-        NotFoundError, FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as
-            `describe`.
-    """
-    location = locate_configuration(
-        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
-    )
-    description = _describe(location.path, allow_pickle=allow_pickle)
-    spec = description.spec
-    if isinstance(spec, Staged):
-        return explain_stages(description, spec, name=location.name, work=work, **counted)
-    refuse_work(spec, work)
-    return explain_description(description, name=location.name, **counted)
-
-
-def fit(
-    name: str,
-    *,
-    allow_pickle: bool = False,
-    progress: Progress | None = None,
-    work: Work | None = None,
-    resting: bool = False,
-    **wanted: Unpack[Wanted],
-) -> Fit | StagedFit:
-    """Return whether a model fits on a machine, term by term; no weights are fetched.
-
-    Options: on, context, batch, dtype, quant and train, as `planning.fit.fit` says; `work` of a
-    model that works in stages and `resting` of a pipeline, as `planning.staged_fit.fit_stages`
-    says.
-
-    Raises:
-        NotFoundError: for unknown hardware, or as `describe`.
-        RequestError: for numbers out of range, or an unknown type or encoding.
-        FetchError, ModelFileError, ConfigError, UnknownArchitectureError: as `describe`.
-    """
-    location = locate_configuration(
-        name, catalog=sources(), progress=progress, allow_pickle=allow_pickle
-    )
-    description = _describe(location.path, allow_pickle=allow_pickle)
-    spec = description.spec
-    if isinstance(spec, Staged):
-        named = location.name
-        return fit_stages(description, spec, name=named, work=work, resting=resting, **wanted)
-    refuse_work(spec, work)
-    if resting:
-        require_pipeline(spec)
-    return fit_description(description, name=location.name, **wanted)
 
 
 def convert(
@@ -217,46 +119,31 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
     begun = time.perf_counter()
     shown = progress or QUIET
     location, adapted = locate_adapted(name, adapter, Resolver(sources(), shown, allow_pickle))
-    description = _describe(location.path, allow_pickle=allow_pickle)
+    description = describe_files(location.path, allow_pickle=allow_pickle)
     assignments = description.assignments()
     spec = _bounded(description.spec, context)
-    asked, dtype = dtype, _dtype(description, dtype)
-    device = _device(device)
+    asked, dtype, device = dtype, _dtype(description, dtype), _device(device)
     reason = why_modules(spec, device=device, dtype_asked=asked, adapted=adapted is not None)
+    plain = why_plain(spec, device=device, dtype=dtype, adapted=adapted is not None)
     if quant is not None:
         require_packing(description, quant, reason)
     if resting:
         return _resting(name, location, description, assignments, dtype=dtype, device=device)
-    needed = _least_bytes(spec, dtype)
-    if reason is None and description.contents is not None:
-        needed = _packed_bytes(description, dtype, quant) + runtime_bytes(None)
-    needed += 0 if adapted is None else adapted.elements * BYTES[dtype]
-    _require_memory(name, needed, device, REST if isinstance(spec, Pipeline) else "")
     light = without_vocabulary(description)
-    load = partial(_modules, light, assignments, dtype=dtype, device=device)
-    plain = why_plain(spec, device=device, dtype=dtype, adapted=adapted is not None)
+    loading = Loading(light, assignments, dtype, device, quant, plain is None)
+    needed = _least_bytes(spec, loading, reason, adapted)
+    _require_memory(name, needed, device, REST if isinstance(spec, Pipeline) else "")
     with working(shown, needed, f"loading {name}"), ThreadPoolExecutor(1) as aside:
         reading = aside.submit(find_tokenizer, description, adapted)  # while weights are packed
-        if reason is None:
-            program = _program(light, assignments, dtype, quant, shown)
+        program = loading.program(shown) if reason is None else None
         tokenizer = reading.result()
         card = make_card(location, description, adapted, tokenizer)
         keeps = tokenizer is not None and adapted is None and issubclass(kind(spec), TextModel)
         make = partial(kind(spec), card, spec, light if keeps else description)
-        if reason is None:
-            model = make(
-                load if quant is None else partial(_as_packed, load, program), dtype, program
-            )
-            if isinstance(spec, Speech):
-                own = [each for each in assignments if each.ours[0].startswith("encoder.")]
-                whole = partial(_modules, description, own, dtype=dtype, device=device)
-                tower = whole(packed=plain is None, progress=shown).get_submodule("encoder")
-                cast("SpeechModel", model).tower = tower
-                model.unpacked = load if plain is None else None
+        if program is None:
+            model = _of_modules(make, loading, reason or "", shown)
         else:
-            module = load(packed=plain is None, progress=shown)
-            model = make(lambda: module, dtype, why_modules=reason)
-            model.unpacked = load if plain is None else None
+            model = _of_program(make, loading, program, shown)
     if adapted is not None:
         text_of(model).put_adapter_on(adapted)
     if keeps:
@@ -264,6 +151,31 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
     del description, reading  # with them goes what the tokenizer was made of
     give_back()
     model.load_seconds = time.perf_counter() - begun
+    return model
+
+
+def _of_program(
+    make: Callable[..., Model],
+    loading: Loading,
+    program: Program | ProgramPair,
+    progress: Progress,
+) -> Model:
+    """Return a model whose text native programs read or write; modules come when asked for."""
+    load = loading.plain if loading.quant is None else partial(loading.as_packed, program)
+    model = make(load, loading.dtype, program)
+    if isinstance(model.spec, Speech):
+        cast("SpeechModel", model).tower = loading.tower(progress)
+        model.unpacked = loading.plain if loading.whole else None
+    return model
+
+
+def _of_modules(
+    make: Callable[..., Model], loading: Loading, reason: str, progress: Progress
+) -> Model:
+    """Return a model that runs as modules, for a reason."""
+    module = loading.modules(progress)
+    model = make(lambda: module, loading.dtype, why_modules=reason)
+    model.unpacked = loading.plain if loading.whole else None
     return model
 
 
@@ -289,7 +201,11 @@ def _resting(
     _require_memory(name, least, device)
     torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
     rested = Resting(
-        spec, partial(Reader, contents), assignments, dtype=getattr(torch, dtype), device=device
+        spec,
+        partial(Reader, contents),
+        assignments,
+        dtype=getattr(torch, dtype),
+        device=device,
     )
     model = kind(spec)(
         make_card(location, description, None),
@@ -301,78 +217,6 @@ def _resting(
     )
     model.rest_by(rested)
     return model
-
-
-def _program(
-    description: Description,
-    assignments: Sequence[Assignment],
-    dtype: str,
-    quant: str | None,
-    progress: Progress,
-) -> Program | ProgramPair:
-    """Pack the weights of what reads or writes text and return the native programs."""
-    assert description.contents is not None
-    return load_programs(
-        _written(description.spec),
-        description.contents,
-        assignments,
-        dtype=dtype,
-        threads=usable_threads(this_machine()),
-        quant=quant,
-        progress=progress,
-    )
-
-
-def _written(spec: Spec) -> Layered | Writing:
-    """Return the spec of what native programs run."""
-    assert isinstance(spec, Decoder | Encoder | EncoderDecoder | Speech)
-    return spec
-
-
-def _packed_bytes(description: Description, dtype: str, quant: str | None) -> int:
-    """Return the bytes of packed weights: about those of the files, where no others are asked."""
-    assert description.contents is not None
-    if quant is None:
-        return description.contents.size
-    return native(description, _written(description.spec), dtype, None, quant).weight_bytes
-
-
-def _as_packed(load: Callable[[], nn.Module], program: Program | ProgramPair) -> nn.Module:
-    """Return modules with the numbers that the program computes with."""
-    from fathom.residency.packed import read_back
-
-    module = load()
-    read_back(program.matrices, module)
-    return module
-
-
-def _modules(
-    description: Description,
-    assignments: Sequence[Assignment],
-    *,
-    dtype: str,
-    device: str,
-    packed: bool = False,
-    progress: Progress = QUIET,
-) -> nn.Module:
-    """Bring the weights into modules of PyTorch, layers that run whole packed if that is asked."""
-    import torch
-
-    from fathom.checkpoint.tensors import Reader
-    from fathom.residency.resident import load
-
-    torch.set_num_threads(usable_threads(this_machine()))  # for which the rates were measured
-    assert description.contents is not None
-    with Reader(description.contents) as reader:
-        return load(
-            description.spec,
-            reader,
-            assignments,
-            dtype=getattr(torch, dtype),
-            device=device,
-            packed=packed,
-            progress=progress,
-        )
 
 
 def _bounded(spec: Spec, context: int | None) -> Spec:
@@ -387,11 +231,14 @@ def _bounded(spec: Spec, context: int | None) -> Spec:
     return replace(spec, context=context)
 
 
-def _least_bytes(spec: Spec, dtype: str) -> int:
-    """Return the memory without which opening is of no use: of the weights and the program."""
+def _least_bytes(spec: Spec, loading: Loading, reason: str | None, adapted: Adapter | None) -> int:
+    """Return the memory without which opening is of no use: of the weights and the process."""
+    beside = 0 if adapted is None else adapted.elements * BYTES[loading.dtype]
+    if reason is None and loading.description.contents is not None:
+        return loading.packed_bytes() + runtime_bytes(None) + beside
     if isinstance(spec, Staged):
-        return weight_bytes(spec, computed_in(dtype)) + runtime_bytes(None)
-    return predict(spec, dtype=dtype, context=1).total_bytes
+        return weight_bytes(spec, computed_in(loading.dtype)) + runtime_bytes(None) + beside
+    return predict(spec, dtype=loading.dtype, context=1).total_bytes + beside
 
 
 def _dtype(description: Description, asked: str | None) -> str:

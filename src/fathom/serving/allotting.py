@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fathom.errors import DoesNotFitError
-from fathom.library.opening import fit
+from fathom.library.describing import fit
 from fathom.planning.fit import Fit
 from fathom.planning.predict import Prediction
 from fathom.serving.limits import Limits

@@ -16,7 +16,7 @@ from fathom.checkpoint.description import Description
 from fathom.checkpoint.description import describe as describe_files
 from fathom.checkpoint.sources.locate import cached
 from fathom.errors import FathomError, NotFoundError, RequestError, UnsupportedTaskError, nearest
-from fathom.library.opening import describe
+from fathom.library.describing import describe
 from fathom.planning.grouping import require_known, require_packing
 from fathom.planning.machine import this_machine
 from fathom.planning.programs import why_modules
