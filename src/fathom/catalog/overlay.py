@@ -52,7 +52,8 @@ def read(file: Path | None = None) -> tuple[Line, ...]:
     """Return the lines that can be read; warn of the others."""
     file = file or place()
     try:
-        lines, faults = _read(file, file.stat().st_mtime_ns)
+        stat = file.stat()  # what is written within one tick of its clock has the same time
+        lines, faults = _read(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
     except FileNotFoundError:
         return ()
     except OSError as error:
@@ -63,7 +64,7 @@ def read(file: Path | None = None) -> tuple[Line, ...]:
 
 
 @cache
-def _read(file: Path, stamp: int) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+def _read(file: Path, stamp: tuple[int, int, int]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
     lines: list[Line] = []
     faults: list[str] = []
     content = file.read_bytes().decode("utf-8", errors="replace")
