@@ -241,7 +241,7 @@ def test_a_broken_line_is_named_and_the_shipped_value_stands(
     assert known["gpt-4o"].number("context_in") == 128_000
     assert known["o1"].number("context_in") == 200_000
     before = file.stat().st_mtime_ns
-    file.write_text(GOOD)
+    file.write_text(f"{GOOD}\n\n")
     os.utime(file, ns=(before, before))  # as if within one tick of the clock
     with warnings.catch_warnings():
         warnings.simplefilter("error")
