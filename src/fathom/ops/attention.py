@@ -136,10 +136,15 @@ def _refuses_fused(
     mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> str | None:
+    return _refuses_scores("fused", scoring)
+
+
+def _refuses_scores(kernel: str, scoring: Scoring) -> str | None:
+    """Return what a kernel that scales scores cannot do with them, in its own name."""
     if scoring.soft_cap is not None:
-        return "the fused kernel cannot bound scores by a soft cap"
+        return f"the {kernel} kernel cannot bound scores by a soft cap"
     if scoring.sinks is not None:
-        return "the fused kernel knows no attention sinks"
+        return f"the {kernel} kernel knows no attention sinks"
     return None
 
 
@@ -170,16 +175,27 @@ def _refuses_dense(
 ) -> str | None:
     if mask is not None or bias is not None or scoring.causal:
         return "the dense kernel lets every query see every key alike"
-    refused = _refuses_fused(query, key, value, scoring) or refuses_natively(query, key, value)
+    refused = _refuses_scores("dense", scoring) or refuses_natively(query, key, value)
     if refused is not None:
         return refused
-    if query.shape[1] != key.shape[1] or query.shape[2] < LEAST_QUERIES or scoring.scale <= 0:
-        return "the dense kernel is for many queries, each head with keys of its own"
-    if any(one.stride(3) != 1 or one.dtype != query.dtype for one in (query, key, value)):
-        return "a head's numbers do not lie side by side, or are of several types"
     module: Any = native()
     if query.dtype == torch.bfloat16 and not module.attends_in_bfloat16():
         return "this processor does not multiply bfloat16"
+    if scoring.scale <= 0:
+        return f"the dense kernel takes scales above zero, and this is {scoring.scale}"
+    return _refuses_shapes(query, key, value)
+
+
+def _refuses_shapes(query: Tensor, key: Tensor, value: Tensor) -> str | None:
+    """Return why tensors do not lie as the dense kernel reads them."""
+    if query.shape[1] != key.shape[1]:
+        return "the dense kernel is for heads with keys of their own"
+    if query.shape[2] < LEAST_QUERIES:
+        return f"the dense kernel is for {LEAST_QUERIES} queries or more, not {query.shape[2]}"
+    if any(one.dtype != query.dtype for one in (key, value)):
+        return "the dense kernel takes queries, keys and values of one type"
+    if any(one.stride(3) != 1 for one in (query, key, value)):
+        return "the dense kernel reads heads whose numbers lie side by side"
     return None
 
 
