@@ -197,9 +197,9 @@ def test_a_prompt_is_read_from_where_it_parts_from_earlier_ones(
         turn = asked((*SHARED, *answer[:100], *b" And then?"), new=None)
         again = together.submit(turn)
         assert read(again) == alone(tiny, forward, turn)
-        whole = (len(SHARED) + 100) // 32 * 32
+        every = len(SHARED) + 100  # the page where they part is copied
         halves = 64  # what was written is read again in whole pieces
-        known = {"native": whole, "halves": halves, "modules": 0}[way]
+        known = {"native": every, "halves": halves, "modules": 0}[way]
         assert again.usage.reused_tokens == known
         salted = together.submit(turn, salt="somebody else")
         read(salted)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fathom.generation.batching import prefixes
-from fathom.generation.batching.page_pool import PagePool
+from fathom.generation.batching.page_pool import Block, PagePool
 from fathom.generation.batching.paged_memory import PagedMemory, counts
 from fathom.generation.batching.scheduler import Scheduler
 from fathom.generation.batching.track import Track
@@ -61,6 +61,12 @@ class House:
     memory: PagedMemory
     written: dict[tuple[int, int], list[int]] = field(default_factory=dict)
 
+    def copy(self) -> None:
+        """Copy what is to be copied before anything is written."""
+        for each in self.memory.copies():
+            source = self.written[each.pool, each.source]
+            self.written[each.pool, each.target] = list(source)
+
     def write(self, track: Track, start: int, count: int) -> None:
         """Write tokens where the tables say, and read all that the last of them sees."""
         for index, shape in enumerate(self.memory.shapes):
@@ -97,10 +103,15 @@ def scheduler_of(memory: PagedMemory | WholeMemory, sequences: int, piece: int =
     shapes=st.sampled_from([(WHOLE,), (WINDOW,), (WHOLE, WINDOW)]),
     pages=st.integers(14, 60),
     sequences=st.integers(1, 6),
+    whole=st.sampled_from([None, 0, PAGE_TOKENS]),
 )
 @settings(max_examples=150, deadline=None)
 def test_any_trace_ends_with_every_page_free(
-    asked: list[Asked], shapes: tuple[PoolShape, ...], pages: int, sequences: int
+    asked: list[Asked],
+    shapes: tuple[PoolShape, ...],
+    pages: int,
+    sequences: int,
+    whole: int | None,
 ) -> None:
     """None is lost, none is shared while written, all that can fit is answered in the end."""
     memory = paged(shapes, 10 * pages, sequences)
@@ -114,6 +125,7 @@ def test_any_trace_ends_with_every_page_free(
             total = len(prompt) + each.answer
             if memory.fits(total):
                 track = Track(index, prompt, total, b"root", each.owner)
+                track.whole = None if whole is None else min(whole, len(prompt) // 32 * 32)
                 there[track] = (each, step)
                 scheduler.add(track)
             else:
@@ -121,6 +133,7 @@ def test_any_trace_ends_with_every_page_free(
         works = scheduler.plan()
         assert len({work.track for work in works}) == len(works)
         assert sum(work.count for work in works) <= MOST_TOKENS
+        house.copy()
         for work in works:
             house.write(work.track, work.start, work.count)
         for work in works:
@@ -263,6 +276,33 @@ class TestPrefixes:
         tokens = self.ran(scheduler, length)
         assert self.known(scheduler, Track(1, tokens, length + 9)) == known
 
+    @pytest.mark.parametrize(
+        ("alike", "whole", "known"),
+        [
+            (50, 0, 50),
+            (50, 32, 50),
+            (50, 64, 32),  # of a piece all is read or nothing
+            (33, 0, 32),  # a copy takes as long
+            (30, 0, 30),
+            (64, 0, 64),
+            (90, None, 64),  # all is read in pieces
+        ],
+    )
+    def test_of_the_page_where_two_part_the_later_one_has_a_copy(
+        self, alike: int, whole: int | None, known: int
+    ) -> None:
+        scheduler = self.scheduler()
+        first = list(range(100))
+        others = [[*first[:shorter], *[7] * (100 - shorter)] for shorter in (alike - 1, 8)]
+        for order, tokens in enumerate([first, *others]):
+            answered(scheduler, [Track(order, list(tokens), 101, whole=whole)])
+        scheduler.memory.copies()
+        later = Track(5, [*first[:alike], *[9] * 40], 200, whole=whole)
+        assert self.known(scheduler, later) == known
+        copies = scheduler.memory.copies()
+        assert len(copies) == (known % PAGE_TOKENS > 0) and not scheduler.memory.copies()
+        assert [each.target for each in copies] == later.tables[0][known // 32 :][: len(copies)]
+
     def test_what_another_root_or_another_beginning_has_is_not(self) -> None:
         scheduler = self.scheduler()
         tokens = self.ran(scheduler, 100)
@@ -313,12 +353,14 @@ def test_the_page_that_was_idle_for_longest_is_given_away_first() -> None:
     pool = PagePool(3)
     pages = [pool.take() for _ in range(3)]
     for page, name in zip(pages, (b"a", b"b", b"c"), strict=True):
-        pool.name(page, name)
+        pool.name(page, Block(name, b"before", (page,)))
     for page in (pages[1], pages[0]):
         pool.release(page)
     pool.hold(pages[1])
     pool.release(pages[1])
+    assert [block.name for block in pool.after(b"before")] == [b"c", b"b", b"a"]
     assert pool.take() == pages[0]
+    assert [block.name for block in pool.after(b"before")] == [b"c", b"b"]
     assert (pool.find(b"a"), pool.find(b"b"), pool.find(b"c")) == (None, pages[1], pages[2])
     assert pool.take() == pages[1]
     with pytest.raises(IndexError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -18,12 +19,14 @@ from fathom.generation.generate import capacity
 from fathom.generation.pages import turning
 from fathom.generation.request import Request
 from fathom.ops.program import Batch
-from fathom.programs.steps import Attend
+from fathom.programs.latent_steps import LatentHeads
+from fathom.programs.steps import Attend, Heads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fathom.generation.forward import Scores
+    from fathom.programs.plan import Plan
 
     Outcome: TypeAlias = Scores | Exception | None
 
@@ -124,12 +127,13 @@ class NativeExecutor:
             np.empty(count * shape.page_bytes, dtype=np.uint8)
             for count, shape in zip(pages, plan.pools, strict=True)
         ]
+        self._layers = [_layers(plan, pool, found) for pool, found in enumerate(self._pages)]
         self._slots: NDArray[np.uint8] = np.empty(slots, dtype=np.uint8)
 
     def forget(self) -> Memory:
         """Begin with blank pages, which are returned as the memory of now."""
         shapes = self.forward.program.plan.pools
-        self.memory = PagedMemory(
+        self.memory = self._dealt = PagedMemory(
             shapes,
             self._counts,
             most_tokens=self.most_tokens,
@@ -152,6 +156,7 @@ class NativeExecutor:
 
     def run(self, works: Sequence[Work]) -> list[Outcome]:
         """Take a step in one call of the program."""
+        self._copy()
         ids = [token for work in works for token in work.tokens]
         ends = np.cumsum([work.count for work in works], dtype=np.int32)
         wanted = [index for index, work in enumerate(works) if work.last]
@@ -166,6 +171,12 @@ class NativeExecutor:
         )
         scores = iter(self.forward.program.run(batch, self._pages, self._slots))
         return [next(scores) if work.last else None for work in works]
+
+    def _copy(self) -> None:
+        """Copy what sequences have in common in the page where they part."""
+        for each in self._dealt.copies():
+            for pages in self._layers[each.pool]:
+                pages[each.target] = pages[each.source]
 
     def _tables(self, works: Sequence[Work], pool: int) -> NDArray[np.int32]:
         """(sequences, pages) int32; what lies past a sequence's end is any page."""
@@ -227,6 +238,22 @@ class CourseExecutor:
             return None  # what sees one another goes through together: all of it with the last
         scores = course.scores(track.tokens[len(course.ids) : work.start + work.count])
         return scores if work.last else None
+
+
+def _layers(plan: Plan, pool: int, pages: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return a pool as the pages of each layer, (pages, bytes): those of a layer lie together."""
+    shape = plan.pools[pool]
+    heads = [getattr(step, "heads", None) for step in plan.steps]
+    offsets = {
+        each.page_offset
+        for each in heads
+        if isinstance(each, Heads | LatentHeads) and each.pool == pool
+    }
+    count, ends = len(pages) // shape.page_bytes, [*sorted(offsets), shape.page_bytes]
+    return [
+        pages[count * begin : count * end].reshape(count, end - begin)
+        for begin, end in pairwise(ends)
+    ]
 
 
 def _turns(track: Track) -> NDArray[np.float32]:

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+MOST_SIBLINGS = 16  # blocks after the same beginning that are looked at, the newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a page holds: its name, what all that may come in its place follow, and its tokens."""
+
+    name: bytes
+    before: bytes
+    tokens: Sequence[int]
 
 
 class PagePool:
@@ -20,7 +34,8 @@ class PagePool:
         self._holders: dict[int, int] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self._pages: dict[bytes, int] = {}  # by the name of what they hold
-        self._names: dict[int, bytes] = {}
+        self._blocks: dict[int, Block] = {}
+        self._siblings: dict[bytes, dict[int, None]] = {}  # pages by what their blocks follow
 
     @property
     def free(self) -> int:
@@ -30,7 +45,7 @@ class PagePool:
     @property
     def known(self) -> int:
         """Pages that hold a block with a name."""
-        return len(self._names)
+        return len(self._blocks)
 
     def take(self) -> int:
         """Return a page to be written, held once.
@@ -64,17 +79,28 @@ class PagePool:
         """Return how many hold a page."""
         return self._holders.get(page, 0)
 
-    def name(self, page: int, name: bytes) -> None:
+    def name(self, page: int, block: Block) -> None:
         """Let a held page be found; where another holds the same block already, that one is."""
-        if name not in self._pages and page not in self._names:
-            self._pages[name] = page
-            self._names[page] = name
+        if block.name not in self._pages and page not in self._blocks:
+            self._pages[block.name] = page
+            self._blocks[page] = block
+            self._siblings.setdefault(block.before, {})[page] = None
+
+    def after(self, before: bytes) -> Iterator[Block]:
+        """Yield the newest blocks that follow the same."""
+        pages = reversed(self._siblings.get(before, {}))
+        return (self._blocks[page] for page in islice(pages, MOST_SIBLINGS))
 
     def forget(self, page: int) -> None:
         """Let a page be found no more."""
-        name = self._names.pop(page, None)
-        if name is not None:
-            del self._pages[name]
+        block = self._blocks.pop(page, None)
+        if block is None:
+            return
+        del self._pages[block.name]
+        siblings = self._siblings[block.before]
+        del siblings[page]
+        if not siblings:
+            del self._siblings[block.before]
 
     def release(self, page: int) -> None:
         """Hold a page once less; the last one leaves it idle, or blank where it has no name."""
@@ -83,7 +109,7 @@ class PagePool:
             self._holders[page] = left
             return
         del self._holders[page]
-        if page in self._names:
+        if page in self._blocks:
             self._idle[page] = None
         else:
             self._blank.append(page)

@@ -1,5 +1,7 @@
 """States in pages: taken as a sequence grows, shared where sequences begin alike. No tensors.
 
+Of the page in which two part from each other, the later one has a copy, and goes on from there.
+
 tokens      0 … 31      32 … 63     64 … 95     96 …
 name        sha(root·t) sha(↑·t)    sha(↑·t)    none before it is complete
 pool 0      page 7      page 2      page 9      page 4      layers that see everything
@@ -9,15 +11,26 @@ pool 1      –           –           page 1      page 0      layers with a wi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fathom.generation.batching import prefixes
 from fathom.generation.batching.memory import Entry
-from fathom.generation.batching.page_pool import PagePool
+from fathom.generation.batching.page_pool import Block, PagePool
 from fathom.generation.batching.track import Track
 from fathom.programs.layout import PAGE_TOKENS
 from fathom.programs.plan import PoolShape
 
 MOST_PAGES = 2**30  # of a pool: tables are int32
+LEAST_COPIED = 2  # tokens for which a page is copied, which takes a part of the time of one
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A page of a pool whose content goes to another before the next step."""
+
+    pool: int
+    source: int
+    target: int
 
 
 def counts(
@@ -76,6 +89,7 @@ class PagedMemory:
         self._piece = piece
         self._slots = None if slots is None else list(range(slots))
         self._promised: dict[bytes, Track] = {}  # blocks that a running sequence will have
+        self._copies: list[Copy] = []
 
     @property
     def free(self) -> int:
@@ -96,7 +110,13 @@ class PagedMemory:
 
     def known(self, track: Track) -> int:
         """Return how many tokens of a sequence would be known if it came in now."""
-        return self._known(track, self._usable(track)) * PAGE_TOKENS
+        known = self._known(track, self._usable(track))
+        return known * PAGE_TOKENS + self._begun_alike(track, known)[1]
+
+    def copies(self) -> Sequence[Copy]:
+        """Return what is to be copied before anything else is written, in this order; once."""
+        found, self._copies = self._copies, []
+        return found
 
     def enter(self, track: Track, others: int) -> Entry:
         """Make room for all tokens of a sequence, and set how many are known already."""
@@ -113,7 +133,8 @@ class PagedMemory:
         for index, shape in enumerate(self.shapes):
             if shape.window is None:
                 self._grow(track, index, len(track.tokens))
-        track.computed, track.noted = known * PAGE_TOKENS, known
+        track.computed = known * PAGE_TOKENS + self._copy(track, known)
+        track.noted = known
         for name in track.names[known:]:
             self._promised.setdefault(name, track)
         return Entry.DONE
@@ -136,13 +157,13 @@ class PagedMemory:
         complete = track.computed // PAGE_TOKENS
         computed = track.tokens[: track.computed]
         prefixes.extend(track.names, computed, track.root, PAGE_TOKENS, track.whole)
-        for block in range(track.noted, complete):
-            name = track.names[block]
+        for index in range(track.noted, complete):
+            block = self._block(track, index)
             for pool, table, begun in zip(self.pools, track.tables, track.begun, strict=True):
-                if block >= begun:
-                    pool.name(table[block], name)
-            if self._promised.get(name) is track:
-                del self._promised[name]
+                if index >= begun:
+                    pool.name(table[index], block)
+            if self._promised.get(block.name) is track:
+                del self._promised[block.name]
         track.noted = complete
 
     def leave(self, track: Track, *, sound: bool) -> None:
@@ -189,6 +210,39 @@ class PagedMemory:
         """Tell whether a sequence of which so many tokens are known may go on from there."""
         whole = track.whole is None or length < track.whole
         return not whole or length % self._piece == 0
+
+    def _block(self, track: Track, index: int) -> Block:
+        tokens = track.tokens[index * PAGE_TOKENS : (index + 1) * PAGE_TOKENS]
+        before = prefixes.before(track.names, index, track.root, PAGE_TOKENS, track.whole)
+        return Block(track.names[index], before, tokens)
+
+    def _begun_alike(self, track: Track, known: int) -> tuple[bytes, int]:
+        """Return the block that begins like what follows those known, and how many tokens do.
+
+        Not in whole pieces, of which all is read or nothing; and the last token is read always.
+        """
+        begin = known * PAGE_TOKENS
+        if self._slots is not None or track.whole is None or begin < track.whole:
+            return b"", 0
+        rest = track.tokens[begin : min(begin + PAGE_TOKENS, len(track.tokens) - 1)]
+        before = prefixes.before(track.names, known, track.root, PAGE_TOKENS, track.whole)
+        found = (
+            (prefixes.alike(rest, block.tokens), block.name)
+            for block in self.pools[0].after(before)
+            if all(pool.find(block.name) is not None for pool in self.pools)
+        )
+        length, name = max(found, default=(0, b""))
+        return (name, length) if length >= LEAST_COPIED else (b"", 0)
+
+    def _copy(self, track: Track, known: int) -> int:
+        """Have the page copied in which a sequence parts from another; return the tokens of it."""
+        name, length = self._begun_alike(track, known)
+        for index, (pool, table) in enumerate(zip(self.pools, track.tables, strict=True)):
+            source = pool.find(name) if length else None
+            if source is not None:
+                self._grow(track, index, known * PAGE_TOKENS + length)
+                self._copies.append(Copy(index, source, table[known]))
+        return length
 
     def _share(self, track: Track, known: int) -> None:
         """Hold the pages of the first blocks."""

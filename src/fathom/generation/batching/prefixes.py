@@ -35,8 +35,21 @@ def extend(
     The first `whole` tokens are read in whole pieces; all of them where it is None.
     """
     for block in range(len(names), len(tokens) // size):
-        before = names[-1] if names else begin
-        if whole is not None and block * size >= whole:
-            before += APART
         ids = array("q", tokens[block * size : (block + 1) * size])
-        names.append(sha256(before + ids.tobytes()).digest())
+        names.append(sha256(before(names, block, begin, size, whole) + ids.tobytes()).digest())
+
+
+def before(
+    names: Sequence[bytes], block: int, begin: bytes, size: int, whole: int | None = None
+) -> bytes:
+    """Return what all blocks have in common that may come after those before `block`."""
+    found = names[block - 1] if block else begin
+    return found + APART if whole is not None and block * size >= whole else found
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many tokens are the same at the beginning of both."""
+    for index, (own, its) in enumerate(zip(one, other, strict=False)):
+        if own != its:
+            return index
+    return min(len(one), len(other))
