@@ -1,5 +1,5 @@
 // The one source of `Arithmetic`. A file that includes it says first how 16 halves are read and
-// written: `read_halves` and `write_half`. Everything is static: objects for different sets of
+// written: `read_lane` and `write_half`. Everything is static: objects for different sets of
 // instructions must not share code.
 #pragma once
 
@@ -9,12 +9,10 @@
 #include "arithmetic.hpp"
 #include "floats.hpp"
 #include "functions.hpp"
+#include "lanes.hpp"
 
 namespace fathom {
 namespace {
-
-typedef float Lane __attribute__((vector_size(64)));
-typedef std::int32_t Mask __attribute__((vector_size(64)));
 
 void norm(const NormShape& shape, const float* x, float* y) {
     const std::int64_t width = shape.width;
@@ -132,21 +130,27 @@ void bound(float* y, float scale, float cap, std::int64_t count) {
     }
 }
 
-inline Lane read(const float* from) {
-    Lane lane;
-    std::memcpy(&lane, from, sizeof lane);
-    return lane;
-}
-inline Lane read(const std::uint16_t* from) { return read_halves(from); }
-inline void write(float* to, const Lane& lane) { std::memcpy(to, &lane, sizeof lane); }
+// Lanes of sums, and rows of scores, that registers hold while a page passes.
+constexpr int page_sums = whole_registers ? 12 : 4, page_rows = whole_registers ? 8 : 3;
 
-// Scores of one page's keys: (R, page_tokens).
+// Asks for what is read soon: as many numbers as stand here, `ahead` bytes on.
+template <int Count, typename Number>
+inline void fetch(const Number* here, std::int64_t ahead) {
+    constexpr int line = 64;
+    const char* place = reinterpret_cast<const char*>(here) + ahead;
+    for (int byte = 0; byte < Count * static_cast<int>(sizeof(Number)); byte += line) {
+        __builtin_prefetch(place + byte);
+    }
+}
+
+// Scores of one page's keys: (R, page_tokens). The next page's keys lie `ahead` bytes on.
 template <int R, typename Number>
-void score_page(const float* queries, std::int64_t stride, std::int64_t width, const Number* keys,
-                float* scores) {
+inline void score_rows(const float* queries, std::int64_t stride, std::int64_t width,
+                       const Number* keys, std::int64_t ahead, float* scores) {
     Lane sums[R][2] = {};
     for (std::int64_t d = 0; d < width; ++d, keys += page_tokens) {
-        const Lane first = read(keys), second = read(keys + lanes);
+        fetch<page_tokens>(keys, ahead);
+        const Lane first = read_lane(keys), second = read_lane(keys + lanes);
         for (int row = 0; row < R; ++row) {
             const float query = queries[row * stride + d];
             sums[row][0] += first * query;
@@ -154,23 +158,62 @@ void score_page(const float* queries, std::int64_t stride, std::int64_t width, c
         }
     }
     for (int row = 0; row < R; ++row) {
-        write(scores + row * page_tokens, sums[row][0]);
-        write(scores + row * page_tokens + lanes, sums[row][1]);
+        write_lane(scores + row * page_tokens, sums[row][0]);
+        write_lane(scores + row * page_tokens + lanes, sums[row][1]);
     }
 }
 
-// results += weights (R, page_tokens) · values, of the page's tokens `begin` to `end`.
+template <int R, typename Number>
+void score_page(const float* queries, std::int64_t stride, std::int64_t width, const Number* keys,
+                std::int64_t ahead, float* scores) {
+    constexpr int now = R < page_rows ? R : page_rows;
+    score_rows<now>(queries, stride, width, keys, ahead, scores);
+    if constexpr (now < R) {
+        score_page<R - now>(queries + now * stride, stride, width, keys, 0,
+                            scores + now * page_tokens);
+    }
+}
+
+// `C` lanes of `add_page`'s results.
+template <int R, int C, typename Number>
+inline void add_lanes(const float* weights, const Number* values, std::int64_t stride, int begin,
+                      int end, std::int64_t ahead, float* results) {
+    Lane sums[R][C];
+    for (int row = 0; row < R; ++row) {
+        for (int c = 0; c < C; ++c) sums[row][c] = read_lane(results + row * stride + c * lanes);
+    }
+    for (int token = begin; token < end; ++token) {
+        const Number* own = values + token * stride;
+        fetch<C * lanes>(own, ahead);
+        for (int c = 0; c < C; ++c) {
+            const Lane value = read_lane(own + c * lanes);
+            for (int row = 0; row < R; ++row) {
+                sums[row][c] += value * weights[row * page_tokens + token];
+            }
+        }
+    }
+    for (int row = 0; row < R; ++row) {
+        for (int c = 0; c < C; ++c) write_lane(results + row * stride + c * lanes, sums[row][c]);
+    }
+}
+
+// results += weights (R, page_tokens) · values, of the page's tokens `begin` to `end`. The next
+// page's values lie `ahead` bytes on.
 template <int R, typename Number>
 void add_page(const float* weights, const Number* values, std::int64_t stride, int begin, int end,
-              float* results) {
-    for (std::int64_t d = 0; d < stride; d += lanes) {
-        Lane sums[R];
-        for (int row = 0; row < R; ++row) sums[row] = read(results + row * stride + d);
-        for (int token = begin; token < end; ++token) {
-            const Lane value = read(values + token * stride + d);
-            for (int row = 0; row < R; ++row) sums[row] += value * weights[row * page_tokens + token];
-        }
-        for (int row = 0; row < R; ++row) write(results + row * stride + d, sums[row]);
+              std::int64_t ahead, float* results) {
+    constexpr int now = R < page_rows ? R : page_rows, most = page_sums / now;
+    constexpr int at_once = most >= 4 ? 4 : most;  // lanes; a head of 64 is four
+    std::int64_t d = 0;
+    for (; d + at_once * lanes <= stride; d += at_once * lanes) {
+        add_lanes<now, at_once>(weights, values + d, stride, begin, end, ahead, results + d);
+    }
+    for (; d < stride; d += lanes) {
+        add_lanes<now, 1>(weights, values + d, stride, begin, end, ahead, results + d);
+    }
+    if constexpr (now < R) {
+        add_page<R - now>(weights + now * page_tokens, values, stride, begin, end, 0,
+                          results + now * stride);
     }
 }
 
@@ -247,16 +290,20 @@ void attend_rows(const Attending& work) {
     alignas(64) float scores[R * page_tokens];
     for (std::int32_t start = first / page_tokens * page_tokens; start < last;
          start += page_tokens) {
-        const auto* keys = reinterpret_cast<const Number*>(
-            work.pages + work.table[start / page_tokens] * work.page_bytes + work.head_offset);
-        score_page<R>(work.queries, stride, work.width, keys, scores);
+        const std::int32_t* page = work.table + start / page_tokens;
+        const auto* keys = reinterpret_cast<const Number*>(work.pages + *page * work.page_bytes +
+                                                           work.head_offset);
+        const bool more = start + page_tokens < last;
+        const std::int64_t ahead = more ? (page[1] - *page) * work.page_bytes : 0;
+        score_page<R>(work.queries, stride, work.width, keys, ahead, scores);
         for (int row = 0; row < R; ++row) {
             weigh(work, row, start, scores + row * page_tokens, softmax[row],
                   work.results + row * stride, stride);
         }
         const int begin = first > start ? first - start : 0;
         const int end = last - start < page_tokens ? last - start : page_tokens;
-        add_page<R>(scores, keys + page_tokens * work.width, stride, begin, end, work.results);
+        add_page<R>(scores, keys + page_tokens * work.width, stride, begin, end, ahead,
+                    work.results);
     }
     for (int row = 0; row < R; ++row) {
         if (work.softmax) {

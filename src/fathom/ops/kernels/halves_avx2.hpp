@@ -4,19 +4,17 @@
 #include <immintrin.h>
 
 #include <cstdint>
-#include <cstring>
 
+#include "lanes.hpp"
+
+namespace fathom {
 namespace {
 
-typedef float Halves __attribute__((vector_size(64)));
-
-inline Halves read_halves(const std::uint16_t* from) {
+inline Lane read_lane(const std::uint16_t* from) {
     const auto* source = reinterpret_cast<const __m128i*>(from);
-    const __m256 parts[2] = {_mm256_cvtph_ps(_mm_loadu_si128(source)),
-                             _mm256_cvtph_ps(_mm_loadu_si128(source + 1))};
-    Halves joined;
-    std::memcpy(&joined, parts, sizeof joined);
-    return joined;
+    return by_part([&](int i) {
+        return reinterpret_cast<Register>(_mm256_cvtph_ps(_mm_loadu_si128(source + i)));
+    });
 }
 
 inline std::uint16_t write_half(float value) {
@@ -25,3 +23,4 @@ inline std::uint16_t write_half(float value) {
 }
 
 }  // namespace
+}  // namespace fathom

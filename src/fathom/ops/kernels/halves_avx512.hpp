@@ -5,13 +5,16 @@
 
 #include <cstdint>
 
+#include "lanes.hpp"
+
+namespace fathom {
 namespace {
 
-typedef float Halves __attribute__((vector_size(64)));
-
-inline Halves read_halves(const std::uint16_t* from) {
-    return reinterpret_cast<Halves>(
-        _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+inline Lane read_lane(const std::uint16_t* from) {
+    return by_part([&](int) {
+        return reinterpret_cast<Register>(
+            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+    });
 }
 
 inline std::uint16_t write_half(float value) {
@@ -20,3 +23,4 @@ inline std::uint16_t write_half(float value) {
 }
 
 }  // namespace
+}  // namespace fathom

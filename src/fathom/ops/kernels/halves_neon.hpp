@@ -1,21 +1,22 @@
 // Halves read and written, with NEON, whose half-precision type converts by itself. Static: see layout.hpp.
 #pragma once
 
+#include <arm_neon.h>
+
 #include <cstdint>
 #include <cstring>
 
+#include "lanes.hpp"
+
+namespace fathom {
 namespace {
 
-typedef float Halves __attribute__((vector_size(64)));
-
-inline Halves read_halves(const std::uint16_t* from) {
-    Halves numbers;
-    for (int i = 0; i < 16; ++i) {
-        __fp16 half;
-        std::memcpy(&half, from + i, sizeof half);
-        numbers[i] = half;
-    }
-    return numbers;
+inline Lane read_lane(const std::uint16_t* from) {
+    return by_part([&](int i) {
+        float16x4_t halves;
+        std::memcpy(&halves, from + i * register_numbers, sizeof halves);
+        return reinterpret_cast<Register>(vcvt_f32_f16(halves));
+    });
 }
 
 inline std::uint16_t write_half(float value) {
@@ -26,3 +27,4 @@ inline std::uint16_t write_half(float value) {
 }
 
 }  // namespace
+}  // namespace fathom

@@ -6,22 +6,14 @@
 #include <cstring>
 
 #include "functions.hpp"
+#include "lanes.hpp"
 #include "latents.hpp"
 
 namespace fathom {
 namespace {
 
-typedef float Lane __attribute__((vector_size(64)));
-
-constexpr int keys_at_once = 8;     // whose scores stay in registers
-constexpr int numbers_at_once = 8;  // of a latent
-
-inline Lane read_lane(const float* from) {
-    Lane lane;
-    std::memcpy(&lane, from, sizeof lane);
-    return lane;
-}
-inline void write_lane(float* to, const Lane& lane) { std::memcpy(to, &lane, sizeof lane); }
+constexpr int keys_at_once = whole_registers ? 8 : 4;  // whose scores stay in registers
+constexpr int numbers_at_once = keys_at_once;          // of a latent
 
 // A page's first `count` keys as numbers.
 inline const float* numbers(const LatentAttending& work, std::int32_t start, int count) {
@@ -30,11 +22,11 @@ inline const float* numbers(const LatentAttending& work, std::int32_t start, int
     const auto* halves = reinterpret_cast<const std::uint16_t*>(page);
     const std::int64_t all = count * work.width;
     std::int64_t i = 0;
-    for (; i + lanes <= all; i += lanes) write_lane(work.room + i, read_halves(halves + i));
+    for (; i + lanes <= all; i += lanes) write_lane(work.room + i, read_lane(halves + i));
     if (i < all) {
         alignas(64) std::uint16_t rest[lanes] = {};
         std::memcpy(rest, halves + i, sizeof(std::uint16_t) * (all - i));
-        const Lane last = read_halves(rest);
+        const Lane last = read_lane(rest);
         std::memcpy(work.room + i, &last, sizeof(float) * (all - i));
     }
     return work.room;
@@ -69,7 +61,7 @@ inline Lane weigh_keys(const LatentAttending& work, int begin, int end, Lane* sc
     const Lane before = read_lane(work.highest);
     Lane highest = before;
     for (int key = begin; key < end; ++key) {
-        highest = scores[key] > highest ? scores[key] : highest;
+        highest = greater(scores[key], highest);
     }
     alignas(64) float top[latent_heads], share[latent_heads], sums[latent_heads];
     alignas(64) float own[latent_heads];

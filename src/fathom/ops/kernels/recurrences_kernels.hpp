@@ -5,19 +5,11 @@
 #include <cstring>
 
 #include "functions.hpp"
+#include "lanes.hpp"
 #include "recurrences.hpp"
 
 namespace fathom {
 namespace {
-
-typedef float Lane __attribute__((vector_size(64)));
-
-inline Lane read_lane(const float* from) {
-    Lane lane;
-    std::memcpy(&lane, from, sizeof lane);
-    return lane;
-}
-inline void write_lane(float* to, const Lane& lane) { std::memcpy(to, &lane, sizeof lane); }
 
 void convolve(const Convolving& work) {
     const std::int64_t kept = work.kernel - 1;
@@ -121,7 +113,7 @@ template <int Lanes> void dual_columns(const Dual& work, std::int64_t column) {
 }
 
 void dual(const Dual& work) {
-    constexpr int lanes_at_once = 4;
+    constexpr int lanes_at_once = whole_registers ? 4 : 1;
     constexpr std::int64_t step = lanes_at_once * recurrent_lanes;
     std::int64_t column = 0;
     for (; column + step <= work.width; column += step) dual_columns<lanes_at_once>(work, column);
