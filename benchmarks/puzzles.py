@@ -185,11 +185,12 @@ def recursion(rows: Iterable[Row]) -> Iterator[str]:
 def averaged(rows: Iterable[Row]) -> Iterator[str]:
     """Yield what is solved along runs at a steady rate, by the last weights and by the average."""
     yield (
-        "As published, 1,000 puzzles in many disguises are learned from, the rate stays where it is"
-        f" after its rise and the decay is {STEADY.decay:g}; rate and average forget ten times as fast ({STEADY.rate:g} for 0.0001,"
-        f" {STEADY.average:g} for 0.999), so that two cores see in minutes what takes 50,000 steps"
-        f" there, and a batch is {STEADY.batch} puzzles for 768. The setting was chosen on another"
-        " seed than those shown; every point that was measured is shown."
+        f"As published, {PuzzleRun.puzzles:,} puzzles in many disguises are learned from, the rate"
+        f" stays where it is after its rise and the decay is {STEADY.decay:g}; rate and average"
+        f" forget ten times as fast ({STEADY.rate:g} for 0.0001, {STEADY.average:g} for 0.999), so"
+        " that two cores see in minutes what takes 50,000 steps there, and a batch is"
+        f" {STEADY.batch} puzzles for 768. The setting was chosen on another seed than those shown;"
+        " every point that was measured is shown."
     )
     for name, same in groupby(rows, key=lambda row: (row["run"], row["without"], row["tested"])):
         yield ""
