@@ -1,21 +1,79 @@
-"""Rounding on the way into packed weights."""
+"""What is refused while weights are packed, and what of it is told."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from fathom.residency.packed import _rounded
+import pytest
+
+from fathom.checkpoint.description import Description, describe
+from fathom.checkpoint.progress import QUIET, Progress
+from fathom.errors import FathomError, ModelFileError, NotFoundError
+from fathom.programs.steps import Matrix
+from fathom.residency.packed import PackedWeights
+from fathom.spec.model import text_model
+from fathom.spec.parts import parameters
+from library import tiny
+
+FILE = "model.safetensors"
 
 
-@settings(deadline=None)  # the first comparison of a process imports for most of a second
-@given(bits=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50))
-@example(bits=[0x7F800001, 0xFF800000, 0x7F7FFFFF, 0x3F808000, 0x3F818000, 0x00000001])
-def test_rounding_is_to_the_nearest_bfloat16(bits: list[int]) -> None:
-    """As PyTorch rounds, for every pattern of bits; not a number stays one, whichever it is."""
-    source = np.asarray(bits, dtype=np.uint32)
-    found = torch.from_numpy(_rounded(source.view(np.uint8)).view(np.int16)).view(torch.bfloat16)
-    expected = torch.from_numpy(source.view(np.float32)).bfloat16()
-    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+class Counted:
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def start(self, total: int | None, what: str) -> None: ...
+
+    def advance(self, count: int) -> None:
+        self.bytes += count
+
+    def done(self) -> None: ...
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Description:
+    return describe(tiny.make(tmp_path / "tiny"))
+
+
+def pack(description: Description, progress: Progress = QUIET) -> dict[str, Any]:
+    """Pack every matrix of the model."""
+    assert description.contents is not None
+    spec = text_model(description.spec)
+    plain = [one.name for one in parameters(spec) if len(one.shape) == 2]
+    with PackedWeights(
+        spec,
+        description.contents,
+        description.assignments(),
+        threads=2,
+        progress=progress,
+    ) as weights:
+        return {name: weights.matrix(Matrix(name)) for name in plain}
+
+
+def test_progress_counts_every_byte_that_is_packed(described: Description) -> None:
+    counted = Counted()
+    found = pack(described, counted)
+    assert counted.bytes == sum(each.rows * each.columns for each in found.values()) * 4
+
+
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "told"),
+    [(shorten, ModelFileError, "E_TRUNCATED"), (remove, NotFoundError, "cannot be read")],
+)
+def test_a_file_that_is_not_what_it_was_is_refused(
+    spoil: Callable[[Path], None], error: type[FathomError], told: str, described: Description
+) -> None:
+    pack(described)  # the twin
+    spoil(described.folder / FILE)
+    with pytest.raises(error, match=told):
+        pack(described)

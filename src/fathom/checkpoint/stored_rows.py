@@ -7,8 +7,9 @@ file to where it is needed byte by byte, whatever its encoding. No torch is load
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from threading import Lock
@@ -85,6 +86,16 @@ def _of_rows(step: Step, columns: int) -> Step | None:
             return None
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows of one tensor, by their numbers in it, which are those from `begin` on of a matrix."""
+
+    info: TensorInfo
+    descriptor: int  # of the open file
+    begin: int
+    rows: NDArray[np.int64]
+
+
 NUMBERS: Mapping[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -141,23 +152,16 @@ class StoredReader:
         numbers: Floats = found.astype(np.float32, copy=False)
         return numbers
 
-    def rows(self, stored: StoredRows, rows: Array) -> Bytes:
-        """Return the bytes of some of the rows, one after the other."""
+    def parts(self, stored: StoredRows, rows: NDArray[np.int64]) -> Iterator[Part]:
+        """Say where some of the rows lie, tensor after tensor, in open files."""
         firsts = np.cumsum([0, *(prod(each.shape[:-1]) for each in stored.tensors)])
         owners = np.searchsorted(firsts, rows, side="right") - 1
-        cuts = np.flatnonzero(np.diff(owners)) + 1
-        parts = [
-            self._rows(stored.tensors[owner[0]], part - firsts[owner[0]], stored.row_bytes)
-            for owner, part in zip(np.split(owners, cuts), np.split(rows, cuts), strict=True)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _rows(self, info: TensorInfo, rows: Array, size: int) -> Bytes:
-        """Return rows of one tensor: what lies between the first and the last is read at once."""
-        low, high = int(rows.min()), int(rows.max()) + 1
-        data = self.read(info, low * size, (high - low) * size)
-        ordered = high - low == len(rows) and bool((np.diff(rows) == 1).all())
-        return data if ordered else data.reshape(-1, size)[rows - low].reshape(-1)
+        cuts = [0, *(np.flatnonzero(np.diff(owners)) + 1), len(rows)]
+        for begin, end in pairwise(cuts):
+            if begin < end:
+                info = stored.tensors[owners[begin]]
+                own = rows[begin:end] - firsts[owners[begin]]
+                yield Part(info, self._open(info.file), int(begin), own)
 
     def _open(self, path: Path) -> int:
         with self._opening:

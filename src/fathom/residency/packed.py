@@ -1,14 +1,16 @@
 """Weights in the layout of the native kernels, packed from the file without being decoded.
 
 Rows go from the file to their place a piece at a time, so that the peak is the packed weights
-and a piece for each core. What no kernel multiplies, or what a naming rule turns inside out, is
-decoded and packed as plain numbers of the width that it was stored with.
+and a piece for each core. Native threads do that, from the first matrix on, and never wait for the
+interpreter: the caller may work meanwhile. What no kernel multiplies, or what a naming rule turns
+inside out, is decoded and packed as plain numbers of the width that it was stored with.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -20,7 +22,7 @@ from fathom.checkpoint.naming import Assignment
 from fathom.checkpoint.progress import QUIET, Progress
 from fathom.checkpoint.rewriting import forwards
 from fathom.checkpoint.stored_rows import StoredReader, StoredRows, stored_rows
-from fathom.errors import TensorMismatchError
+from fathom.errors import ModelFileError, NotFoundError, TensorMismatchError
 from fathom.ops.native import native
 from fathom.planning.grouping import GROUPS, grouped
 from fathom.programs.steps import Matrix
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float32]
 
-PIECE = 1 << 21  # stored bytes that one thread packs at a time
+LOOK = 0.1  # seconds between two reports of progress
 PLAIN_NUMBERS = ("F32", "F16", "BF16")  # that are rounded to integers row by row
 PLAIN = {2: "BF16", 4: "F32"}  # what decoded numbers are packed as, by the bytes of their type
 
@@ -45,6 +47,7 @@ class PackedWeights:
     Raises, at the end:
         ModelFileError: ``E_MISMATCH`` if a file was written to meanwhile, ``E_TRUNCATED`` if one is
             shorter than its header said.
+        NotFoundError: a file cannot be read.
     """
 
     def __init__(
@@ -69,15 +72,17 @@ class PackedWeights:
         self._wanted = {parameter.name: parameter for parameter in parameters(spec)}
         self._assignments = {name: each for each in assignments for name in each.ours}
         self._reader = StoredReader()
-        self._pool = ThreadPoolExecutor(threads)
-        self._pieces: list[Future[None]] = []
         self._rounded = rounded
         self._grouped = grouped(self._wanted.values(), quant)
         self._latest: dict[str, Tensor] = {}  # the one that was decoded last, by its name
         self._progress = progress
         self._module: Any = native()
+        self._threads = threads
+        self._filling: Any = None
+        self._jobs: list[Path] = []  # the file of each
 
     def __enter__(self) -> Self:
+        self._filling = self._module.Filling(self._threads)
         return self
 
     def __exit__(
@@ -86,14 +91,29 @@ class PackedWeights:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
         try:
             if kind is None:
-                for piece in self._pieces:
-                    piece.result()
+                self._await()
                 self._reader.require_unchanged()
         finally:
+            self._filling.stop()  # no file is closed before
             self._reader.close()
+
+    def _await(self) -> None:
+        """Return when every row is in its place."""
+        told, over = 0, False
+        while not over:
+            over = self._filling.wait(LOOK)
+            done = self._filling.done
+            self._progress.advance(done - told)
+            told = done
+        if self._filling.failed is None:
+            return
+        job, error = self._filling.failed
+        if error:
+            raise NotFoundError(f"{self._jobs[job]}: cannot be read ({os.strerror(error)})")
+        detail = "is shorter than its header promised; fetch it again"
+        raise ModelFileError("E_TRUNCATED", detail, file=self._jobs[job])
 
     def matrix(self, matrix: Matrix) -> Any:
         """Return a packed matrix.
@@ -137,16 +157,10 @@ class PackedWeights:
 
     def _from_rows(self, stored: StoredRows, rows: NDArray[np.int64], encoding: str) -> Any:
         packed = self._module.PackedMatrix(encoding, len(rows), stored.columns)
-        panel = 16
-        step = max(PIECE // stored.row_bytes // panel, 1) * panel
-
-        def pack(begin: int) -> None:
-            piece = rows[begin : begin + step]
-            read = self._reader.rows(stored, piece)
-            _pack(packed, stored.encoding, read, begin, len(piece))
-            self._progress.advance(len(piece) * stored.row_bytes)
-
-        self._pieces += (self._pool.submit(pack, begin) for begin in range(0, len(rows), step))
+        for part in self._reader.parts(stored, rows):
+            place = part.descriptor, part.info.offset
+            self._filling.add(packed, stored.encoding, *place, part.rows, part.begin)
+            self._jobs.append(part.info.file)
         return packed
 
     def _from_numbers(self, matrix: Matrix, parameter: Parameter) -> Any:
@@ -167,7 +181,7 @@ class PackedWeights:
         tensor = tensor.to(torch.float32 if plain == "F32" else torch.bfloat16).contiguous()
         rows, columns = tensor.shape
         packed = self._module.PackedMatrix(integers or plain, rows, columns)
-        _pack(packed, plain, tensor.view(torch.uint8).numpy().reshape(-1), 0, rows)
+        packed.pack_plain(plain, tensor.view(torch.uint8).numpy().reshape(-1))
         self._progress.advance(tensor.nbytes)
         return packed
 
@@ -200,24 +214,6 @@ def read_back(matrices: Mapping[Matrix, Any], module: nn.Module) -> None:
         held = parameter if matrix.expert is None else parameter[matrix.expert]
         with torch.no_grad():
             held.copy_(values)
-
-
-def _pack(packed: Any, stored: str, rows: NDArray[np.uint8], begin: int, count: int) -> None:
-    """Pack rows as those from `begin` on: as they are stored, or rounded to what is packed."""
-    if packed.encoding == stored:
-        packed.pack(rows, begin, count)
-    elif packed.encoding == "BF16":
-        packed.pack(_rounded(rows), begin, count)
-    else:
-        packed.pack_plain(stored, rows, begin)
-
-
-def _rounded(source: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Round float32 to the nearest bfloat16, ties to even; not a number stays that."""
-    bits = source.view(np.uint32)
-    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-    broken = (bits & 0x7FFFFFFF) > 0x7F800000
-    return np.where(broken, bits >> 16 | 0x40, nearest).astype(np.uint16).view(np.uint8)
 
 
 def _require_shape(parameter: Parameter, shape: tuple[int, ...]) -> None:

@@ -103,7 +103,8 @@ def test_numbers_below_any_scale_become_nothing(encoding: str, size: float) -> N
 
 REFUSED = {
     "from blocks": lambda: NATIVE.PackedMatrix("Q8_0", 1, 32).pack_plain("Q4_0", _zeros(18)),
-    "to plain numbers": lambda: NATIVE.PackedMatrix("BF16", 1, 32).pack_plain("F32", _zeros(128)),
+    "to plain numbers": lambda: NATIVE.PackedMatrix("F16", 1, 32).pack_plain("F32", _zeros(128)),
+    "from half of them": lambda: NATIVE.PackedMatrix("BF16", 1, 32).pack_plain("F16", _zeros(64)),
     "half a row": lambda: NATIVE.PackedMatrix("Q8_0", 1, 32).pack_plain("F32", _zeros(64)),
     "a row too many": lambda: NATIVE.PackedMatrix("Q8_0", 1, 32).pack_plain("F32", _zeros(256)),
 }
@@ -117,4 +118,5 @@ def _zeros(count: int) -> np.ndarray:
 def test_what_cannot_be_grouped_is_refused(what: str) -> None:
     with pytest.raises(ValueError):
         REFUSED[what]()
-    NATIVE.PackedMatrix("Q8_0", 1, 32).pack_plain("F32", _zeros(128))  # the twin
+    NATIVE.PackedMatrix("Q8_0", 1, 32).pack_plain("F32", _zeros(128))  # the twins
+    NATIVE.PackedMatrix("BF16", 1, 32).pack_plain("F32", _zeros(128))

@@ -53,24 +53,15 @@ void pack_rows(OwnedMatrix& matrix, const Array<const std::uint8_t, 1>& source,
     pack(view.encoding, view.rows, view.columns, first_row, rows, source.data(), matrix.data());
 }
 
-// Rows of plain numbers are rounded to the matrix's blocks, a panel of them at a time.
 void pack_plain_rows(OwnedMatrix& matrix, const std::string& plain_name,
                      const Array<const std::uint8_t, 1>& source, std::int64_t first_row) {
     const PackedMatrix& view = matrix.view();
     const Encoding plain = encoding_of(plain_name);
-    const std::int64_t from_bytes = source_row_bytes(plain, view.columns);
-    const std::int64_t to_bytes = source_row_bytes(view.encoding, view.columns);
+    const std::int64_t row_bytes = source_row_bytes(plain, view.columns);
     const auto bytes = static_cast<std::int64_t>(source.size());
-    check(from_bytes > 0 && bytes % from_bytes == 0, "the source has the bytes of whole rows");
+    check(row_bytes > 0 && bytes % row_bytes == 0, "the source has the bytes of whole rows");
     const nb::gil_scoped_release unlocked;
-    std::vector<std::uint8_t> blocks(static_cast<std::size_t>(panel_rows * to_bytes));
-    for (std::int64_t row = 0, rows = bytes / from_bytes; row < rows; row += panel_rows) {
-        const std::int64_t count = rows - row < panel_rows ? rows - row : panel_rows;
-        group(plain, view.encoding, view.columns, count, source.data() + row * from_bytes,
-              blocks.data());
-        pack(view.encoding, view.rows, view.columns, first_row + row, count, blocks.data(),
-             matrix.data());
-    }
+    pack_as(plain, view, first_row, bytes / row_bytes, source.data(), matrix.data());
 }
 
 void multiply_rows(const OwnedMatrix& matrix, const Array<const float, 2>& x,

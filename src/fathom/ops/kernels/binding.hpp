@@ -5,6 +5,7 @@
 
 namespace fathom {
 
+void bind_filling(nanobind::module_& module);
 void bind_matrices(nanobind::module_& module);
 void bind_planes(nanobind::module_& module);
 void bind_program(nanobind::module_& module);

@@ -3,6 +3,7 @@
 
 NB_MODULE(_native, module) {
     module.doc() = "Kernels for the processor: packed matrices, and programs of steps over them.";
+    fathom::bind_filling(module);
     fathom::bind_matrices(module);
     fathom::bind_planes(module);
     fathom::bind_program(module);

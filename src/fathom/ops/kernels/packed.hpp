@@ -73,6 +73,13 @@ void pack(Encoding encoding, std::int64_t rows, std::int64_t columns, std::int64
 void group(Encoding plain, Encoding encoding, std::int64_t columns, std::int64_t count,
            const std::uint8_t* source, std::uint8_t* destination);
 
+// Packs rows that a file stores in one encoding into a matrix of perhaps another: F32 is rounded to
+// BF16, to the nearest and ties to even, and plain numbers are grouped. Otherwise as `pack`; throws
+// std::invalid_argument as well where the one does not become the other.
+void pack_as(Encoding stored, const PackedMatrix& matrix, std::int64_t first_row,
+             std::int64_t count, const std::uint8_t* source, std::uint8_t* destination);
+void require_becomes(Encoding stored, Encoding encoding);
+
 // Reads one row back as numbers, bit for bit what the decoder of the file gives: what an
 // embedding that is tied to the output needs. `row` is in [0, rows).
 void unpack_row(const PackedMatrix& matrix, std::int64_t row, float* values);

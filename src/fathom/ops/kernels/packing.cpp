@@ -242,31 +242,76 @@ std::int64_t plain_place(Encoding encoding, std::int64_t column, int lane) {
     return ((column / 2 * panel_rows + lane) * 2 + column % 2) * width;
 }
 
+// One row of plain numbers of `width` bytes into its lane; zeros where there is none.
+template <int width>
 void pack_plain(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane,
                 std::uint8_t* panel) {
-    const int width = layout_of(encoding).bits / 8;
-    const std::int64_t filled = blocks_of(columns) * block_columns;
-    for (std::int64_t column = 0; column < filled; ++column) {
-        std::uint8_t* place = panel + plain_place(encoding, column, lane);
-        if (column < columns && row != nullptr) {
-            std::memcpy(place, row + column * width, static_cast<std::size_t>(width));
-        } else {
-            std::memset(place, 0, static_cast<std::size_t>(width));
-        }
+    const std::int64_t held = row == nullptr ? 0 : columns;
+    for (std::int64_t column = 0; column < held; ++column) {
+        std::memcpy(panel + plain_place(encoding, column, lane), row + column * width, width);
+    }
+    for (std::int64_t column = held; column < blocks_of(columns) * block_columns; ++column) {
+        std::memset(panel + plain_place(encoding, column, lane), 0, width);
     }
 }
 
-// One row into its lane of a panel; nullptr for a row of zeros.
-void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane,
-              std::uint8_t* panel) {
+// One row of an encoding whose values lie in the file as in a panel, four columns of a row in a
+// word, but for `flip`: they are copied behind the scales that a block of the file begins with.
+template <Encoding encoding, int words, std::uint32_t flip>
+void copy_row(std::int64_t columns, const std::uint8_t* row, int lane, std::uint8_t* panel) {
+    constexpr const Layout& layout = layout_of(encoding);
+    constexpr int scales = layout.source_bytes - words * quad;
+    for (std::int64_t index = 0; index < blocks_of(columns); ++index) {
+        const std::uint8_t* bytes = row + index * layout.source_bytes;
+        std::uint8_t* lanes = panel + block_offset(encoding, index) + lane * quad;
+        for (int word = 0; word < words; ++word) {
+            std::uint32_t four;
+            std::memcpy(&four, bytes + scales + word * quad, quad);
+            four ^= flip;
+            std::memcpy(lanes + word * alignment, &four, quad);
+        }
+        std::uint8_t* own = panel + section_offset(encoding, index);
+        const ScalePlaces at =
+            scale_places(layout.scales, index % section_blocks(encoding), lane);
+        std::memcpy(own + at.scale, bytes, 2);
+        if constexpr (layout.scales == Scales::Affine) std::memcpy(own + at.minimum, bytes + 2, 2);
+    }
+}
+
+// One row, block by block; nullptr for a row of zeros.
+void pack_blocks(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane,
+                 std::uint8_t* panel) {
     const Layout& layout = layout_of(encoding);
-    if (layout.scales == Scales::None) return pack_plain(encoding, columns, row, lane, panel);
     for (std::int64_t index = 0; index < blocks_of(columns); ++index) {
         const Block block = row == nullptr ? Block{} : read_block(encoding, row, index);
         write_values(layout.bits, block, lane, panel + block_offset(encoding, index));
         write_scales(layout.scales, block, index % section_blocks(encoding), lane,
                      panel + section_offset(encoding, index));
     }
+}
+
+// One row into its lane of a panel; nullptr for a row of zeros.
+void pack_row(Encoding encoding, std::int64_t columns, const std::uint8_t* row, int lane,
+              std::uint8_t* panel) {
+    switch (encoding) {
+        case Encoding::F32:
+            return pack_plain<4>(encoding, columns, row, lane, panel);
+        case Encoding::F16:
+        case Encoding::BF16:
+            return pack_plain<2>(encoding, columns, row, lane, panel);
+        case Encoding::Q4_0:
+            if (row == nullptr) break;
+            return copy_row<Encoding::Q4_0, 4, 0>(columns, row, lane, panel);
+        case Encoding::Q4_1:
+            if (row == nullptr) break;
+            return copy_row<Encoding::Q4_1, 4, 0>(columns, row, lane, panel);
+        case Encoding::Q8_0:
+            if (row == nullptr) break;
+            return copy_row<Encoding::Q8_0, 8, 0x80808080>(columns, row, lane, panel);
+        default:
+            break;
+    }
+    pack_blocks(encoding, columns, row, lane, panel);
 }
 
 float plain_value(Encoding encoding, const std::uint8_t* bytes) {
