@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from fathom.models.assemble import assemble
-from fathom.spec.model import TextModel
+from fathom.spec.model import Model
 from fathom.spec.parts import parameters
 from fathom.spec.roles import EXACT
 
 
-def random_module(spec: TextModel, dtype: torch.dtype) -> nn.Module:
+def random_module(spec: Model, dtype: torch.dtype) -> nn.Module:
     """Return the module of a spec with small random weights in a type; exact roles in float32."""
     made = assemble(spec)
     generator = torch.Generator().manual_seed(5)

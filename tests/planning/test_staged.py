@@ -10,18 +10,24 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from fathom import library
 from fathom.checkpoint.published import published_spec
 from fathom.cli.main import main
 from fathom.library.kinds import STAGED
+from fathom.planning.issued import issued_in
 from fathom.planning.probe import NativeRates, Rates
-from fathom.planning.stages import FILTERING, predict_stages, settled
-from fathom.spec.parts import children, count, leaves
+from fathom.planning.speed import CALLS, MAPS, NUMBERS
+from fathom.planning.staged_speed import FILTERING, pass_seconds
+from fathom.planning.stages import predict_stages, settled
+from fathom.spec.parts import children, count
 from fathom.spec.work import Staged, Work
+from fathom.tasks.loads import passes
 from parity import (
     cases_autoencoders,
     cases_denoisers,
@@ -37,6 +43,8 @@ from parity.cases_segmenters import sam
 from parity.cases_speech import whisper
 from parity.cases_vision import towers
 from parity.cases_vision_language import CASES as SEEING
+from planning.profiled import random_module
+from planning.test_issued import Counted
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -200,17 +208,67 @@ def test_planning_loads_no_torch(tmp_path) -> None:
     assert done.stdout.splitlines()[-1] == "[0, 0, 0] []"
 
 
-def test_a_small_part_takes_as_long_as_its_calls() -> None:
-    spec = published_spec(SMALL["Speech"]())
+class Small(SimpleNamespace):
+    """A model in memory, as what measures stages asks for it."""
+
+    spec: Any
+    dtype = "float32"
+    device = torch.device("cpu")
+
+
+SIZES = {"Detector": Work(height=64, width=96)}  # as usual it sees large pictures
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_as_many_operations_are_called_as_are_counted(kind: str) -> None:
+    """Within a factor of two, as the dispatcher sees them in one pass of each stage."""
+    spec = published_spec(SMALL[kind]())  # type: ignore[call-arg]
     assert isinstance(spec, Staged)
-    free = Rates(1, 1e11, {}, {"float32": ((1.0, 1e12),)})
-    slow = replace(free, operation_seconds=1e-5)
-    seconds = [predict_stages(spec, dtype="float32", rates=one).seconds for one in (free, slow)]
-    assert seconds[0] is not None and seconds[1] is not None
-    for stage in spec.stages(settled(Work(), spec.usual)):
-        leaf_calls = stage.passes * sum(1 for _ in leaves(stage.part)) * 1e-5
-        more = seconds[1][stage.name] - seconds[0][stage.name]
-        assert 2 * leaf_calls < more < 8 * leaf_calls
+    work = settled(SIZES.get(kind, Work()), spec.usual)
+    with torch.inference_mode():
+        run = passes(Small(spec=spec, module=random_module(spec, torch.float32)), work)
+        for stage in spec.stages(work):
+            run[stage.name]()
+            with Counted() as calls:
+                run[stage.name]()
+            assert 0.5 < stage.turns * issued_in(stage.part) / calls.operations < 2, stage.name
+
+
+FREE = Rates(
+    1,
+    memory_read=1e30,
+    matvec={"float32": ((512, 0.0, 1e30),)},
+    matmul={"float32": ((2, 1e30),)},
+    moved={"float32": 1e30},
+)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize(
+    ("slow", "what"),
+    [
+        ({"call_seconds": 1.0}, CALLS),
+        ({"moved": {"float32": 1.0}}, NUMBERS),
+        ({"matmul": {"float32": ((2, 1.0),)}, "matvec": {"float32": ((512, 0.0, 1.0),)}}, MAPS),
+    ],
+)
+def test_each_second_has_its_cause(kind: str, slow: Mapping[str, Any], what: str) -> None:
+    """What is slow alone takes all of the time, of every pass, and twice the work takes more."""
+    spec = published_spec(SMALL[kind]())  # type: ignore[call-arg]
+    assert isinstance(spec, Staged)
+    rates = replace(FREE, **slow)
+    work = settled(Work(), spec.usual)
+    one = predict_stages(spec, dtype="float32", work=work, rates=rates).seconds
+    two = predict_stages(spec, dtype="float32", work=replace(work, batch=2), rates=rates).seconds
+    assert one is not None
+    assert two is not None
+    for stage in spec.stages(work):
+        parts = pass_seconds(stage, "float32", rates)
+        assert stage.passes * sum(parts.values()) == pytest.approx(one[stage.name])
+        assert parts[what] == pytest.approx(sum(parts.values()))
+        assert two[stage.name] >= one[stage.name]
+    if what == MAPS:
+        assert sum(two.values()) > sum(one.values()) > 0
 
 
 @pytest.mark.parametrize("dtype", FILTERING)

@@ -27,7 +27,7 @@ from fathom.models.decoder import Decoder as DecoderModel
 from fathom.planning.contention import turns
 from fathom.planning.issued import ONCE, issued
 from fathom.planning.memory_watch import settled
-from fathom.planning.probe import DTYPES, Rates
+from fathom.planning.probe import COLD, DTYPES, Rates
 from fathom.planning.speed import MAPS, token_seconds
 from fathom.residency.allocation import hold_what_is_alive
 from fathom.spec.attention import Attention
@@ -40,9 +40,9 @@ SIDES = (512, 1024, 2048, 4096)  # inputs of matrices, from a small model's to a
 WIDE = 8  # outputs by inputs of the wider one of two matrices
 ROWS = (2, 8, 32, 128, 512)  # of a batch, of an expert, of a prompt's piece
 _PRODUCT = (1024, 2048)  # inputs and outputs of the matrix that many rows meet
-_COLD = 64  # rows up to which reading the matrix matters, so that no cache may hold it
 _BUDGET = 0.08  # seconds of passes per figure
 _LEAST = 1e-7  # seconds that a call takes on any machine
+_TINY = 64  # width of a decoder that is nothing but calls
 _TOKENS = 512  # of a prompt's piece
 
 
@@ -112,7 +112,9 @@ def rates(threads: int, room: int, held: Memory) -> Rates:
             code_bytes=held.code,
             prepared_bytes=held.prepared,
         )
-        return replace(found, operation_seconds=_operation_seconds(found))
+        return replace(
+            found, operation_seconds=_operation_seconds(found), call_seconds=_call_seconds()
+        )
 
 
 def _buffer(room: int) -> Tensor:
@@ -145,7 +147,7 @@ def _pass(weights: Tensor, inputs: int, outputs: int, rows: int = 1) -> float:
     """Return the seconds of rows times one matrix, over all such that the buffer holds."""
     count = weights.numel() // (inputs * outputs)
     matrices = weights[: count * inputs * outputs].view(-1, outputs, inputs).unbind()
-    if rows > _COLD:
+    if rows > COLD:
         matrices = matrices[:2]
     row = torch.ones(rows, inputs, dtype=weights.dtype)
     return 1 / _rate(len(matrices), partial(_multiply, row, matrices))
@@ -196,13 +198,20 @@ def _operation_seconds(found: Rates) -> float:
     return max(_step(spec) - products, _LEAST * calls) / calls
 
 
-def small_decoder() -> Decoder:
+def _call_seconds() -> float:
+    """Time a token of a tiny decoder: its products are nothing beside calling them."""
+    spec = small_decoder(width=_TINY)
+    calls = ONCE + sum(issued(layer, 1) for layer in spec.layers)
+    return max(_step(spec) / calls, _LEAST)
+
+
+def small_decoder(width: int = 512) -> Decoder:
     """Return a decoder of eight layers, of 75 MB in float32: as small as no cache holds.
 
     Between two operations of a real model its weights pass through every cache, and calling is
-    the slower for it.
+    the slower for it. One of less `width` lies in a cache.
     """
-    width, inner, heads = 512, 1024, 8
+    inner, heads = 2 * width, 8
     attention = Attention(
         width, heads, heads // 2, width // heads, positions=Rotary(10_000.0, width // heads)
     )

@@ -14,12 +14,12 @@ from fathom.planning import costs
 from fathom.planning.costs import Storage, computed_in
 from fathom.planning.probe import Rates
 from fathom.spec.parts import Linear, Part, children
+from fathom.spec.writing import PIECE
 
 # Numbers of rows that products of a chosen expert meet in a prompt, as `ops/experts.py` pads them:
 # four to a doubling, over five doublings, for routers spread tokens far from evenly.
 EXPERT_ROWS = 20
 MOST_WRITTEN = 8  # numbers of rows up to which each has code of its own
-PIECE = 512  # tokens of each row that one pass reads of a long prompt
 PREPARED_BYTES = 760_000  # of the code that oneDNN keeps for each shape and number of rows
 PREPARED_TYPE = "bfloat16"  # whose products oneDNN computes on processors
 

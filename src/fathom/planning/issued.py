@@ -11,12 +11,16 @@ from collections.abc import Mapping
 
 from fathom.spec.attention import Attention, Everything, GatedAttention
 from fathom.spec.decoder import FeedForward, Layer, Mixer, Residual
-from fathom.spec.encoder_decoder import CrossLayer
+from fathom.spec.deformable import DeformableAttention
+from fathom.spec.encoder_decoder import CrossAttention, CrossLayer
 from fathom.spec.experts import Experts
 from fathom.spec.feed_forward import GatedMlp
 from fathom.spec.latent_attention import LatentAttention
+from fathom.spec.parts import Bare, Convolution, GroupNorm, Linear, Norm, Part, Table, children
 from fathom.spec.positions import Alibi, Rotary, RoundedAlibi
 from fathom.spec.state_space import DeltaRule, Mamba, Mamba2
+from fathom.spec.whole import WholeGridLayer, WholeLayer
+from fathom.spec.windowed import WindowAttention
 
 NORM = 3
 ATTENTION = 20  # four maps, heads apart and together, keys and values kept, fused scores
@@ -85,3 +89,33 @@ def _feed_forward(part: FeedForward) -> int:
         shared = 0 if part.shared is None else SHARED
         return ROUTING + EXPERT * part.router.active + shared + 6 * part.shared_gate
     return GATED_MLP if isinstance(part, GatedMlp) else MLP
+
+
+# Of parts outside such layers, each by itself. Kernels for planes are asked by way of views.
+WHOLE = 14
+ALONE: Mapping[type, int] = {
+    Linear: 4,
+    Norm: NORM,
+    Convolution: 16,
+    GroupNorm: 24,
+    Table: 3,
+    Bare: 2,
+    Attention: 12,
+    CrossAttention: 10,
+    DeformableAttention: 60,
+    WindowAttention: 70,
+}
+PASS = 12  # of what comes in and goes out
+
+
+def issued_in(part: Part) -> int:
+    """Return the operations of one pass of a part that works in stages."""
+    return PASS + _inside(part)
+
+
+def _inside(part: Part) -> int:
+    if isinstance(part, WholeLayer | WholeGridLayer):
+        return WHOLE
+    if isinstance(part, Layer | CrossLayer):
+        return issued(part, 1)
+    return ALONE.get(type(part), 0) + sum(_inside(child) for _, child in children(part))

@@ -30,8 +30,9 @@ from fathom.planning.contention import BUSY
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import Machine, this_machine
 
-EDITION = 6  # counts up when what is measured changes, so that older files are not used
+EDITION = 7  # counts up when what is measured changes, so that older files are not used
 DTYPES = ("float32", "bfloat16", "float16")
+COLD = 64  # rows up to which reading the matrix matters, so that no cache may hold it
 TRIES = 3
 PATIENCE = 120.0  # seconds that measuring may take; it needs about six
 _PROBING = ("-m", "fathom.generation.probing")
@@ -93,7 +94,8 @@ class Rates:
     use `product_seconds` to read both. `attention` is that of the fused kernel for many queries,
     `attention_step` for one; `moved` is bytes per second that all other operations of a layer read
     and write. `operation_seconds` is the
-    cost of calling any operation from a model's code. `disk_read` is from the cache folder's
+    cost of calling any operation from the code of a model that no cache holds, `call_seconds` from
+    that of a tiny one, as stages of small parts are. `disk_read` is from the cache folder's
     disk past the page cache, ``None`` where the system cannot tell the two apart.
     """
 
@@ -105,6 +107,7 @@ class Rates:
     attention_step: Mapping[str, float] = field(default_factory=dict)  # absent: by reading alone
     moved: Mapping[str, float] = field(default_factory=dict)  # absent: as `memory_read`
     operation_seconds: float = 0.0
+    call_seconds: float = 0.0
     disk_read: float | None = None
     measured_at: str = ""  # ISO 8601, UTC
     seconds: float = 0.0  # that measuring took
@@ -130,6 +133,10 @@ class Rates:
         rate = _between([(side, rate) for side, _, rate in points], inputs)
         call = min(points, key=lambda point: abs(log2(point[0] / inputs)))[1]
         return call + inputs * outputs * BYTES[dtype] / rate
+
+    def many(self, dtype: str, rows: int) -> float:
+        """Return the FLOP/s of products with so many rows, 0 for as many as were measured."""
+        return _between(self.matmul[dtype], rows) if rows else self.fastest(dtype)
 
     def fastest(self, dtype: str) -> float:
         """Return the FLOP/s of products with as many rows as were measured."""
@@ -313,6 +320,7 @@ def _rates_from(kept: dict[str, object]) -> Rates:
         moved={name: _positive(rate) for name, rate in rates.moved.items()},
         memory_read=_positive(rates.memory_read),
         operation_seconds=_positive(rates.operation_seconds),
+        call_seconds=_positive(rates.call_seconds, least=0.0),
         seconds=_positive(rates.seconds, least=0.0),
         disk_read=None if rates.disk_read is None else _positive(rates.disk_read),
         idle_bytes=_count(rates.idle_bytes),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fathom.planning import costs
 from fathom.planning.costs import BYTES, EXACT_BYTES
-from fathom.planning.executing import PIECE, Execution, PyTorch
+from fathom.planning.executing import Execution, PyTorch
 from fathom.planning.issued import EXPERT, ONCE, issued, token_by_token
 from fathom.planning.probe import Rates
 from fathom.planning.traffic import traffic
@@ -21,6 +21,7 @@ from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.model import TextModel
 from fathom.spec.parts import Linear, Part, children
 from fathom.spec.positions import Alibi, RoundedAlibi
+from fathom.spec.writing import PIECE
 
 WEIGHTS, STATE, CALLS = "reading the weights", "reading the state", "calling the operations"
 MAPS, SCORES, NUMBERS = "maps", "scores", "norms, activations and sums"
@@ -47,7 +48,7 @@ def step_seconds(
     """
     writing = (spec.decoder, spec.output) if isinstance(spec, EncoderDecoder) else (spec,)
     layers = spec.decoder.layers if isinstance(spec, EncoderDecoder) else spec.layers
-    products = _seconds(writing, batch, way or PyTorch(dtype, rates))
+    products = products_seconds(writing, batch, way or PyTorch(dtype, rates))
     calls = ONCE + sum(issued(layer, context) + _more_experts(layer, batch) for layer in layers)
     return {
         WEIGHTS: products,
@@ -82,7 +83,7 @@ def token_seconds(
     )
     moved = rates.moved.get(dtype, rates.memory_read)
     return {
-        MAPS: _seconds(parts, tokens, way or PyTorch(dtype, rates)) / tokens,
+        MAPS: products_seconds(parts, tokens, way or PyTorch(dtype, rates)) / tokens,
         SCORES: sum(_score_seconds(layer.mixer, seen, dtype, rates) for layer in layers),
         NUMBERS: sum(traffic(layer, dtype) for layer in layers) / moved,
         CALLS: calls * rates.operation_seconds / tokens,
@@ -97,7 +98,7 @@ def expected_experts(experts: int, active: int, batch: int) -> float:
     return experts * (1 - (1 - active / experts) ** batch)
 
 
-def _seconds(parts: Iterable[Part], rows: int, way: Execution) -> float:
+def products_seconds(parts: Iterable[Part], rows: int, way: Execution) -> float:
     """Return the time of all products of rows with the matrices of some parts."""
     times: defaultdict[Product, float] = defaultdict(float)
     for part in parts:

@@ -10,18 +10,11 @@ from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import runtime_bytes
 from fathom.planning.probe import Rates, usable_threads
+from fathom.planning.staged_speed import pass_seconds
 from fathom.planning.whole_layers import whole_parts
-from fathom.spec.parts import children, leaves, walk
+from fathom.spec.parts import children, walk
 from fathom.spec.whole import room
 from fathom.spec.work import Pipeline, Stage, Staged, Work
-
-# Operations that PyTorch is asked for per leaf of a part: a layer of attention and a feed-forward
-# has eight leaves and issues 35 (`planning/issued.py`).
-ISSUED_PER_LEAF = 4.4
-
-# How many times as fast native convolutions of three by three are as PyTorch's, which come near to
-# what the processor can multiply: at the shapes of the benchmark's denoiser and autoencoder.
-FILTERING = {"float32": 2.0, "bfloat16": 1.1, "float16": 1.0}
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,11 @@ def predict_stages(
         "workspace": max((held(stage, dtype) for stage in stages), default=0),
         "runtime": runtime_bytes(rates),
     }
-    seconds = None if rates is None else {one.name: _seconds(one, dtype, rates) for one in stages}
+    seconds = None
+    if rates is not None:
+        seconds = {
+            one.name: one.passes * sum(pass_seconds(one, dtype, rates).values()) for one in stages
+        }
     operations = {stage.name: stage.passes * stage.operations for stage in stages}
     return StagedPrediction(dtype, asked, terms, seconds, operations)
 
@@ -105,32 +102,3 @@ def held(stage: Stage, dtype: str) -> int:
     """
     most = max((room(layer) for layer in whole_parts(stage.part)), default=0)
     return BYTES[dtype] * stage.live + EXACT_BYTES * most * usable_threads(this_machine())
-
-
-def _seconds(stage: Stage, dtype: str, rates: Rates) -> float:
-    """Return the time of all passes: of its arithmetic, or of reading its weights if that is more.
-
-    A part that is passed once for many rows is bound by the first, one row at a time by the other.
-    Every operation costs its call besides, which is most of the time of a small part. Layers that
-    run whole are as fast as the native kernels, and one call each. Convolutions of three by three
-    gain by minimal filtering.
-    """
-    whole = tuple(whole_parts(stage.part))
-    inside = sum(1 for layer in whole for _ in leaves(layer))
-    issued = ISSUED_PER_LEAF * (sum(1 for _ in leaves(stage.part)) - inside) + len(whole)
-    calls = issued * rates.operation_seconds
-    fastest = _native_fastest(dtype, rates) if whole else rates.fastest(dtype)
-    saved = stage.filtered * (1 - 1 / FILTERING[dtype]) if rates.native is not None else 0.0
-    arithmetic = (stage.operations - saved) / fastest
-    reading = costs.weight_bytes(stage.part, computed_in(dtype)) / rates.memory_read
-    return stage.passes * (max(arithmetic, reading) + calls)
-
-
-def _native_fastest(dtype: str, rates: Rates) -> float:
-    """Return the operations per second of native products of many rows.
-
-    In float32 they were not measured, and are about as fast as PyTorch's.
-    """
-    if dtype != "bfloat16" or rates.native is None or "BF16" not in rates.native.products:
-        return rates.fastest(dtype)
-    return max(rate for _, rate in rates.native.products["BF16"])

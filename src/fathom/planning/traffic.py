@@ -19,10 +19,8 @@ from fathom.spec.latent_attention import LatentAttention
 from fathom.spec.parts import Norm
 from fathom.spec.positions import Rotary
 from fathom.spec.state_space import DeltaRule, Mamba, Mamba2
+from fathom.spec.work import ADDED, MAPPED, TURNED
 
-TURNED = 9  # float32 numbers per number that is rotated: halves, products, both joined
-ADDED = 3  # two read, their sum written
-MAPPED = 2  # one read, one written
 # Numbers per inner number of an activation that is not one operation.
 ACTIVATED: Mapping[str, int] = {"gelu_quick": 7, "relu_squared": 4}
 CLAMPED = 19  # of two bounds, a sum, a sigmoid and three products, per inner number

@@ -84,7 +84,7 @@ class SoundEncoder:
         live = heard + max(narrowing, layers_live(self.layers, batch * positions))
         operations = self.operations(batch, self.frames)
         kept = batch * self.length(self.frames) * self.width
-        return Stage("encoder", self, operations, passes, live, kept)
+        return Stage("encoder", self, operations, passes, live, kept, rows=batch * positions)
 
     def operations(self, batch: int, frames: int) -> int:
         """Floating-point operations for so many sounds of at most a window."""

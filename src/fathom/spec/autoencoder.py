@@ -13,7 +13,7 @@ from typing import TypeAlias
 from fathom.spec.feed_forward import Activation
 from fathom.spec.parts import Convolution, GroupNorm, Part, convolution
 from fathom.spec.pyramid import Doubling, Level, Middle, Tally
-from fathom.spec.work import About, Stage, Work
+from fathom.spec.work import ADDED, MAPPED, About, Stage, Work
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class PlaneEncoder:
             level.pass_through(tally)
         self.middle.pass_through(tally)
         tally.need(2 * tally.positions * self.norm.channels)
+        tally.moved += 2 * MAPPED * tally.positions * self.norm.channels
         tally.convolve(self.leave)
 
 
@@ -73,6 +74,7 @@ class PlaneDecoder:
         for level in self.levels:
             level.pass_through(tally)
         tally.need(2 * tally.positions * self.norm.channels)
+        tally.moved += 2 * MAPPED * tally.positions * self.norm.channels
         tally.convolve(self.leave)
 
 
@@ -111,8 +113,10 @@ class TinyBlock:
             tally.convolve(convolution(self.channels, self.pooled.inner, 1))
             tally.need(2 * tally.positions * self.pooled.inner)
             tally.convolve(convolution(self.pooled.inner, self.channels, 1))
+            tally.moved += 2 * MAPPED * tally.positions * self.pooled.inner + ADDED * came
         for _ in range(3):
             tally.convolve(convolution(self.channels, self.channels))
+        tally.moved += 3 * MAPPED * came + ADDED * came
         tally.held -= came
 
 
@@ -198,10 +202,7 @@ class Autoencoder:
         kept = tally.positions * self.latents
         if self.after is not None:
             tally.convolve(self.after)
-        filtered = tally.filtered
-        return Stage(
-            "encoder", self.encoder, tally.operations, live=tally.live, kept=kept, filtered=filtered
-        )
+        return _stage("encoder", self.encoder, tally, kept)
 
     def decoding(self, work: Work) -> Stage:
         """Return the stage that makes pictures of latents."""
@@ -211,11 +212,20 @@ class Autoencoder:
             tally.convolve(self.before)
         self.decoder.pass_through(tally)
         kept = tally.positions * self.channels
-        filtered = tally.filtered
-        return Stage(
-            "decoder", self.decoder, tally.operations, live=tally.live, kept=kept, filtered=filtered
-        )
+        return _stage("decoder", self.decoder, tally, kept)
 
     def of_size(self, size: int) -> Autoencoder:
         """Return the same, for pictures of another size."""
         return replace(self, size=size)
+
+
+def _stage(name: str, part: Part, tally: Tally, kept: int) -> Stage:
+    return Stage(
+        name,
+        part,
+        tally.operations,
+        live=tally.live,
+        kept=kept,
+        filtered=tally.filtered,
+        moved=tally.moved,
+    )

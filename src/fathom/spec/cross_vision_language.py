@@ -154,11 +154,19 @@ class CrossVisionLanguage:
         operations += sum(passing(_keys(one), batch * source) for one in decoder.looking)
         rows = batch * read
         live = max(layers_live(decoder.reading, rows), rows * (source + 3 * decoder.width))
-        return Stage("reading", decoder, operations, live=live, kept=batch * (keys + own))
+        kept = batch * (keys + own)
+        return Stage("reading", decoder, operations, live=live, kept=kept, rows=rows)
 
     def _writing(self, batch: int, before: int, written: int, frames: int) -> Stage:
         operations = self._operations(batch, 1, before, frames)
-        return Stage("writing", self._passed(frames), operations, passes=written)
+        return Stage(
+            "writing",
+            self._passed(frames),
+            operations,
+            passes=written,
+            rows=batch,
+            attended=self._attended(batch, before, frames),
+        )
 
     def _operations(self, batch: int, length: int, before: int, frames: int) -> int:
         """Return the operations of `length` more tokens in each row, and of the scores of one."""
@@ -172,6 +180,13 @@ class CrossVisionLanguage:
                 for one in decoder.looking
             )
         return total + passing(Linear(decoder.width, decoder.vocabulary, Role.HEAD), batch)
+
+    def _attended(self, batch: int, before: int, frames: int) -> int:
+        """Return the operations of one more token in each row that looks at those before it."""
+        decoder, source = self.decoder, frames * self.vision.length
+        total = sum(one.operations(before) for one in decoder.reading)
+        total += sum(one.cross.operations(source) for one in decoder.looking if frames)
+        return batch * total
 
     def _passed(self, frames: int) -> Part:
         """What a token that is written passes: not the maps of keys, nor of what it cannot see."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from fathom.spec.parts import Linear, Part
 from fathom.spec.roles import Role
 
+GATHERED = 7  # numbers read and written for each that is found
+
 
 @dataclass(frozen=True)
 class DeformableAttention:
@@ -45,6 +47,13 @@ class DeformableAttention:
         """
         value_and_output = 2 * self.width**2 * (asking + seen)
         return value_and_output + 2 * self.width * 3 * self.looks * asking
+
+    def moved(self, asking: int) -> int:
+        """Numbers read and written to find values between places, beside products.
+
+        Four values are gathered for each that is found, which is written, weighed and added up.
+        """
+        return asking * self.levels * self.points * self.width * GATHERED
 
     def live(self, asking: int, seen: int, largest: int) -> int:
         """Numbers held at the largest moment beside what came in; `largest` is the largest map's.

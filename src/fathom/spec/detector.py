@@ -20,9 +20,11 @@ from fathom.spec.roles import Role
 from fathom.spec.segmenter import Chain, looking_operations
 from fathom.spec.vision import layers_live, layers_operations
 from fathom.spec.windowed import Grid, WindowTower
-from fathom.spec.work import About, Stage, Work, passing
+from fathom.spec.work import ADDED, MAPPED, About, Stage, Work, passing
 
 USUAL_PICTURE = (800, 1066)  # the shorter side as trained, in the shape of most photographs
+WAVED = 16  # numbers read and written for each that says where a place lies
+SCORED = 16  # numbers read and written for each score of two that look at one another
 USUAL_TOKENS = 16  # a few phrases
 
 
@@ -146,6 +148,16 @@ class EnhancerLayer:
             + passing(self.feed_forward, places)
         )
 
+    def moved(self, places: int, tokens: int) -> int:
+        """Numbers that one picture has read and written here, beside products.
+
+        Places are normed, put into heads and together, and added to, four times; scores of tokens
+        are bounded and shared out in both directions.
+        """
+        stream = 4 * (2 * MAPPED + ADDED) * self.phrase.width + MAPPED * self.feed_forward.inner
+        scores = SCORED * self.exchange.heads * tokens
+        return places * (stream + scores) + self.places.moved(places)
+
     def live(self, places: int, largest: int) -> int:
         """Numbers held at the largest moment: the stream as it came in and as it is, and more."""
         exchanging = 4 * places * self.exchange.inner
@@ -240,6 +252,16 @@ class QueryDecoder:
         proposing = self.proposing.operations(places, tokens, self.queries)
         return proposing + layers + 2 * self.queries * tokens * self.width
 
+    def moved(self, places: int, tokens: int) -> int:
+        """Numbers that one picture has read and written here, beside products.
+
+        All places are proposed from: left out at borders, normed, scored. Queries are few beside
+        them, but for where they look.
+        """
+        proposing = places * (2 * (MAPPED + ADDED) * self.width + ADDED * tokens)
+        looking = sum(one.places.moved(self.queries) + places * self.width for one in self.layers)
+        return proposing + looking
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -315,6 +337,7 @@ class Detector:
                 seeing,
                 live=pixels + self.vision.live(batch, height, width),
                 kept=2 * batch * places * wide,  # states of places, and where they lie
+                moved=self.vision.moved(batch, height, width) + batch * WAVED * places * wide,
             ),
             Stage(
                 "text",
@@ -322,14 +345,22 @@ class Detector:
                 reading,
                 live=layers_live(self.text.layers, batch * tokens),
                 kept=batch * tokens * wide,
+                rows=batch * tokens,
             ),
-            Stage("enhancer", self.enhancer, batch * enhancing, live=batch * live),
+            Stage(
+                "enhancer",
+                self.enhancer,
+                batch * enhancing,
+                live=batch * live,
+                moved=batch * sum(layer.moved(places, tokens) for layer in self.enhancer),
+            ),
             Stage(
                 "decoder",
                 finding,
                 batch * finding.operations(places, tokens),
                 live=batch * self._finding_live(places, max(grids), tokens),
                 kept=batch * finding.queries * (tokens + 4),
+                moved=batch * finding.moved(places, tokens),
             ),
         )
 

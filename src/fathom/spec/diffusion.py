@@ -76,7 +76,8 @@ class Reader:
         if isinstance(encoder, ClipText) and encoder.projection is not None:
             operations += passing(encoder.projection, texts)
         width = encoder.embedding.width
-        return Stage(self.name, encoder, operations, live=8 * rows * width, kept=rows * width)
+        live, kept = 8 * rows * width, rows * width
+        return Stage(self.name, encoder, operations, live=live, kept=kept, rows=rows)
 
 
 @dataclass(frozen=True)

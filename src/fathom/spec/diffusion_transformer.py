@@ -14,7 +14,7 @@ from fathom.spec.feed_forward import Mlp
 from fathom.spec.parts import Bare, Linear, Norm, Part, convolution
 from fathom.spec.roles import Role
 from fathom.spec.unet import VectorMlp, Waves
-from fathom.spec.work import About, Stage, Work, passing
+from fathom.spec.work import ADDED, MAPPED, About, Stage, Work, passing
 
 ENDS = 2  # vectors by which a stream's last norm is scaled and shifted
 WHOLE = 6  # a scale, a shift and a gate, for attention and for the feed-forward
@@ -69,6 +69,16 @@ class Stream:
             total += batch * tokens * self.alone.operations(tokens)
         return total
 
+    def moved(self) -> int:
+        """Return the numbers that a token has read and written beside products.
+
+        Two norms, each scaled and shifted; heads put apart, joined with the other stream's and
+        together again; two gated sums; an activation.
+        """
+        normed, gated = MAPPED + 2 * ADDED, 2 * ADDED
+        inner = 0 if self.feed_forward is None else self.feed_forward.inner
+        return (2 * (normed + gated) + 2 * 4 * MAPPED) * self.width + MAPPED * inner
+
 
 @dataclass(frozen=True)
 class JointLayer:
@@ -89,6 +99,10 @@ class JointLayer:
             + self.text.operations(batch, tokens)
             + attending
         )
+
+    def moved(self, patches: int, tokens: int) -> int:
+        """Return the numbers read and written beside products, for one picture."""
+        return patches * self.picture.moved() + tokens * self.text.moved()
 
 
 @dataclass(frozen=True)
@@ -175,6 +189,7 @@ class DiffusionTransformer:
             passes=work.steps or 1,
             live=batch * self._live(patches, tokens),
             kept=work.batch * height * width * self.outputs,
+            moved=batch * sum(layer.moved(patches, tokens) for layer in self.layers),
         )
 
     def _live(self, patches: int, tokens: int) -> int:

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import ClassVar
 
 from fathom.spec.parts import Bare, Convolution, Linear, Part, convolution
 from fathom.spec.roles import Role
 from fathom.spec.work import About, Stage, Work, passing
 
+# Numbers read and written for each: of a kernel under a style, of what a convolution draws, and
+# of what is filtered.
+WEIGHED, DRAWN, FILTERED = 11, 3, 2
 FIRST = 4  # rows and columns of what is learned, where a picture begins
 
 
@@ -84,6 +88,15 @@ class StyledConvolution:
         filtering = 2 * self.outputs * (len(self.taps) * self.side) ** 2
         return scales + passing(self.kernel, (self.side // 2) ** 2) + filtering
 
+    def moved(self) -> int:
+        """Numbers that one picture has read and written here, beside products.
+
+        The kernel is scaled for each picture, squared and added up, scaled again and laid out;
+        what comes out is filtered where it is made finer, and gets noise, a bias, an activation.
+        """
+        kernel = WEIGHED * self.inputs * self.outputs * prod(self.kernel.kernel)
+        return kernel + (DRAWN + (FILTERED if self.taps else 0)) * self.outputs * self.side**2
+
 
 @dataclass(frozen=True)
 class StyledColours:
@@ -151,6 +164,10 @@ class DrawingLevel:
             total += passing(self.residual, coarse) + self.residual.outputs * finer
         return total + (0 if self.colours is None else self.colours.operations())
 
+    def moved(self) -> int:
+        """Numbers that one picture has read and written here, beside products."""
+        return sum(one.moved() for one in self.convolutions)
+
     def live(self) -> int:
         """Numbers held at the largest moment of one picture: before and after a convolution."""
         first, plane = self.convolutions[0], self.drawn * self.side**2
@@ -212,7 +229,12 @@ class Generator:
         widest = max(level.live() for level in self.levels)
         return (
             Stage(
-                "mapping", self.mapping, mapped, passes, live=3 * work.batch * self.mapping.inner
+                "mapping",
+                self.mapping,
+                mapped,
+                passes,
+                live=3 * work.batch * self.mapping.inner,
+                rows=work.batch,
             ),
             Stage(
                 "drawing",
@@ -221,5 +243,6 @@ class Generator:
                 passes,
                 live=work.batch * (widest + picture),
                 kept=work.batch * picture,
+                moved=work.batch * sum(level.moved() for level in self.levels),
             ),
         )

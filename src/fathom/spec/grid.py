@@ -14,7 +14,7 @@ from fathom.spec.decoder import Residual
 from fathom.spec.feed_forward import Mlp
 from fathom.spec.parts import Bare, Compound, Convolution, Linear, Norm, Part
 from fathom.spec.roles import Role
-from fathom.spec.work import passing
+from fathom.spec.work import ADDED, MAPPED, passing
 
 ADDED_AT_ONCE = 1 << 24  # numbers that are added to scores at once, if a head has not more
 
@@ -115,6 +115,11 @@ class GridLayer:
         """Floating-point operations of one grid."""
         return self.mixer.operations(grid) + passing(self.feed_forward, grid[0] * grid[1])
 
+    def moved(self, grid: tuple[int, int]) -> int:
+        """Numbers read and written beside products: norms, sums, activations, copies of heads."""
+        width = (7 * MAPPED + 2 * ADDED) * self.mixer.width
+        return grid[0] * grid[1] * (width + MAPPED * self.feed_forward.inner)
+
     def live(self, grid: tuple[int, int]) -> int:
         """Numbers held at the largest moment beside what came in."""
         places, width = grid[0] * grid[1], self.mixer.width
@@ -165,6 +170,10 @@ class GridEncoder:
         places = self.grid[0] * self.grid[1]
         ends = sum(passing(one, places) for one in (self.patches, self.narrow, self.smooth))
         return batch * (ends + sum(layer.operations(self.grid) for layer in self.layers))
+
+    def moved(self, batch: int) -> int:
+        """Numbers that layers have read and written beside products."""
+        return batch * sum(layer.moved(self.grid) for layer in self.layers)
 
     def live(self, batch: int) -> int:
         """Numbers held at the largest moment of a pass, the picture itself not counted."""

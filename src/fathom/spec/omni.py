@@ -91,6 +91,8 @@ class Omni(VisionLanguage):
             passes=batch,
             live=once.live + frames * encoder.bands + places * encoder.width,
             kept=batch * vectors,
+            rows=places,
+            turns=max(1, -(-whole // TOGETHER) + (left > 0)),
         )
 
 

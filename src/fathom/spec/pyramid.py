@@ -14,7 +14,7 @@ from fathom.spec.attention import Attention
 from fathom.spec.feed_forward import Activation
 from fathom.spec.parts import Convolution, GroupNorm, Linear, Part, convolution
 from fathom.spec.roles import Role
-from fathom.spec.work import passing
+from fathom.spec.work import ADDED, MAPPED, passing
 
 
 class Tally:
@@ -28,6 +28,7 @@ class Tally:
         self.size: tuple[int, ...] = (height, width)
         self.operations = 0
         self.filtered = 0  # of these, such as minimal filtering does with fewer
+        self.moved = 0  # numbers read and written beside products
         self.live = 0
         self.held = 0
 
@@ -43,6 +44,7 @@ class Tally:
         operations = 2 * part.per_position * self.positions
         self.operations += operations
         self.filtered += operations if part.by_three else 0
+        self.moved += before + self.positions * part.outputs
         self.need(before + self.positions * part.outputs)
 
     def need(self, numbers: int) -> None:
@@ -84,6 +86,7 @@ class ResidualBlock:
         """Add what a plane costs here."""
         came, leaving = tally.positions * self.inputs, tally.positions * self.outputs
         tally.need(3 * came)  # with it, its norm and the activation of that
+        tally.moved += came + leaving + ADDED * leaving  # a norm and its activation are one pass
         tally.held += came
         tally.convolve(convolution(self.inputs, self.outputs))
         tally.convolve(convolution(self.outputs, self.outputs))
@@ -96,6 +99,7 @@ class ResidualBlock:
         if self.time:
             shifts = self.outputs * (2 if self.scaled else 1)
             tally.operations += 2 * tally.batch * self.time * shifts
+            tally.moved += ADDED * leaving
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class Doubling:
         came = tally.positions * self.channels
         tally.size = tuple(each * self.factor for each in tally.size)
         tally.need(came + tally.positions * self.channels)
+        tally.moved += came + tally.positions * self.channels
         tally.convolve(convolution(self.channels, self.outputs))
 
 
@@ -157,6 +162,7 @@ class PlaneAttention:
         tally.operations += passing(self.attention, rows)
         tally.operations += rows * self.attention.operations(seen)
         tally.need(6 * rows * self.attention.width)  # the stream, its norm, q, k, v, the mixture
+        tally.moved += (4 * MAPPED + ADDED) * rows * self.attention.width
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fathom.spec.attention import Attention
 from fathom.spec.feed_forward import GatedMlp
 from fathom.spec.parts import Bare, Linear, Norm, Part, Table
 from fathom.spec.roles import Role
-from fathom.spec.work import About, Stage, Work, passing
+from fathom.spec.work import ADDED, MAPPED, TURNED, About, Stage, Work, passing
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,9 @@ class Recursive:
                 passes=rounds,
                 live=max(_live(layer, work.batch, self) for layer in self.layers),
                 kept=3 * held,  # question, answer, scratch
+                rows=places,
+                moved=calls * sum(places * _moved(layer) for layer in self.layers),
+                turns=calls,
             ),
         )
 
@@ -148,6 +151,22 @@ def _operations(layer: RefiningLayer, batch: int, places: int) -> int:
     if isinstance(layer.mixer, Across):
         return alone + passing(layer.mixer, batch * layer.feed_forward.width)
     return alone + passing(layer.mixer, rows) + rows * layer.mixer.operations(places)
+
+
+def _moved(layer: RefiningLayer) -> int:
+    """Return the numbers that a place has read and written in a layer, beside products.
+
+    What comes in and what is found are added and normed, twice; heads are turned, put apart and
+    together; in each feed-forward one half gates the other.
+    """
+    fed = [layer.feed_forward]
+    turned = 0
+    if isinstance(layer.mixer, Across):
+        fed.append(layer.mixer.map)
+    else:
+        turned = 2 * TURNED * layer.mixer.heads * layer.mixer.head_width
+    width = layer.feed_forward.width
+    return 2 * (ADDED + MAPPED) * width + turned + (MAPPED + ADDED) * sum(one.inner for one in fed)
 
 
 def _live(layer: RefiningLayer, batch: int, spec: Recursive) -> int:

@@ -16,7 +16,7 @@ from fathom.spec.feed_forward import Activation, Mlp
 from fathom.spec.grid import GridEncoder
 from fathom.spec.parts import Bare, Convolution, Linear, Norm, Part, Table, convolution
 from fathom.spec.roles import Role
-from fathom.spec.work import About, Stage, Work, passing
+from fathom.spec.work import ADDED, MAPPED, About, Stage, Work, passing
 
 FINER = 4  # how much finer masks are than the grid
 
@@ -182,6 +182,19 @@ class MaskDecoder:
         total += passing(self.drawing, 1) + passing(self.quality, 1)
         return total + 2 * self.answers * (self.width // 8) * FINER**2 * places
 
+    def moved(self, places: int) -> int:
+        """Numbers that one prompt has read and written of places, beside products.
+
+        In each layer and at the end where they lie is added to them, heads are put together, and
+        what was found is added and normed. Finer places have a bias, are normed and activated, and
+        finer ones again; then answers are drawn.
+        """
+        looks = len(self.layers) + 1
+        coarse = looks * 2 * (ADDED + MAPPED) * self.width
+        finer = 4 * (self.width // 4) * 3 * MAPPED
+        finest = FINER**2 * ((self.width // 8) * 2 * MAPPED + self.answers)
+        return places * (coarse + finer + finest)
+
 
 @dataclass(frozen=True)
 class Segmenter:
@@ -218,6 +231,7 @@ class Segmenter:
             self.vision.operations(work.batch),
             live=work.batch * self.vision.patches.inputs * pixels + self.vision.live(work.batch),
             kept=work.batch * places * width,
+            moved=self.vision.moved(work.batch),
         )
         answers = self.decoder.answers
         fine = FINER**2 * places
@@ -229,5 +243,6 @@ class Segmenter:
             # places as they came, as they are and where they lie; then finer ones, each step twice
             live=4 * places * width + 2 * fine * (width // 8),
             kept=answers * fine,
+            moved=self.decoder.moved(places),
         )
         return looking, answering

@@ -88,8 +88,25 @@ class Speech:
         )
         return (
             hearing,
-            Stage("opening", self.decoder, begun, windows, max(2 * inner, scores), state),
-            Stage("decoder", self._passed(), token, windows * (written - 1), scores),
+            Stage(
+                "opening",
+                self._passed(),
+                begun,
+                windows,
+                max(2 * inner, scores),
+                state,
+                rows=work.batch * opening,
+                attended=work.batch * opening * self._attended((opening + 1) // 2),
+            ),
+            Stage(
+                "decoder",
+                self._passed(),
+                token,
+                windows * (written - 1),
+                scores,
+                rows=work.batch,
+                attended=work.batch * self._attended(later),
+            ),
         )
 
     def _keys_operations(self) -> int:
@@ -99,14 +116,19 @@ class Speech:
 
     def _token_operations(self, before: int) -> int:
         """Operations of one token in the layers, with so many before it, scores not counted."""
-        heard = self.encoder.length(self.encoder.frames)
         total = 0
         for layer in self.layers:
             maps = layer.cross.parts()
             passed = _present(layer.mixer, maps["query"], maps["output"], layer.feed_forward)
             total += passing(passed, 1)
-            total += layer.mixer.operations(before) + layer.cross.operations(heard)
-        return total
+        return total + self._attended(before)
+
+    def _attended(self, before: int) -> int:
+        """Operations of one token that looks at those before it and at what was heard."""
+        heard = self.encoder.length(self.encoder.frames)
+        return sum(
+            layer.mixer.operations(before) + layer.cross.operations(heard) for layer in self.layers
+        )
 
     def _scoring(self) -> Part:
         """The matrix that turns a hidden state into scores: its own, or the table of tokens."""

@@ -17,7 +17,7 @@ from fathom.spec.feed_forward import Activation
 from fathom.spec.parts import Convolution, GroupNorm, Linear, Part, convolution
 from fathom.spec.pyramid import Doubling, Halving, ResidualBlock, Tally
 from fathom.spec.roles import Role
-from fathom.spec.work import About, Stage, Work, passing
+from fathom.spec.work import ADDED, MAPPED, About, Stage, Work, passing
 
 HINT = (16, 32, 96, 256)  # channels through which a picture becomes planes that steer
 
@@ -112,6 +112,8 @@ class SpatialTransformer:
             fed = layer.feed_forward
             widest = 0 if isinstance(fed, Experts) else 3 * fed.inner
             tally.need(rows * max(5 * inner, 2 * inner + widest))
+            tally.moved += rows * ((5 * MAPPED + 3 * ADDED) * inner + 2 * widest)
+        tally.moved += (3 * MAPPED + ADDED) * rows * width
         tally.held -= rows * width
 
 
@@ -268,6 +270,7 @@ class Unet:
             tally.held += came  # by whoever handed it on
             for index, block in enumerate(level.blocks):
                 channels, size = left.pop()
+                tally.moved += MAPPED * tally.positions * block.inputs
                 block.pass_through(tally)
                 tally.held -= tally.batch * prod(size) * channels
                 if level.transformers:
@@ -286,6 +289,7 @@ class Unet:
             live=tally.live,
             kept=kept,
             filtered=tally.filtered,
+            moved=tally.moved + 2 * MAPPED * height * width * tally.batch * self.norm.channels,
         )
 
 
@@ -365,9 +369,17 @@ class ControlNet:
         tally.operations += 2 * tally.positions * self.descent.middle.second.outputs**2
         live = max(tally.live, picture.live)
         operations = tally.operations + picture.operations
-        filtered = tally.filtered + picture.filtered
-        passes = work.steps or 1
-        return (Stage("guide", self, operations, passes=passes, live=live, filtered=filtered),)
+        return (
+            Stage(
+                "guide",
+                self,
+                operations,
+                passes=work.steps or 1,
+                live=live,
+                filtered=tally.filtered + picture.filtered,
+                moved=tally.moved + 2 * picture.moved,  # each of the picture's planes is activated
+            ),
+        )
 
     def _hint_blocks(self) -> tuple[Part, ...]:
         blocks = self.hint.parts()["blocks"]

@@ -8,7 +8,7 @@ what that one sees.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from fathom.spec.attention import Attention, Pane
@@ -239,7 +239,7 @@ class Sight:
         pixels = batch * tower.embedding.channels * height * width
         live = pixels + tower.live(batch, height, width)
         kept = batch * (length * tower.width + self.vector)
-        return Stage("vision", self, operations, live=live, kept=kept)
+        return Stage("vision", self, operations, live=live, kept=kept, rows=batch * length)
 
 
 @dataclass(frozen=True)
@@ -283,9 +283,7 @@ class PictureEncoder:
         height, width = _size(work, self.sight)
         stage = self.sight.stage(work.batch, height, width)
         scoring = 0 if self.head is None else passing(self.head, work.batch)
-        return (
-            Stage("vision", self, stage.operations + scoring, live=stage.live, kept=stage.kept),
-        )
+        return (replace(stage, part=self, operations=stage.operations + scoring),)
 
 
 @dataclass(frozen=True)
@@ -318,7 +316,8 @@ class TextTower:
         operations += passing(self.projection, batch)
         rows = batch * tokens
         live = max(3 * rows * width, layers_live(self.layers, rows))
-        return Stage("text", self, operations, live=live, kept=batch * self.projection.outputs)
+        kept = batch * self.projection.outputs
+        return Stage("text", self, operations, live=live, kept=kept, rows=rows)
 
 
 @dataclass(frozen=True)

@@ -225,4 +225,5 @@ class VisionLanguage:
         once = min(pictures, TOGETHER)
         pixels = asked.embedding.channels * asked.embedding.frames * shown.height * shown.width
         live = pictures * pixels + asked.live(once, *size)
-        return Stage("vision", self.vision, operations, live=live)
+        rows = pictures * asked.length(*size)
+        return Stage("vision", self.vision, operations, live=live, rows=rows)

@@ -18,11 +18,21 @@ from fathom.spec.windowed import WindowAttention
 TOKENS_AT_ONCE = 96  # that a thread takes through the maps, as ops/kernels/whole_layer.cpp has it
 
 
+# Numbers of a stream that a layer reads and writes, coming in and going out twice, and of its
+# queries, keys and values in float32.
+STREAMED, SEEN = 4, 6
+
+
 @dataclass(frozen=True)
 class WholeLayer(Layer):
     """A layer of tokens. A number in float32 is as large as `exact` of the stream's."""
 
     exact: int = 1
+
+    @property
+    def moved(self) -> int:
+        """Numbers read and written for each token beside products."""
+        return self.mixer.width * (STREAMED + SEEN * self.exact)
 
     @property
     def widest(self) -> int:
@@ -37,6 +47,10 @@ class WholeGridLayer(GridLayer):
     """A layer of the places of a grid; `exact` as of `WholeLayer`."""
 
     exact: int = 1
+
+    def moved(self, grid: tuple[int, int]) -> int:
+        """Numbers read and written beside products: what lies between maps stays in a cache."""
+        return grid[0] * grid[1] * self.mixer.width * (STREAMED + SEEN * self.exact)
 
     def live(self, grid: tuple[int, int]) -> int:
         """Numbers held at the largest moment beside what came in."""

@@ -146,6 +146,11 @@ class WindowTower:
                 total += passing(stage.merging, -(-grid[0] // 2) * -(-grid[1] // 2))
         return batch * total
 
+    def moved(self, batch: int, height: int, width: int) -> int:
+        """Numbers that layers have read and written beside products."""
+        grids = zip(self.grids(height, width), self.stages, strict=True)
+        return batch * sum(layer.moved(grid) for grid, one in grids for layer in one.layers)
+
     def live(self, batch: int, height: int, width: int) -> int:
         """Numbers held at the largest moment of a pass, the picture itself not counted."""
         most = kept = 0

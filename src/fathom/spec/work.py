@@ -14,6 +14,10 @@ from typing import Protocol, runtime_checkable
 
 from fathom.spec.parts import Convolution, Linear, Part, leaves
 
+# Numbers read and written for each: two for a norm, an activation or a copy, three for a sum or a
+# product, and what a rotation takes in halves, products and their joining.
+MAPPED, ADDED, TURNED = 2, 3, 9
+
 
 @dataclass(frozen=True)
 class Work:
@@ -38,6 +42,11 @@ class Stage:
     numbers held at the largest moment of a pass beside the weights, `kept` those that stay until
     the answer is there: embeddings, latents, keys and values. `filtered` counts those operations
     that convolutions of three by three state, which kernels may do with fewer.
+
+    `rows` are the vectors that pass its maps together, 0 where they are so many that products are
+    at their quickest. Where they are few, `attended` are those operations that look at others'
+    keys and values. `moved` counts the numbers that norms, activations, sums and copies read and
+    write outside layers of tokens, and a pass goes `turns` times through the part.
     """
 
     name: str  # "vision", "denoiser", "decoder" …
@@ -47,6 +56,10 @@ class Stage:
     live: int = 0
     kept: int = 0
     filtered: int = 0
+    rows: int = 0
+    attended: int = 0
+    moved: int = 0
+    turns: int = 1
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from fathom.spec.roles import Role
 from fathom.spec.vision import layers_live
 from fathom.spec.work import Stage, passing
 
+PIECE = 512  # tokens of each row that one pass reads of a long prompt
 USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a picture or sound, and its answer
 
 
@@ -22,12 +23,16 @@ def writing_stages(decoder: Decoder, batch: int, read: int, written: int) -> tup
             _operations(decoder, batch, read),
             live=layers_live(layers, batch * read),
             kept=batch * kept,
+            rows=batch * min(read, PIECE),
+            turns=max(1, -(-read // PIECE)),
         ),
         Stage(
             "writing",
             decoder,
             _operations(decoder, batch, 1, before=read + written // 2),
             passes=written,
+            rows=batch,
+            attended=batch * sum(layer.operations(read + written // 2) for layer in layers),
         ),
     )
 
