@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fathom.errors import RequestError, UnsupportedTaskError
-from fathom.spec.classes import model_class
+from fathom.spec.classes import model_class, model_outputs
 from fathom.spec.encoder import Encoder
 from fathom.spec.encoder_decoder import EncoderDecoder
 from fathom.spec.heads import MaskedHead, SequenceHead, SpanHead, TokenHead
@@ -218,8 +218,7 @@ def require_writing(spec: Spec) -> None:
     Raises:
         UnsupportedTaskError: for an encoder, or a decoder made to read in both directions.
     """
-    decided, _ = model_class(spec)
-    if isinstance(spec, Encoder) or decided == "embedding":
+    if isinstance(spec, Encoder) or model_outputs(spec) == ("embeddings",):
         raise _unsupported(spec, "write text", "an LLM or SLM, such as smollm2:135m")
 
 

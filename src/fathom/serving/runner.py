@@ -59,6 +59,7 @@ class Runner:
         self.alone = Alone(bounds.queue_requests, model.card.name)
         self.gatherer = Gatherer(self.alone, model)
         self.engine: BatchEngine | None = None
+        self._tasks = frozenset(model.tasks)  # which takes milliseconds to tell
         self._seconds = seconds
         self._expectation: Expectation | None = None
         if isinstance(model, TextModel) and isinstance(model.spec, Decoder):
@@ -140,7 +141,7 @@ class Runner:
         )
 
     def _require(self, task: str) -> None:
-        if task not in self.model.tasks:
+        if task not in self._tasks:
             getattr(self.model, task)  # which says what it can do instead, where its class cannot
             raise UnsupportedTaskError(
                 f"this model cannot {task}; it can {', '.join(self.model.tasks)}"

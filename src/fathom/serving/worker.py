@@ -46,6 +46,7 @@ class Desk:
         self._reader = reader
         self._writer = writer
         self._outbox: SimpleQueue[Frame | None] = SimpleQueue()
+        self._ended = False
         self._asks: dict[int, Callable[[], None]] = {}
         self._beginning: set[int] = set()
         self._left: set[int] = set()  # given up while they began
@@ -150,9 +151,24 @@ class Desk:
 
     def _send(self) -> None:
         with suppress(BrokenPipeError):  # the server is gone: the reader ends the same way
-            while (frame := self._outbox.get()) is not None:
-                self._writer.write(packed(frame))
+            while frames := self._ready():
+                self._writer.write(b"".join(map(packed, frames)))
                 self._writer.flush()
+
+    def _ready(self) -> list[Frame]:
+        """Wait for a frame and return all that are there, none at the end.
+
+        What a step wrote goes over at once: the server wakes for it once, and not beside every
+        token of the next step, which needs the cores.
+        """
+        found: list[Frame] = []
+        while not self._ended and (not found or not self._outbox.empty()):
+            frame = self._outbox.get()
+            if frame is None:
+                self._ended = True
+            else:
+                found.append(frame)
+        return found
 
 
 def _opened(given: Mapping[str, object]) -> Runner:
