@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,35 @@ def test_rates_are_measured_once_and_kept_exactly(measured: list[Machine]) -> No
     assert probe.measured_rates() == first == probe.cached_rates()
     assert len(measured) == 1
     assert not list(kept_file().parent.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("waited", "minutes", "times"), [(0.5, 60, 2), (0.5, 1, 1), (0.05, 60, 1), (None, 60, 1)]
+)
+def test_rates_of_a_busy_moment_are_measured_again_later(
+    measured: list[Machine],
+    monkeypatch: pytest.MonkeyPatch,
+    waited: float | None,
+    minutes: int,
+    times: int,
+) -> None:
+    then = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+    first = replace(RATES, waited=waited, measured_at=then)
+    monkeypatch.setattr(probe, "measure", lambda machine: measured.append(machine) or first)
+    probe.measured_rates()
+    assert probe.measured_rates() == first
+    assert len(measured) == times
+
+
+def test_the_less_disturbed_rates_are_kept(
+    measured: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        replace(RATES, waited=waited, measured_at=f"2026-01-02T03:0{index}:05+00:00")
+        for index, waited in enumerate((0.5, 0.9, 0.2))
+    ]
+    monkeypatch.setattr(probe, "measure", lambda machine: found.pop(0))
+    assert [probe.measured_rates().waited for _ in range(3)] == [0.5, 0.5, 0.2]
 
 
 def test_refresh_measures_again(measured: list[Machine]) -> None:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from time import thread_time
 from typing import cast
 
 import torch
@@ -199,10 +200,13 @@ def _operation_seconds(found: Rates) -> float:
 
 
 def _call_seconds() -> float:
-    """Time a token of a tiny decoder: its products are nothing beside calling them."""
+    """Time a token of a tiny decoder: its products are nothing beside calling them.
+
+    This thread alone works for it, so that others on the machine do not count.
+    """
     spec = small_decoder(width=_TINY)
     calls = ONCE + sum(issued(layer, 1) for layer in spec.layers)
-    return max(_step(spec) / calls, _LEAST)
+    return max(median_seconds(_stepping(spec), _BUDGET, thread_time) / calls, _LEAST)
 
 
 def small_decoder(width: int = 512) -> Decoder:
@@ -228,6 +232,10 @@ def small_decoder(width: int = 512) -> Decoder:
 
 def _step(spec: Decoder) -> float:
     """Return the seconds in which the layers of a decoder take one more token."""
+    return 1 / _rate(1, _stepping(spec))
+
+
+def _stepping(spec: Decoder) -> Callable[[], None]:
     module = _with_weights(spec)
     state = ContiguousState(spec, batch=1, capacity=spec.context, dtype=torch.float32)
     token = torch.zeros(1, 1, dtype=torch.long)
@@ -237,7 +245,7 @@ def _step(spec: Decoder) -> float:
             state.reset()
         module.hidden(token, step=state.advance(1), state=state)
 
-    return 1 / _rate(1, work)
+    return work
 
 
 def _with_weights(spec: Decoder) -> DecoderModel:

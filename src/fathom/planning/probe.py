@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import log2
 from pathlib import Path
@@ -34,6 +34,7 @@ EDITION = 7  # counts up when what is measured changes, so that older files are 
 DTYPES = ("float32", "bfloat16", "float16")
 COLD = 64  # rows up to which reading the matrix matters, so that no cache may hold it
 TRIES = 3
+AGAIN = timedelta(minutes=10)  # after which rates that were taken among other work are doubted
 PATIENCE = 120.0  # seconds that measuring may take; it needs about six
 _PROBING = ("-m", "fathom.generation.probing")
 _NATIVE_PROBING = ("-m", "fathom.generation.native_probing")
@@ -159,19 +160,31 @@ def measured_rates(refresh: bool = False) -> Rates | None:
 
     Processes that ask at once wait for one to measure. A cache file that cannot be understood
     is set aside and measured anew, and one that cannot be written is done without; both warn,
-    and so does a machine that starts no process to measure in: then there are no rates.
+    and so does a machine that starts no process to measure in: then there are no rates. Where
+    other work was in the way, it is tried again a while later, and the better measurement kept.
     """
     machine = this_machine()
     path = rates_file(machine)
-    if not refresh and (rates := _read(path)):
+    if not refresh and (rates := _read(path)) and not _worth_another(rates):
         return rates
     with _alone(path):
-        if not refresh and (rates := _read(path)):  # another process has just measured
-            return rates
+        before = None if refresh else _read(path)
+        if before is not None and not _worth_another(before):
+            return before  # another process has just measured
         found = measure(machine)
-        if found is not None:
-            _write(path, found)
+        if found is None:
+            return before
+        if before is not None and (before.waited or 0.0) < (found.waited or 0.0):
+            found = replace(before, measured_at=found.measured_at)
+        _write(path, found)
     return found
+
+
+def _worth_another(rates: Rates) -> bool:
+    """Whether rates were taken among other work, and not just now."""
+    if (rates.waited or 0.0) <= BUSY or not rates.measured_at:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(rates.measured_at) > AGAIN
 
 
 def cached_rates() -> Rates | None:
