@@ -131,7 +131,7 @@ void bound(float* y, float scale, float cap, std::int64_t count) {
 }
 
 // Lanes of sums, and rows of scores, that registers hold while a page passes.
-constexpr int page_sums = whole_registers ? 12 : 4, page_rows = whole_registers ? 8 : 3;
+constexpr int page_sums = one_vector ? 12 : 4, page_rows = one_vector ? 8 : 3;
 
 // Asks for what is read soon: as many numbers as stand here, `ahead` bytes on.
 template <int Count, typename Number>

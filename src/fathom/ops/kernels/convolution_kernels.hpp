@@ -151,7 +151,7 @@ inline void exchange(Vector* rows) {
 }
 inline void transpose(Vector* rows) {
     if constexpr (vector_numbers == 16) exchange<8>(rows);
-    exchange<4>(rows);
+    if constexpr (vector_numbers >= 8) exchange<4>(rows);
     exchange<2>(rows);
     exchange<1>(rows);
 }

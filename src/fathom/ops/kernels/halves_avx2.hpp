@@ -13,7 +13,7 @@ namespace {
 inline Lane read_lane(const std::uint16_t* from) {
     const auto* source = reinterpret_cast<const __m128i*>(from);
     return by_part([&](int i) {
-        return reinterpret_cast<Register>(_mm256_cvtph_ps(_mm_loadu_si128(source + i)));
+        return reinterpret_cast<Vector>(_mm256_cvtph_ps(_mm_loadu_si128(source + i)));
     });
 }
 

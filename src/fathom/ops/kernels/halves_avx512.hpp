@@ -12,7 +12,7 @@ namespace {
 
 inline Lane read_lane(const std::uint16_t* from) {
     return by_part([&](int) {
-        return reinterpret_cast<Register>(
+        return reinterpret_cast<Vector>(
             _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
     });
 }

@@ -14,8 +14,8 @@ namespace {
 inline Lane read_lane(const std::uint16_t* from) {
     return by_part([&](int i) {
         float16x4_t halves;
-        std::memcpy(&halves, from + i * register_numbers, sizeof halves);
-        return reinterpret_cast<Register>(vcvt_f32_f16(halves));
+        std::memcpy(&halves, from + i * vector_numbers, sizeof halves);
+        return reinterpret_cast<Vector>(vcvt_f32_f16(halves));
     });
 }
 

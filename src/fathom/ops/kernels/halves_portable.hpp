@@ -9,9 +9,9 @@ namespace {
 
 inline Lane read_lane(const std::uint16_t* from) {
     return by_part([&](int i) {
-        Register numbers;
-        for (int own = 0; own < register_numbers; ++own) {
-            numbers[own] = from_half(from[i * register_numbers + own]);
+        Vector numbers;
+        for (int own = 0; own < vector_numbers; ++own) {
+            numbers[own] = from_half(from[i * vector_numbers + own]);
         }
         return numbers;
     });

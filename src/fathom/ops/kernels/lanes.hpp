@@ -1,29 +1,20 @@
-// Sixteen numbers that go together, in as many vectors as the instructions need for them. A vector
-// type that is wider than the registers would be kept in memory by the compiler, and every sum in
-// it. Everything is static: objects for different sets of instructions must not share code.
+// Sixteen numbers that go together, in as many vectors as they need. Everything is static: see
+// vectors.hpp.
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <utility>
+
+#include "vectors.hpp"
 
 namespace fathom {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int register_numbers = 16;
-#elif defined(__AVX__)
-constexpr int register_numbers = 8;
-#else
-constexpr int register_numbers = 4;
-#endif
-constexpr bool whole_registers = register_numbers == 16;  // a lane is one, and there are plenty
-
-typedef float Register __attribute__((vector_size(4 * register_numbers)));
+constexpr bool one_vector = vector_numbers == 16;  // a lane is one, and registers are plenty
 
 struct Lane {
-    static constexpr int registers = 16 / register_numbers;
-    Register part[registers];
+    static constexpr int vectors = 16 / vector_numbers;
+    Vector part[vectors];
 };
 
 // A lane whose parts are what `make` returns for their numbers.
@@ -31,12 +22,9 @@ template <typename Make>
 inline Lane by_part(Make make) {
     return [&]<int... I>(std::integer_sequence<int, I...>) {
         return Lane{{make(I)...}};
-    }(std::make_integer_sequence<int, Lane::registers>());
+    }(std::make_integer_sequence<int, Lane::vectors>());
 }
 
-inline Lane all(float number) {
-    return by_part([&](int) { return number - Register{}; });
-}
 inline Lane operator+(const Lane& x, const Lane& y) {
     return by_part([&](int i) { return x.part[i] + y.part[i]; });
 }
@@ -57,16 +45,12 @@ inline Lane greater(const Lane& x, const Lane& y) {
 }
 
 inline Lane read_lane(const float* from) {
-    return by_part([&](int i) {
-        Register part;
-        std::memcpy(&part, from + i * register_numbers, sizeof part);
-        return part;
-    });
+    return by_part([&](int i) { return read(from + i * vector_numbers); });
 }
 inline void write_lane(float* to, const Lane& lane) {
     [&]<int... I>(std::integer_sequence<int, I...>) {
-        (std::memcpy(to + I * register_numbers, &lane.part[I], sizeof(Register)), ...);
-    }(std::make_integer_sequence<int, Lane::registers>());
+        (write(to + I * vector_numbers, lane.part[I]), ...);
+    }(std::make_integer_sequence<int, Lane::vectors>());
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace fathom {
 namespace {
 
-constexpr int keys_at_once = whole_registers ? 8 : 4;  // whose scores stay in registers
+constexpr int keys_at_once = one_vector ? 8 : 4;  // whose scores stay in registers
 constexpr int numbers_at_once = keys_at_once;          // of a latent
 
 // A page's first `count` keys as numbers.

@@ -113,7 +113,7 @@ template <int Lanes> void dual_columns(const Dual& work, std::int64_t column) {
 }
 
 void dual(const Dual& work) {
-    constexpr int lanes_at_once = whole_registers ? 4 : 1;
+    constexpr int lanes_at_once = one_vector ? 4 : 1;
     constexpr std::int64_t step = lanes_at_once * recurrent_lanes;
     std::int64_t column = 0;
     for (; column + step <= work.width; column += step) dual_columns<lanes_at_once>(work, column);

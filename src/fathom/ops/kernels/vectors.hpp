@@ -1,5 +1,6 @@
-// Vectors of numbers, as wide as the instructions that a file is compiled for, from and to memory
-// in float32 or bfloat16. Everything is static: objects for different sets of instructions must
+// Vectors of numbers, as wide as the registers that a file is compiled for, from and to memory
+// in float32 or bfloat16. Wider ones would be kept in memory by the compiler, and every sum in
+// them. Everything is static: objects for different sets of instructions must
 // not share code.
 #pragma once
 
@@ -11,8 +12,10 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int vector_numbers = 16;
-#else
+#elif defined(__AVX__)
 constexpr int vector_numbers = 8;
+#else
+constexpr int vector_numbers = 4;
 #endif
 
 typedef float Vector __attribute__((vector_size(4 * vector_numbers)));
