@@ -74,6 +74,11 @@ class Shelf:
                     self._read(name)
             return [self._found[name] for name in self.names if name in self._found]
 
+    @property
+    def read(self) -> bool:
+        """Whether all that is offered was read before, so that finding it waits for no file."""
+        return all(name in self._found or name in self._broken for name in self.names)
+
     def find(self, name: str) -> Offered:
         """Return the model with this name, with or without Ollama's ``:latest``.
 
