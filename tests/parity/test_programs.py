@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from fathom.checkpoint.description import describe
+from fathom.generation.batching.executors import by_layer
 from fathom.generation.pages import PagedState
 from fathom.ops.program import Batch, Program
 from fathom.planning.grouping import GROUPS
@@ -127,6 +128,27 @@ def test_a_program_computes_what_the_modules_do(pair: Pair) -> None:
             pieces[row].append(scores)
     for row in (0, 1):
         assert error(np.concatenate(pieces[row]), whole[row]) < allowed
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sequence_goes_on_from_the_copy_of_a_page_as_from_its_own(
+    family: str, pairs: Callable[[Case], Pair]
+) -> None:
+    """Whatever its layers leave in a page, and wherever: to the bit."""
+    pair = pairs(FAMILIES[family])
+    program = program_of(pair)
+    if program.plan.slot_bytes:
+        pytest.skip("what a recurrence remembers lies in no page")
+    tokens, cut = pair.tokens[0].tolist(), 7
+    sequences = Sequences(program, pair, 2, pair.case.length)
+    sequences.scores({0: tokens[:cut]})
+    for pool, (pages, table) in enumerate(zip(sequences.pages, sequences.tables, strict=True)):
+        source, target = table
+        for layer in by_layer(program.plan, pool, pages):
+            layer[target] = layer[source]
+    sequences.used[1] = cut
+    own, copied = (sequences.scores({owner: tokens[cut:]})[owner] for owner in (0, 1))
+    assert np.array_equal(own, copied)
 
 
 @pytest.mark.parametrize("quant", GROUPS)

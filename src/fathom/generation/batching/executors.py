@@ -127,7 +127,7 @@ class NativeExecutor:
             np.empty(count * shape.page_bytes, dtype=np.uint8)
             for count, shape in zip(pages, plan.pools, strict=True)
         ]
-        self._layers = [_layers(plan, pool, found) for pool, found in enumerate(self._pages)]
+        self._layers = [by_layer(plan, pool, found) for pool, found in enumerate(self._pages)]
         self._slots: NDArray[np.uint8] = np.empty(slots, dtype=np.uint8)
 
     def forget(self) -> Memory:
@@ -240,7 +240,7 @@ class CourseExecutor:
         return scores if work.last else None
 
 
-def _layers(plan: Plan, pool: int, pages: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def by_layer(plan: Plan, pool: int, pages: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Return a pool as the pages of each layer, (pages, bytes): those of a layer lie together."""
     shape = plan.pools[pool]
     heads = [getattr(step, "heads", None) for step in plan.steps]
