@@ -7,9 +7,20 @@ A message is one line that names the remedy. The command line prints it and exit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+
+# What helps where a message about a file names no remedy of its own, behind a semicolon.
+_AGAIN = "fetch it again, or take another copy of the model"
+_REMEDIES: Mapping[str, str] = {
+    "E_DTYPE": "take the model in another type or encoding",
+    "E_LIMIT": "take the model from where it was published",
+    "E_MAGIC": "choose another file",
+    "E_PATH": "take the model from where it was published",
+    "E_UNSAFE_CODE": "take the model as safetensors",
+    "E_VERSION": "choose another file",
+}
 
 _COMPARABLE = 200  # characters of a name
 _COMPARED = 20_000  # names: about a second
@@ -47,6 +58,7 @@ class ModelFileError(FathomError):
 
     Attributes:
         code: one word per kind of fault, such as ``E_TRUNCATED`` or ``E_OVERLAP``.
+        detail: what is wrong; the message adds a remedy where it names none.
         file: the file in question, where there is one.
         offset: bytes from its start, where that is known.
     """
@@ -55,11 +67,13 @@ class ModelFileError(FathomError):
         self, code: str, detail: str, *, file: Path | None = None, offset: int | None = None
     ) -> None:
         self.code = code
+        self.detail = detail
         self.file = file
         self.offset = offset
+        told = detail if ";" in detail else f"{detail}; {_REMEDIES.get(code, _AGAIN)}"
         place = "" if file is None else f"{file.name}"
         place += "" if offset is None else f" at byte {offset:,}"
-        super().__init__(f"{place}: {detail} [{code}]" if place else f"{detail} [{code}]")
+        super().__init__(f"{place}: {told} [{code}]" if place else f"{told} [{code}]")
 
 
 class ConfigError(FathomError):

@@ -114,7 +114,7 @@ def workload(text: str) -> Workload:
                 "Write it as in=1M,out=200k,cached=0,reasoning=50k,requests=100"
             )
         if names[key] in found:
-            raise RequestError(f"The workload names '{key}' twice")
+            raise RequestError(f"The workload names '{key}' twice; name it once")
         found[names[key]] = _amount(key, amount)
     if not any(found.get(key) for key in ("input", "output", "cached", "reasoning")):
         raise RequestError("The workload has no tokens; write it as in=1M,out=200k")

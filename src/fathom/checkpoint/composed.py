@@ -89,7 +89,10 @@ def _pipeline(folder: Path, allow_pickle: bool) -> Composed:
     _refuse_code(index, folder / INDEX)
     kind = index.get("_class_name")
     if not isinstance(kind, str):
-        raise ConfigError(f"{folder / INDEX} has no '_class_name', so nobody can know what it is")
+        raise ConfigError(
+            f"{folder / INDEX} has no '_class_name', so nobody can know what it is; take it from"
+            " the original model"
+        )
     settings = {key: value for key, value in index.items() if not isinstance(value, list)}
     config: dict[str, object] = {**settings, "model_type": kind}
     held: dict[str, Contents] = {}

@@ -118,7 +118,10 @@ def describe(path: Path, *, allow_pickle: bool = False) -> Description:
         contents = contents and join_scales(contents, Config(config))
     model_type = config.get("model_type") or config.get("_class_name")
     if not isinstance(model_type, str):
-        raise ConfigError(f"the configuration of {path} names no 'model_type', so no dialect fits")
+        raise ConfigError(
+            f"the configuration of {path} names no 'model_type', so no dialect fits; take it from"
+            " the original model"
+        )
     dialect = find(model_type)
     tensors = None if contents is None else frozenset(contents.tensors)
     spec = dialect.read(Config(config, tensors=tensors))

@@ -38,7 +38,9 @@ def read_json(
     except (FileNotFoundError, IsADirectoryError):
         raise NotFoundError(f"{path}: no such file; is the download complete?") from None
     except OSError as error:
-        raise NotFoundError(f"{path}: cannot be read ({error.strerror})") from None
+        raise NotFoundError(
+            f"{path}: cannot be read ({error.strerror}); make it readable"
+        ) from None
     limit.check(len(raw), "the document is too long", file=path)
     if raw.startswith(b"\xef\xbb\xbf") or b"\0" in raw:
         detail = "not plain UTF-8 (byte order mark or UTF-16); save it again as UTF-8"

@@ -46,7 +46,7 @@ def fault(error: Exception) -> tuple[str, str]:
     told = (str(error).splitlines() or [type(error).__name__])[0][:200]
     match error:
         case ModelFileError():
-            return error.code, str(error).removesuffix(f" [{error.code}]")
+            return error.code, error.detail
         case ConfinedError():
             return "E_UNSAFE_CODE", told
         case RecursionError():

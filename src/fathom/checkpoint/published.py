@@ -19,5 +19,8 @@ def published_spec(config: Mapping[str, object]) -> Model:
     """
     model_type = config.get("model_type") or config.get("_class_name")
     if not isinstance(model_type, str):
-        raise ConfigError("the configuration names no 'model_type', so no dialect fits")
+        raise ConfigError(
+            "the configuration names no 'model_type', so no dialect fits; take it from the"
+            " original model"
+        )
     return find(model_type).read(Config(config))

@@ -110,7 +110,10 @@ def read_vectors(folder: Path) -> Vectors | None:
         elif kind != "Transformer":
             raise ConfigError(f"{folder / MODULES}: the step '{kind}' is not supported")
     if pooling is None:
-        raise ConfigError(f"{folder / MODULES}: no step says how tokens become one vector")
+        raise ConfigError(
+            f"{folder / MODULES}: no step says how tokens become one vector; take it from the"
+            " original model"
+        )
     prompts, default = _prompts(folder)
     longest, lowercase = _text(folder)
     return Vectors(
@@ -145,7 +148,10 @@ def _steps(folder: Path) -> list[tuple[str, Path]]:
         one = Config(step if isinstance(step, Mapping) else {}, str(file))
         inside = folder / one.text("path", "")
         if not inside.resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"{file}: the path '{one.text('path')}' leads out of the folder")
+            raise ConfigError(
+                f"{file}: the path '{one.text('path')}' leads out of the folder; take the model"
+                " from where it was published"
+            )
         steps.append((one.text("type").rpartition(".")[2], inside))
     return steps
 

@@ -86,7 +86,9 @@ def _named(name: str, found: tuple[Offer, ...]) -> list[Offer]:
         return parts
     offers = [offer for offer in found if offer.name in listed]
     if not offers:
-        raise NotFoundError(f"No host that we know of offers '{name}' by the token")
+        raise NotFoundError(
+            f"No host that we know of offers '{name}' by the token; `fathom prices` lists what is"
+        )
     return offers
 
 

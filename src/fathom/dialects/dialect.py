@@ -177,7 +177,9 @@ def find(model_type: str) -> Dialect[Model]:
         raise _unknown(model_type)
     found = getattr(import_module(module), attribute)
     if not isinstance(found, Dialect):
-        raise UnknownArchitectureError(f"'{module}:{attribute}' is not a fathom Dialect")
+        raise UnknownArchitectureError(
+            f"'{module}:{attribute}' is no fathom Dialect; correct the entry point"
+        )
     return found
 
 

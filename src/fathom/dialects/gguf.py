@@ -240,7 +240,10 @@ def architecture(metadata: Mapping[str, object]) -> str:
     """
     name = metadata.get("general.architecture")
     if not isinstance(name, str):
-        raise ConfigError("The GGUF file names no 'general.architecture', so it cannot be opened")
+        raise ConfigError(
+            "The GGUF file names no 'general.architecture', so it cannot be opened; take one that"
+            " was converted whole"
+        )
     return name
 
 

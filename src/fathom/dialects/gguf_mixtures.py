@@ -76,7 +76,10 @@ def _deepseek(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, obje
     turned, experts = config.get("qk_rope_head_dim"), config.get("n_routed_experts")
     key = config.get("key_length_mla", config.get("head_dim"))
     if not isinstance(key, int) or not isinstance(turned, int):
-        raise ConfigError("GGUF's deepseek2 file states no attention.key_length or rope dimensions")
+        raise ConfigError(
+            "GGUF's deepseek2 file states no attention.key_length or rope dimensions; take one that"
+            " was converted by a later llama.cpp"
+        )
     third = config.get("expert_gating_func") == SIGMOID
     groups = PUBLISHED_GROUPS.get(experts, (1, 1)) if isinstance(experts, int) else (1, 1)
     count = config.get("n_group", groups[0])

@@ -57,7 +57,7 @@ def read_decoder(config: Config, defaults: Mapping[str, object] = LLAMA) -> Deco
     text = with_defaults(config.section("text_config"), defaults)
     found = find(text.text("model_type")).read(text)
     if not isinstance(found, Decoder):
-        raise ConfigError(f"{config.where}: 'text_config' is of no decoder")
+        raise ConfigError(f"{config.where}: 'text_config' is of no decoder; take one of a decoder")
     return found
 
 

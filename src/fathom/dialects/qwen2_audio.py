@@ -38,7 +38,7 @@ def read(config: Config) -> SpeechLanguage:
     text = with_defaults(config.section("text_config"), TEXT)
     decoder = find(text.text("model_type")).read(text)
     if not isinstance(decoder, Decoder):
-        raise ConfigError(f"{config.where}: 'text_config' is of no decoder")
+        raise ConfigError(f"{config.where}: 'text_config' is of no decoder; take one of a decoder")
     key = "audio_token_id" if "audio_token_id" in config else "audio_token_index"
     return SpeechLanguage(
         encoder=encoder,

@@ -70,7 +70,7 @@ class Form:
         if not given:
             return None
         if len(given) > 1:
-            raise RequestError(f"an answer has one form, not both {given[0]} and {given[1]}")
+            raise RequestError(f"an answer has one form: leave out {given[0]} or {given[1]}")
         kind, value = given[0], options[given[0]]
         if kind == "choice":
             return cls(kind, _listed(value))

@@ -70,7 +70,10 @@ class Guide:
             )
         bits = np.unpackbits(packed, count=self._vocabulary, bitorder="little")
         if not bits.any():
-            raise RequestError("the vocabulary has no token that goes on in the form of the answer")
+            raise RequestError(
+                "the vocabulary has no token that goes on in the form of the answer; ask for a form"
+                " in other characters"
+            )
         return bits.view(np.bool_)
 
 
@@ -96,7 +99,8 @@ class Grammars:
             self._tokens = LLTokenizer(backend.to_str(), n_vocab=tokens, eos_token=sorted(end))
         except ValueError as error:
             raise UnsupportedTaskError(
-                f"no answer of a form can be had with this tokenizer: {str(error)[:TOLD]}"
+                f"no answer of a form can be had with this tokenizer: {str(error)[:TOLD]};"
+                " leave the form out"
             ) from error
         self._ready: OrderedDict[Form, LLMatcher] = OrderedDict()
         self._lock = Lock()
@@ -124,10 +128,10 @@ class Grammars:
         try:
             text = _grammar(form)
         except (ValueError, GbnfToLarkError, RecursionError) as error:
-            raise RequestError(f"{form.kind} cannot be read: {_line(error)}") from error
+            raise RequestError(f"{form.kind} cannot be read: {_line(error)}; correct it") from error
         matcher = LLMatcher(self._tokens, text, log_level=0, limits=_limits())
         if matcher.is_error():
-            raise RequestError(f"{form.kind} cannot be read: {_complaint(matcher)}")
+            raise RequestError(f"{form.kind} cannot be read: {_complaint(matcher)}; correct it")
         return matcher
 
 

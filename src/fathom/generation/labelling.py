@@ -83,7 +83,7 @@ class Labeller:
         mask = self.tokenizer.special.mask
         spelled = None if mask is None else self.tokenizer.id_to_token(mask)
         if mask is None or spelled is None:
-            raise RequestError("this model's tokenizer has no mask token")
+            raise RequestError("this model's tokenizer has no mask token; take one that fills gaps")
         if top < 1:
             raise RequestError(f"top must be at least 1, not {top}")
         reading = self._read(text)
@@ -148,7 +148,7 @@ class Labeller:
         reading = self._read(question, context)
         places = [place for place, second in enumerate(reading.second) if second]
         if not places:
-            raise RequestError("the context to find an answer in is empty")
+            raise RequestError("the context to find an answer in is empty; give a text")
         scores = self._scores([reading])[0][places]
         begin, end = scores.softmax(dim=0).unbind(dim=-1)
         joint = (begin[:, None] * end[None, :]).triu().tril(LONGEST_ANSWER - 1)

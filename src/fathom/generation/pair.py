@@ -36,7 +36,10 @@ class Opening:
             stated |= {key: value for key, value in config.items() if value is not None}
         start, first = stated.get("decoder_start_token_id"), stated.get("forced_bos_token_id")
         if not isinstance(start, int):
-            raise ConfigError("config.json names no 'decoder_start_token_id' to begin an answer")
+            raise ConfigError(
+                "config.json names no 'decoder_start_token_id' to begin an answer; take it from the"
+                " original model"
+            )
         return cls((start, first) if isinstance(first, int) else (start,))
 
 

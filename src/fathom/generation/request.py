@@ -243,9 +243,11 @@ class Request:
             for token in tokens:
                 if token >= vocabulary:
                     raise RequestError(
-                        f"{option} names token {token:,}, but the model knows {vocabulary:,} tokens"
+                        f"{option} names token {token:,}, but the model knows {vocabulary:,}"
+                        " tokens; use the tokenizer of this model"
                     )
         if self.logprobs is not None and self.logprobs > vocabulary:
             raise RequestError(
-                f"logprobs asks for {self.logprobs:,} tokens, but the model knows {vocabulary:,}"
+                f"logprobs asks for {self.logprobs:,} tokens, but the model knows {vocabulary:,};"
+                " ask for fewer"
             )

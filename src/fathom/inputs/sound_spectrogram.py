@@ -64,7 +64,7 @@ class Hearing:
             raise ConfigError(
                 f"preprocessor_config.json: {found.bands} bands and {found.frames:,} frames of"
                 f" {found.hop} in {found.window} samples do not suit a model that takes {bands}"
-                f" bands and {frames:,} frames"
+                f" bands and {frames:,} frames; take it from the original model"
             )
         return found
 

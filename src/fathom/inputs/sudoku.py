@@ -46,7 +46,9 @@ def read(text: str) -> Grid:
         held = [grid[cell] for cell in group if grid[cell]]
         if len(held) > len(set(held)):
             twice = max(held, key=held.count)
-            raise RequestError(f"{twice} stands twice in a row, column or box: nothing solves that")
+            raise RequestError(
+                f"{twice} stands twice in a row, column or box: nothing solves that; correct one"
+            )
     return grid
 
 

@@ -108,7 +108,9 @@ class PictureMakerModel(StagedModel):
             raise RequestError("only a ControlNet steers a model that makes pictures")
         denoiser = self.spec.denoiser
         if not isinstance(denoiser, Unet) or guide.spec.descent.left != denoiser.descent.left:
-            raise RequestError("this ControlNet is made for a denoiser of other sizes")
+            raise RequestError(
+                "this ControlNet is made for a denoiser of other sizes; take one for this pipeline"
+            )
         self._guide = guide
         self.__dict__.pop("_maker", None)
 

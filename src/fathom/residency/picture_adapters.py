@@ -29,7 +29,9 @@ def put_on(module: nn.Module, description: Description, path: Path, scale: float
         NotFoundError, ModelFileError: as `read_headers`.
     """
     if description.contents is None:
-        raise NotFoundError(f"{description.path} holds no weights for an adapter to change")
+        raise NotFoundError(
+            f"{description.path} holds no weights for an adapter to change; fetch them as well"
+        )
     contents, changes = read_changes(path, description.contents.tensors)
     rules, theirs = description.rules(), description.contents.tensors
     shapes = {found.name: found.shape for found in parameters(description.spec)}
@@ -38,7 +40,10 @@ def put_on(module: nn.Module, description: Description, path: Path, scale: float
         for change in changes:
             assignment = belonging(rules, change.tensor, shapes)
             if assignment is None:
-                raise TensorMismatchError(f"no part of this model reads '{change.tensor}'")
+                raise TensorMismatchError(
+                    f"no part of this model reads '{change.tensor}'; open the model that the"
+                    " adapter was trained on"
+                )
             whole = _whole(reader, change, contents, theirs[change.tensor].shape) * scale
             pairs = zip(assignment.ours, forwards(assignment.steps, [whole]), strict=True)
             added += pairs

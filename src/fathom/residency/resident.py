@@ -99,7 +99,8 @@ def fill(
             if tuple(tensor.shape) != wanted[name].shape:
                 raise TensorMismatchError(
                     f"'{assignment.theirs[0]}' gives '{name}' the shape {list(tensor.shape)},"
-                    f" but the configuration says {list(wanted[name].shape)}"
+                    f" but the configuration says {list(wanted[name].shape)}; take both"
+                    " from one place"
                 )
             settled = _settled(tensor.to(device=device, dtype=target), source)
             mapped = mapped or source.maps(settled)

@@ -97,7 +97,9 @@ class Coder:
             RequestError: for fewer than two.
         """
         if count < 2:
-            raise RequestError(f"{count} pictures: from one to another there are at least 2")
+            raise RequestError(
+                f"{count} pictures: from one to another there are at least 2; ask for more"
+            )
         start = read_picture(first)
         end = resized(read_picture(second), (start.width, start.height))
         ends = [self.encode(self.numbers(each)) for each in (start, end)]

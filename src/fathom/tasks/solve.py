@@ -74,7 +74,8 @@ class Solver:
         if len(puzzle) != self.spec.length:
             size = isqrt(self.spec.length)
             raise RequestError(
-                f"this model solves sudoku of {size} rows, and the puzzle has {isqrt(len(puzzle))}"
+                f"this model solves sudoku of {size} rows, and the puzzle has"
+                f" {isqrt(len(puzzle))}; give one of that size"
             )
         if rounds is not None and rounds < 1:
             raise RequestError(f"{rounds} rounds: at least one is needed for an answer")

@@ -162,7 +162,9 @@ class Transcriber:
         """
         known = self.control.languages or {}
         if not known:
-            raise RequestError("this model knows English alone, so there is nothing to detect")
+            raise RequestError(
+                "this model knows English alone, so there is nothing to detect; transcribe at once"
+            )
         course = self.course(1)
         course.hear(self.heard(self.window(spectrogram, 0)))
         scores = self.scores((self.control.start,), course)[-1]

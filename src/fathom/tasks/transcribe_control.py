@@ -174,7 +174,10 @@ class _Told:
         value = self.values.get(key)
         found = value[0] if isinstance(value, list) and value else value
         if type(found) is not int:
-            raise ConfigError(f"neither generation_config.json nor config.json names '{key}'")
+            raise ConfigError(
+                f"neither generation_config.json nor config.json names '{key}'; take both from the"
+                " original model"
+            )
         return found
 
     def several(self, key: str) -> tuple[int, ...]:

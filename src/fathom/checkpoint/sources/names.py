@@ -171,7 +171,7 @@ def _hub(body: str, name: str) -> HubName:
         raise NotFoundError(f"{name!r}: the file must stay inside the repository; leave out '..'.")
     revision = match["revision"]
     if revision is not None and not inside(revision):
-        raise NotFoundError(f"{name!r}: {revision!r} is no branch, tag or commit.")
+        raise NotFoundError(f"{name!r}: {revision!r} is no branch, tag or commit; try main")
     return HubName(match["owner"], match["name"], revision, file)
 
 

@@ -186,7 +186,9 @@ def _download(name: PackageName, what: str, progress: Progress) -> str:
         try:
             release = str(parse_wheel_filename(wheel.name)[1])
         except InvalidWheelFilename as error:
-            raise FetchError(f"{what}: pip brought {wheel.name}, which is no wheel.") from error
+            raise FetchError(
+                f"{what}: pip brought {wheel.name}, which is no wheel; name another release"
+            ) from error
         unpack(wheel, partial / "tree", progress)
         storage.publish(partial / "tree", packages_folder() / name.package / release)
     return release

@@ -41,7 +41,9 @@ def prepared(source: Source, size: tuple[int, int] | None, factor: int) -> Prepa
     own = (picture.width - picture.width % factor, picture.height - picture.height % factor)
     wanted = size or own
     if min(wanted) < 1:
-        raise RequestError(f"the picture is smaller than {factor} pixels on a side")
+        raise RequestError(
+            f"the picture is smaller than {factor} pixels on a side; take a larger one"
+        )
     image = Image.fromarray(picture.pixels)
     notes = picture.notes
     if wanted != image.size:
@@ -141,7 +143,7 @@ def _filling(
     if wish.strength < 1 and whole is not None:
         latents = mix(plan, first, whole, noise).to(noise.dtype)
     if wish.mask is None:
-        raise RequestError("what is to be filled in is said by a mask")
+        raise RequestError("what is to be filled in is said by a mask; give one")
     bright = _bright(wish.mask, size)
     factor = coder.spec.factor
     sides = size[1] // factor, size[0] // factor

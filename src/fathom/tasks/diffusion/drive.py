@@ -278,7 +278,10 @@ class Maker:
                 steering=steering,
             )
         if told.vector is None:
-            raise RequestError("this denoiser needs the vector of a text, and no encoder gives one")
+            raise RequestError(
+                "this denoiser needs the vector of a text, and no encoder gives one; take the whole"
+                " pipeline from where it was published"
+            )
         return self.model.denoiser(planes, moments, told.states, vector=told.vector)
 
     def _picture(self, latents: Tensor) -> Pixels:
