@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import opening_arguments, opening_options
 from fathom.cli.output import print_facts, print_json, seconds_text
-from fathom.cli.progress import shown_progress
 from fathom.cli.working import record_argument
 
 if TYPE_CHECKING:
@@ -33,12 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write what comes back")
     record_argument(parser)
-    loading = parser.add_argument_group("loading")
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
-    )
+    opening_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,10 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     model = library.open(
         args.name,
-        dtype=args.dtype,
-        device=args.device,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.json),
+        **opening_options(args, quiet=args.json),
     )
     size = tuple(args.size) if args.size else None
     found: Reconstruction = model.autoencode(args.picture, size=size, tile=args.tile)

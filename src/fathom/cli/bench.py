@@ -10,6 +10,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Protocol, cast
 
+from fathom.cli.opening import opening_arguments
 from fathom.cli.output import (
     Json,
     byte_text,
@@ -84,13 +85,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, metavar="INT", help="repetitions; 5")
     parser.add_argument("--no-record", action="store_true", help="keep no record of this")
     work_arguments(parser)
-    loading = parser.add_argument_group("loading")
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--quant", help="pack weights as they are loaded: int8 or int4")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
-    )
+    opening_arguments(parser, packing=True)
 
 
 def numbers(text: str) -> tuple[int, ...]:

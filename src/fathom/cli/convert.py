@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fathom.cli.opening import opening_options, pickle_argument
 from fathom.cli.output import byte_text, print_facts, print_json
-from fathom.cli.progress import shown_progress
 from fathom.cli.pull import stored_bytes
 
 EXAMPLES = """\
@@ -25,9 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="type of the weights of a GGUF file, float32 by default, which loses nothing",
     )
-    parser.add_argument(
-        "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
-    )
+    pickle_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,9 +35,7 @@ def run(args: argparse.Namespace) -> int:
     folder = library.convert(
         args.name,
         args.output,
-        dtype=args.dtype,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.json),
+        **opening_options(args, quiet=args.json),
     )
     size = stored_bytes(folder)
     if args.json:

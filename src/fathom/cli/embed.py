@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import opening_arguments, opening_options
 from fathom.cli.output import print_facts, print_json
-from fathom.cli.progress import shown_progress
 from fathom.errors import RequestError
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truncate", action="store_true", help="cut off what is too long")
     parser.add_argument("--batch", type=int, default=32, metavar="INT", help="texts per pass")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write a .npy file")
-    loading = parser.add_argument_group("loading")
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--quant", help="pack weights as they are loaded: int8 or int4")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
-    )
+    opening_arguments(parser, packing=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,11 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     model = library.open(
         args.name,
-        dtype=args.dtype,
-        quant=args.quant,
-        device=args.device,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.json),
+        **opening_options(args, quiet=args.json),
     )
     vectors = model.embed(
         texts,

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import pickle_argument
 from fathom.cli.output import byte_text, print_columns, print_facts, print_json
 from fathom.cli.progress import shown_progress
 from fathom.cli.working import work_arguments, work_of
@@ -33,9 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=int, help="tokens before the one whose cost is told")
     parser.add_argument("--dtype", help="count weights as if in this type (default: as stored)")
     parser.add_argument("--names", action="store_true", help="list the publisher's tensor names")
-    parser.add_argument(
-        "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
-    )
+    pickle_argument(parser)
     work_arguments(parser)
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import pickle_argument
 from fathom.cli.output import (
     Facts,
     byte_text,
@@ -54,9 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--table", action="store_true", help="the rule of thumb beside what formats really take"
     )
-    parser.add_argument(
-        "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
-    )
+    pickle_argument(parser)
     parser.add_argument(
         "--resting", action="store_true", help="components of a pipeline in memory only at work"
     )

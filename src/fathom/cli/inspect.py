@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import pickle_argument
 from fathom.cli.output import Facts, byte_text, plain, print_columns, print_facts, print_json
 from fathom.cli.progress import shown_progress
 
@@ -25,9 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `inspect`."""
     parser.add_argument("name", metavar="NAME", help="catalogue name, folder, file or hub id")
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
-    parser.add_argument(
-        "--allow-pickle", action="store_true", help="read PyTorch pickles, in a process of its own"
-    )
+    pickle_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

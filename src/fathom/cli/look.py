@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import opening_arguments, opening_options
 from fathom.cli.output import plain, print_columns, print_facts, print_json
-from fathom.cli.progress import shown_progress
 from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 
@@ -53,12 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, metavar="FLOAT", help="score from which a box counts (0.25)"
     )
     record_argument(parser)
-    loading = parser.add_argument_group("loading")
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
-    )
+    opening_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,10 +72,7 @@ def run(args: argparse.Namespace) -> int:
     name = args.name or _usual(args)
     model = library.open(
         name,
-        dtype=args.dtype,
-        device=args.device,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.json),
+        **opening_options(args, quiet=args.json),
     )
     for note in picture.notes:
         print(f"fathom: note: {args.picture}: {note}", file=sys.stderr)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from fathom.cli.figures import figure_lines, report
 from fathom.cli.forming import form_arguments, form_options
 from fathom.cli.media import Medium, content, require_able, require_question, told_apart
+from fathom.cli.opening import opening_arguments, opening_options
 from fathom.cli.output import on_terminal, print_json
-from fathom.cli.progress import shown_progress
 from fathom.cli.writing import Writer
 from fathom.errors import NotFoundError, RequestError
 from fathom.spec.tasks import TASKS
@@ -88,15 +88,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-record", action="store_true", help="keep no record of the speed measured"
     )
-    loading = parser.add_argument_group("loading")
+    loading = opening_arguments(parser, packing=True)
     loading.add_argument("--adapter", metavar="NAME", help="a LoRA adapter: folder or hub id")
     loading.add_argument("--context", type=int, metavar="INT", help="positions to make room for")
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--quant", help="pack weights as they are loaded: int8 or int4")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
-    )
 
 
 def _task_arguments(parser: argparse.ArgumentParser) -> None:
@@ -266,7 +260,9 @@ def _about(args: argparse.Namespace) -> str | None:
     except UnicodeDecodeError as error:
         raise RequestError(f"{file} is not UTF-8 at byte {error.start:,}; convert it") from error
     except OSError as error:
-        raise NotFoundError(f"{file}: cannot be read ({error.strerror or error})") from error
+        raise NotFoundError(
+            f"{file}: cannot be read ({error.strerror or error}); name a readable file"
+        ) from error
 
 
 def _standard_input() -> str:
@@ -299,12 +295,8 @@ def _open(args: argparse.Namespace) -> TextModel:
     opened = library.open(
         args.name,
         adapter=args.adapter,
-        dtype=args.dtype,
-        quant=args.quant,
-        device=args.device,
         context=args.context,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.quiet),
+        **opening_options(args, quiet=args.quiet),
     )
     return cast("TextModel", opened)  # one of another kind says itself what it cannot do
 

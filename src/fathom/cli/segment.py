@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import opening_arguments, opening_options
 from fathom.cli.output import Json, print_columns, print_json
-from fathom.cli.progress import shown_progress
 from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 
@@ -69,17 +69,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", type=int, default=32, help="points on a side, of --everything")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write masks and an overlay there")
     record_argument(parser)
-    loading = parser.add_argument_group("loading")
+    loading = opening_arguments(parser)
     loading.add_argument(
         "--detector",
         metavar="NAME",
         default=DETECTOR,
         help=f"finds boxes for --text ({DETECTOR})",
-    )
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
     )
 
 
@@ -91,8 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from fathom.inputs.pictures import read_picture
 
     picture = read_picture(args.picture)
-    where = {"dtype": args.dtype, "device": args.device, "allow_pickle": args.allow_pickle}
-    where["progress"] = shown_progress(args.json)
+    where = opening_options(args, quiet=args.json)
     model = library.open(args.name, **where)
     for note in picture.notes:
         print(f"fathom: note: {args.picture}: {note}", file=sys.stderr)

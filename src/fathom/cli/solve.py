@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import opening_options
 from fathom.cli.output import plain, print_json, seconds_text
-from fathom.cli.progress import shown_progress
 from fathom.cli.working import record_argument
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def run(args: argparse.Namespace) -> int:
     text = _puzzle(args.puzzle)
     model = library.open(
         args.name,
-        dtype=args.dtype,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.json),
+        **opening_options(args, quiet=args.json),
     )
     found: Solution = model.solve(text, rounds=args.rounds)
     if args.json:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.cli.opening import opening_arguments, opening_options
 from fathom.cli.output import on_terminal, plain, print_json, seconds_text
-from fathom.cli.progress import SoundBar, shown_progress
+from fathom.cli.progress import SoundBar
 from fathom.cli.working import record_argument
 from fathom.errors import RequestError
 from fathom.spec.work import Work
@@ -62,12 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="the transcript and nothing else")
     record_argument(parser)
-    loading = parser.add_argument_group("loading")
-    loading.add_argument("--dtype", help="type to compute in, such as float32 or bfloat16")
-    loading.add_argument("--device", help="where to compute, such as cpu or cuda:0")
-    loading.add_argument(
-        "--allow-pickle", action="store_true", help="load PyTorch pickles, in a process of its own"
-    )
+    opening_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,10 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     model: SpeechModel = library.open(  # type: ignore[assignment]  # another says what it can do
         args.name,
-        dtype=args.dtype,
-        device=args.device,
-        allow_pickle=args.allow_pickle,
-        progress=shown_progress(args.quiet or args.json),
+        **opening_options(args, quiet=args.quiet or args.json),
     )
     begun = time.perf_counter()
     found = model.transcribe(
