@@ -56,7 +56,7 @@ _UINT32 = 4
 def read_header(path: Path) -> Contents:
     """Read what a GGUF file holds; any part of a split file stands for all parts.
 
-    Metadata values are int, float, bool, str or lists of them. Shapes are row-major.
+    Metadata values are int, float, bool, str or sequences of them. Shapes are row-major.
 
     Raises:
         ModelFileError: the file is cut short, or breaks a rule of the format.

@@ -6,10 +6,10 @@ Nothing is mapped: a file that becomes shorter meanwhile is an error and no cras
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
 from fathom.checkpoint.limits import (
     GGUF_ARRAY,
@@ -20,7 +20,7 @@ from fathom.checkpoint.limits import (
 )
 from fathom.errors import ModelFileError
 
-__all__ = ["NUMBERS", "VALUE_TYPES", "Cursor"]
+__all__ = ["NUMBERS", "VALUE_TYPES", "Cursor", "Texts"]
 
 VALUE_TYPES: Mapping[int, str] = MappingProxyType(
     {
@@ -44,6 +44,42 @@ _LENGTH = 8  # bytes before a string that say how long it is, the lowest first
 _SHORT = 256  # bytes from which a length takes more than its first byte
 _NOTHING_MORE = bytes(_LENGTH - 1)
 _SMALLEST = {"STRING": 8, "ARRAY": 12}  # bytes: an empty string; a type, a count and no elements
+
+
+_MARK = "\0"  # between texts in one
+_TOGETHER = 4096  # texts of a long list that become one at a time
+
+
+class Texts(Sequence[str]):
+    """A long list of texts, such as a vocabulary, as one; none of them holds a U+0000.
+
+    A hundred thousand objects would lie between what is made after them, and leave it scattered
+    over memory that cannot be given back once they go.
+    """
+
+    __slots__ = ("_joined", "_length")
+
+    def __init__(self, joined: str, length: int) -> None:
+        self._joined = joined
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._joined.split(_MARK))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._joined.split(_MARK)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
 
 
 class Cursor:
@@ -135,7 +171,7 @@ class Cursor:
             raise ModelFileError("E_DTYPE", detail, file=self.file, offset=self.position)
         return kind
 
-    def _array(self, key: str, depth: int) -> list[object]:
+    def _array(self, key: str, depth: int) -> Sequence[object]:
         GGUF_ARRAY_DEPTH.check(depth, f"{key}: nested too deep", file=self.file, code="E_DEPTH")
         number, count = self.number("I"), self.number("Q")
         kind = self._kind(number, key)
@@ -160,9 +196,22 @@ class Cursor:
             raise ModelFileError("E_MISMATCH", detail, file=self.file, offset=self.position)
         return [bool(value) for value in values]
 
-    def _strings(self, count: int) -> list[object]:
+    def _strings(self, count: int) -> Sequence[object]:
+        """Texts in a row; a long list of them is made one a few thousand at a time."""
+        if count <= _TOGETHER:
+            return self._listed(count)
+        begin, joined = self.position, []
+        for left in range(count, 0, -_TOGETHER):
+            texts = self._listed(min(left, _TOGETHER))
+            joined.append(_MARK.join(texts))
+            if joined[-1].count(_MARK) >= len(texts):  # one of them holds the mark itself
+                self.position = begin
+                return self._listed(count)
+        return Texts(_MARK.join(joined), count)
+
+    def _listed(self, count: int) -> list[str]:
         """Strings in a row: the loop that reads vocabularies, so it calls as little as it can."""
-        found: list[object] = []
+        found: list[str] = []
         while len(found) < count:
             found.append(self.string())  # which reads a good deal more, or says what is wrong
             self.position = _short_strings(self.data, self.position, count, found)
@@ -178,7 +227,7 @@ class Cursor:
             ) from None
 
 
-def _short_strings(data: bytearray, position: int, count: int, found: list[object]) -> int:
+def _short_strings(data: bytearray, position: int, count: int, found: list[str]) -> int:
     """Append strings from a position on until there are `count`; return where the next begins.
 
     Stops before one that is not short, or no UTF-8, or not all there: who looks closer can tell.

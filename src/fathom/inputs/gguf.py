@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import NoReturn
+from operator import itemgetter, methodcaller
+from typing import NoReturn, cast
 
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
@@ -67,18 +68,19 @@ class _Keys:
 
     def strings(self, key: str) -> list[str]:
         found = self.array(key)
-        strings = [value for value in found if isinstance(value, str)]
-        if len(strings) != len(found):
+        if not all(issubclass(kind, str) for kind in set(map(type, found))):
             self._refuse(key, "an array of strings")
-        return strings
+        return cast("list[str]", found)
 
     def numbers(self, key: str, count: int, default: float) -> list[float]:
         """`count` numbers; `default` for each if the key is missing."""
         found = self.array(key) or [default] * count
         if len(found) != count:
             raise TokenizerError(f"{_PREFIX}{key} has {len(found):,} of {count:,}; {_REMEDY}")
-        numbers = [float(value) for value in found if isinstance(value, int | float)]
-        if len(numbers) != count or not all(map(isfinite, numbers)):
+        numbers = cast("list[float]", found)
+        if not all(issubclass(kind, int | float) for kind in set(map(type, found))):
+            self._refuse(key, "an array of numbers")
+        if not all(map(isfinite, numbers)):
             self._refuse(key, "an array of numbers")
         return numbers
 
@@ -174,24 +176,31 @@ def _byte_pairs(vocabulary: _Vocabulary) -> tuple[tokenizers.Tokenizer, str]:
 
 
 def _merging(vocabulary: _Vocabulary, split: Split) -> models.BPE:
-    # A merge is "left right"; either side may itself begin with the separating space.
-    merges = [(line[:at], line[at + 1 :]) for line, at in _merge_lines(vocabulary)]
     unknown = None if split.byte_level else vocabulary.token("unknown_token_id")
-    return models.BPE(
-        vocab={token: id for id, token in enumerate(vocabulary.tokens)},
+    merges = _merges(vocabulary)
+    model = models.BPE(
+        vocab=dict(zip(vocabulary.tokens, range(len(vocabulary.tokens)), strict=True)),
         merges=merges,
         ignore_merges=split.whole_words,
         unk_token=unknown,
         fuse_unk=unknown is not None,
         byte_fallback=not split.byte_level,
     )
+    # The interpreter keeps the pairs that go first for later. Those made first lie among what
+    # stays; those made last would keep two megabytes from going back.
+    merges.reverse()
+    return model
 
 
-def _merge_lines(vocabulary: _Vocabulary) -> list[tuple[str, int]]:
+def _merges(vocabulary: _Vocabulary) -> list[tuple[str, str]]:
+    """Pairs of a merge's sides, which a space separates; either may itself begin with one."""
     lines = vocabulary.keys.strings("merges")
     if not lines:
         raise TokenizerError(f"the GGUF file has no tokenizer.ggml.merges; {_REMEDY}")
-    return [(line, line.find(" ", 1)) for line in lines]
+    pairs = [(left, right) for left, _, right in map(methodcaller("partition", " "), lines)]
+    if all(map(itemgetter(0), pairs)):
+        return pairs
+    return [(line[:at], line[at + 1 :]) for line in lines for at in [line.find(" ", 1)]]
 
 
 def _spell_bytes(backend: tokenizers.Tokenizer, split: Split) -> None:

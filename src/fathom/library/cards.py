@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,9 @@ def without_vocabulary(description: Description) -> Description:
     lists = {
         key
         for key, value in contents.metadata.items()
-        if key.startswith("tokenizer.") and isinstance(value, list)
+        if key.startswith("tokenizer.")
+        and isinstance(value, Sequence)
+        and not isinstance(value, str)
     }
     kept = {key: value for key, value in contents.metadata.items() if key not in lists}
     return replace(description, contents=replace(contents, metadata=kept))

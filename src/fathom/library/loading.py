@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,11 @@ class Loading:
     quant: str | None
     whole: bool
 
-    def program(self, progress: Progress) -> Program | ProgramPair:
-        """Pack the weights of what reads or writes text and return the native programs."""
+    def program(self, progress: Progress, meanwhile: Callable[[], object]) -> Program | ProgramPair:
+        """Pack the weights of what reads or writes text and return the native programs.
+
+        `meanwhile` is done once while native threads pack.
+        """
         return load_programs(
             self._written,
             self._contents,
@@ -55,6 +58,7 @@ class Loading:
             threads=usable_threads(this_machine()),
             quant=self.quant,
             progress=progress,
+            meanwhile=meanwhile,
         )
 
     def packed_bytes(self) -> int:

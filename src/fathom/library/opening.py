@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -133,10 +132,10 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
     loading = Loading(light, assignments, dtype, device, quant, plain is None)
     needed = _least_bytes(spec, loading, reason, adapted)
     _require_memory(name, needed, device, REST if isinstance(spec, Pipeline) else "")
-    with working(shown, needed, f"loading {name}"), ThreadPoolExecutor(1) as aside:
-        reading = aside.submit(find_tokenizer, description, adapted)  # while weights are packed
-        program = loading.program(shown) if reason is None else None
-        tokenizer = reading.result()
+    read_tokenizer = cache(partial(find_tokenizer, description, adapted))
+    with working(shown, needed, f"loading {name}"):
+        program = loading.program(shown, read_tokenizer) if reason is None else None
+        tokenizer = read_tokenizer()
         card = make_card(location, description, adapted, tokenizer)
         keeps = tokenizer is not None and adapted is None and issubclass(kind(spec), TextModel)
         make = partial(kind(spec), card, spec, light if keeps else description)
@@ -148,7 +147,7 @@ def open(  # noqa: PLR0913  # a keyword for each thing that may be asked
         text_of(model).put_adapter_on(adapted)
     if keeps:
         text_of(model).kept_tokenizer = tokenizer
-    del description, reading  # with them goes what the tokenizer was made of
+    del description, read_tokenizer  # with them goes what the tokenizer was made of
     give_back()
     model.load_seconds = time.perf_counter() - begun
     return model

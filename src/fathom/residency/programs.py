@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from fathom.ops.program import Program
@@ -30,6 +30,7 @@ def load_programs(
     threads: int,
     progress: Progress,
     quant: str | None = ...,
+    meanwhile: Callable[[], object] = ...,
 ) -> Program: ...
 
 
@@ -43,6 +44,7 @@ def load_programs(
     threads: int,
     progress: Progress,
     quant: str | None = ...,
+    meanwhile: Callable[[], object] = ...,
 ) -> ProgramPair: ...
 
 
@@ -55,10 +57,13 @@ def load_programs(
     threads: int,
     progress: Progress,
     quant: str | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Program | ProgramPair:
     """Return a model's program, or the two of one that looks at a source.
 
     Weights are packed from the files, perhaps as `quant`, and once where both programs read them.
+    Native threads do that, and `meanwhile` is called: what it leaves behind is the last that takes
+    memory, and what it only passes through leaves no holes among what stays.
 
     Raises:
         NoProgramError: when `planning.programs.why_modules` has a reason.
@@ -80,6 +85,7 @@ def load_programs(
             Program(plan, shared, most_tokens=most_tokens(plan, spec.context), threads=threads)
             for plan in planned(spec, dtype)
         ]
+        meanwhile()
     return ProgramPair(*made) if len(made) > 1 else made[0]
 
 

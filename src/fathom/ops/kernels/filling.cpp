@@ -1,11 +1,11 @@
 #include "filling.hpp"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <stdexcept>
 #include <utility>
 
@@ -30,20 +30,36 @@ int read_at(int descriptor, std::int64_t offset, std::int64_t bytes, std::uint8_
     return -1;
 }
 
-// What one thread reads into; only as large as it ever was asked to be.
+// What one thread reads into; only as large as it ever was asked to be. Its pages are its own: a
+// heap that goes with the thread would keep them.
 class Room {
 public:
+    Room() = default;
+    ~Room() { give_back(); }
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+
     std::uint8_t* of(std::int64_t bytes) {
         if (bytes > bytes_) {
-            place_ = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(bytes));
+            give_back();
+            void* mapped = ::mmap(nullptr, static_cast<std::size_t>(bytes), PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (mapped == MAP_FAILED) return nullptr;
+            place_ = static_cast<std::uint8_t*>(mapped);
             bytes_ = bytes;
         }
-        return place_.get();
+        return place_;
     }
 
 private:
+    void give_back() {
+        if (bytes_ > 0) ::munmap(place_, static_cast<std::size_t>(bytes_));
+        place_ = nullptr;
+        bytes_ = 0;
+    }
+
     std::int64_t bytes_ = 0;
-    std::unique_ptr<std::uint8_t[]> place_;
+    std::uint8_t* place_ = nullptr;
 };
 
 struct Rooms {
@@ -73,12 +89,14 @@ int read_rows(const FileRows& source, std::int64_t begin, std::int64_t end, std:
     const bool close = span.rows <= 2 * count;
     if (close) {
         found = rooms.read.of(span.rows * row_bytes);
+        if (found == nullptr) return ENOMEM;
         const int error = read_at(source.descriptor, source.offset + span.least * row_bytes,
                                   span.rows * row_bytes, found);
         if (error >= 0 || span.ordered) return error;
     }
     const std::uint8_t* read = found;
     found = rooms.ordered.of(count * row_bytes);
+    if (found == nullptr) return ENOMEM;
     for (std::int64_t row = 0; row < count; ++row) {
         const std::int64_t from = source.chosen[static_cast<std::size_t>(begin + row)];
         std::uint8_t* target = found + row * row_bytes;
@@ -108,12 +126,14 @@ std::int64_t Filling::add(const OwnedMatrix& matrix, FileRows source, std::int64
     }
     require_becomes(source.encoding, view.encoding);
     const std::int64_t row_bytes = source_row_bytes(source.encoding, view.columns);
-    const std::int64_t fitting = row_bytes == 0 ? count : piece_bytes / row_bytes;
-    const std::int64_t step = std::max<std::int64_t>(fitting / panel_rows, 1) * panel_rows;
+    const std::int64_t wide = std::max<std::int64_t>(row_bytes, 1);
+    const std::int64_t step =
+        std::max<std::int64_t>(piece_bytes / wide / panel_rows, 1) * panel_rows;
     const std::lock_guard<std::mutex> locked(guard_);
     const auto job = static_cast<std::int64_t>(jobs_.size());
     jobs_.push_back({matrix, std::move(source), first_row});
-    for (std::int64_t begin = 0; begin < count; begin += step) {
+    const std::int64_t some = row_bytes > 0 ? count : 0;  // rows without columns have nothing
+    for (std::int64_t begin = 0; begin < some; begin += step) {
         pieces_.push_back({job, begin, std::min(begin + step, count)});
     }
     while (static_cast<int>(workers_.size()) < threads_) workers_.emplace_back([this] { work(); });
