@@ -190,7 +190,7 @@ def averaged(rows: Iterable[Row]) -> Iterator[str]:
         f" forget ten times as fast ({STEADY.rate:g} for 0.0001, {STEADY.average:g} for 0.999), so"
         " that two cores see in minutes what takes 50,000 steps there, and a batch is"
         f" {STEADY.batch} puzzles for 768. The setting was chosen on another seed than those shown;"
-        " every point that was measured is shown."
+        " every point that was measured is shown, and a dash is where the machine's time was over."
     )
     for name, same in groupby(rows, key=lambda row: (row["run"], row["without"], row["tested"])):
         yield ""
