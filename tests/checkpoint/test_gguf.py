@@ -10,7 +10,7 @@ import torch
 
 from fathom.checkpoint.encodings import ENCODINGS
 from fathom.checkpoint.gguf import GGML_TYPES, read_header
-from fathom.checkpoint.gguf_values import NUMBERS, VALUE_TYPES
+from fathom.checkpoint.gguf_values import NUMBERS, VALUE_TYPES, Texts
 from fathom.checkpoint.limits import GGUF_ARRAY, GGUF_STRING
 from fathom.checkpoint.tensors import read_raw, read_tensor
 from fathom.errors import ModelFileError
@@ -144,6 +144,24 @@ def test_tensors_of_the_reference_writer_are_found_where_it_put_them(
     raw = read_raw(info)
     expected = kind.decode(raw, info.shape)
     assert torch.equal(torch.nan_to_num(decoded), torch.nan_to_num(expected))
+
+
+@pytest.mark.parametrize("odd", ["ordinary", "", "a\0b", "\0", "é" * 200, "x" * 70_000])
+def test_a_long_list_of_texts_is_one_and_reads_like_a_list(odd: str, tmp_path: Path) -> None:
+    """Whatever one of them is; only where one holds the mark between them they stay apart."""
+    texts = [f"Ġtext {index}" for index in range(10_000)]
+    texts[5_000] = odd
+    values = b"".join(text(each) for each in texts)
+    path = tmp_path / "model.gguf"
+    keys = [pair("t", ARRAY, array(STRING, len(texts), values)), u32("n", 7)]
+    path.write_bytes(File(keys=keys).build())
+    metadata = read_header(path).metadata
+    found = metadata["t"]
+    assert isinstance(found, list if "\0" in odd else Texts)
+    assert found == texts
+    assert found != texts[:-1]
+    assert (len(found), found[5_000], found[-2:]) == (len(texts), odd, texts[-2:])
+    assert metadata["n"] == 7
 
 
 def _split(folder: Path, changes: dict[int, dict[str, object]] | None = None) -> list[Path]:

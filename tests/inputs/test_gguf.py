@@ -273,6 +273,18 @@ def test_the_real_one_equals_transformers(smollm2: Tokenizer, reference, text: s
     assert smollm2.decode(ids) == text == reference.decode(ids)
 
 
+def test_sides_of_a_merge_may_begin_with_a_space() -> None:
+    found = Tokenizer.from_gguf(
+        {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.tokens": [" ", "a", " a", "aa", "a a"],
+            "tokenizer.ggml.merges": ["  a", "a a", "a  a"],
+        }
+    )
+    saved = json.loads(found.backend.model.__getstate__())
+    assert saved["merges"] == [[" ", "a"], ["a", "a"], ["a", " a"]]
+
+
 BAD = {
     "no model": ({"tokenizer.ggml.model": None}, "known are gpt2"),
     "unknown model": ({"tokenizer.ggml.model": "rwkv"}, "rwkv"),

@@ -13,6 +13,8 @@ from fathom.checkpoint.progress import QUIET, Progress
 from fathom.errors import FathomError, ModelFileError, NotFoundError
 from fathom.programs.steps import Matrix
 from fathom.residency.packed import PackedWeights
+from fathom.residency.programs import load_programs
+from fathom.spec.decoder import Decoder
 from fathom.spec.model import text_model
 from fathom.spec.parts import parameters
 from library import tiny
@@ -77,3 +79,28 @@ def test_a_file_that_is_not_what_it_was_is_refused(
     spoil(described.folder / FILE)
     with pytest.raises(error, match=told):
         pack(described)
+
+
+def test_other_work_is_done_once_while_native_threads_pack(
+    described: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all that stays was made, and before anybody waits."""
+    order: list[str] = []
+    waits = PackedWeights._await
+    monkeypatch.setattr(
+        PackedWeights, "_await", lambda self: (order.append("waits"), waits(self))[1]
+    )
+    assert described.contents is not None
+    spec = described.spec
+    assert isinstance(spec, Decoder)
+    program = load_programs(
+        spec,
+        described.contents,
+        described.assignments(),
+        dtype="float32",
+        threads=1,
+        progress=QUIET,
+        meanwhile=lambda: order.append("other work"),
+    )
+    assert order == ["other work", "waits"]
+    assert program.matrices
