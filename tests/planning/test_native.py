@@ -22,6 +22,7 @@ from fathom.planning.native_program import Native
 from fathom.planning.opened import native
 from fathom.planning.packing import LAYOUTS, packed_bytes
 from fathom.planning.probe import LIKE, NativeRates, Rates
+from fathom.planning.speed import SCORES
 from fathom.programs.steps import Attend, Narrow
 from fathom.spec.decoder import Decoder
 
@@ -42,6 +43,7 @@ MEASURED = NativeRates(
     read=dict.fromkeys(ENCODINGS, ((512, 20e9), (2048, 30e9))),
     products=dict.fromkeys(ENCODINGS, ((8, 200e9), (512, 400e9))),
     attention=80e9,
+    paired_attention=110e9,
     attention_step=30e9,
     moved=5e9,
     step_seconds=1e-6,
@@ -197,3 +199,15 @@ def test_what_is_no_rate_is_refused(spoilt: dict[str, object]) -> None:
     kept["native"] |= spoilt
     with pytest.raises((ValueError, TypeError)):
         probe._rates_from(kept)
+
+
+def test_prompts_meet_keys_as_exactly_as_their_products_are(description: Description) -> None:
+    exact, paired = program(description), program(description, quant="Q8_0")
+    assert (exact.paired, paired.paired) == (False, True)
+    for each, rate in ((exact, MEASURED.attention), (paired, MEASURED.paired_attention)):
+        seconds = each.token_seconds(4096, 1)
+        assert seconds is not None
+        operations = each.score_operations(1024, scored=False)
+        assert seconds[SCORES] == pytest.approx(operations / rate)
+        told = each.reasons(predict_native(each, 4096))["state"]
+        assert ("bfloat16" in told) is each.paired

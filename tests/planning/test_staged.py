@@ -279,7 +279,7 @@ def test_native_kernels_convolve_by_three_with_fewer_products(kind: str, dtype: 
     assert isinstance(spec, Staged)
     rate = 1e6  # so slow that no stage is bound by reading
     plain = Rates(1, 1e11, {}, {dtype: ((1.0, rate),)})
-    natively = replace(plain, native=NativeRates("", {}, {}, 1.0, 1.0, 1.0, 0.0, 0))
+    natively = replace(plain, native=NativeRates("", {}, {}, 1.0, 1.0, 1.0, 1.0, 0.0, 0))
     seconds = [predict_stages(spec, dtype=dtype, rates=one).seconds for one in (plain, natively)]
     assert seconds[0] is not None and seconds[1] is not None
     for stage in spec.stages(settled(Work(), spec.usual)):

@@ -43,7 +43,7 @@ ENCODINGS = ("Q4_1", "Q8_0", "BF16")
 SIDES = (512, 2048)  # inputs of matrices, of a small model's and of a large one's
 WIDE = 4  # outputs by inputs
 FEW, MANY = 8, 512  # rows of a batch, and of a prompt's piece
-NARROW = "Q8_0"  # of the small decoders
+NARROW, EXACT = "Q8_0", "BF16"  # of the small decoders, and of one whose scores are exact
 DEEP, SHALLOW = 24, 6  # layers of one whose weights and keys no cache holds, and of a quick one
 KEYS = 2048  # before a token whose attention is timed
 _BUDGET = 0.05  # seconds of passes per figure
@@ -89,8 +89,10 @@ def rates(threads: int, room: int, idle: int) -> NativeRates:
         read[encoding], products[encoding] = _products(encoding, threads, room)
     module: Any = native()
     few, step_seconds = _steps(threads, read[NARROW])
-    many, rest = _pieces(threads, dict(products[NARROW])[MANY])
-    return NativeRates(module.best()[0], read, products, many, few, rest, step_seconds, idle)
+    paired, rest = _pieces(threads, NARROW, dict(products[NARROW])[MANY])
+    exact, _ = _pieces(threads, EXACT, dict(products[EXACT])[MANY])
+    kernels: str = module.best()[0]
+    return NativeRates(kernels, read, products, exact, paired, few, rest, step_seconds, idle)
 
 
 def _products(
@@ -138,10 +140,10 @@ class Small:
     state: PagedState
 
     @classmethod
-    def of(cls, spec: Decoder, threads: int) -> Small:
+    def of(cls, spec: Decoder, threads: int, encoding: str = NARROW) -> Small:
         """Return one whose pages hold ordinary numbers."""
         plan = lower(spec)
-        weights = Even(NARROW, {one.name: one.shape for one in parameters(spec)}, threads)
+        weights = Even(encoding, {one.name: one.shape for one in parameters(spec)}, threads)
         program = Program(plan, weights, most_tokens=MANY, threads=threads)
         state = PagedState(plan, rotations(spec), capacity=spec.context, most_tokens=MANY)
         pattern = np.random.default_rng(5).standard_normal(2**18).astype(np.float16)
@@ -171,9 +173,9 @@ def _steps(threads: int, read: tuple[tuple[int, float], ...]) -> tuple[float, fl
     return few, beside / len(deep.program.plan.steps)
 
 
-def _pieces(threads: int, product_flops: float) -> tuple[float, float]:
+def _pieces(threads: int, encoding: str, product_flops: float) -> tuple[float, float]:
     """Return FLOP/s of many queries, and bytes per second of steps beside products."""
-    small = Small.of(decoder(SHALLOW), threads)
+    small = Small.of(decoder(SHALLOW), threads, encoding)
     early, late = small.seconds(MANY, 0), small.seconds(MANY, KEYS - MANY)
     each = MANY * _attended(small.spec)
     many = each * (KEYS - MANY) / max(late - early, _LEAST * late)

@@ -37,6 +37,7 @@ from fathom.spec.model import Layered, Writing
 from fathom.spec.parts import Part, parameters
 
 Packing = Callable[[Matrix], str]  # the encoding that a matrix is packed in
+PLAIN = frozenset({"F32", "F16", "BF16"})  # those whose inputs are not rounded to eight bits
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,22 @@ class Native(Programs):
         results = together if self.whole else batch
         return together * self.plan.row_bytes() + NUMBER * results * self.plan.result_width
 
+    @cached_property
+    def paired(self) -> bool:
+        """Whether scores of prompts are products of bfloat16: `Attend` has when."""
+        queries = (step.query for step in self.plan.steps if isinstance(step, Attend))
+        return any(one is not None and self.matrices[one][0] not in PLAIN for one in queries)
+
     def told_state(self, found: Prediction) -> str:
-        """Return the pages of each pool."""
+        """Return the pages of each pool, and how exactly prompts meet what lies there."""
         pages = " + ".join(
             f"{pool.pages(found.context, self.most_tokens):,} × {pool.page_bytes:,} bytes"
             for pool in self.plan.pools
         )
-        return f"{found.batch} sequence(s) × pages of {PAGE_TOKENS} tokens: {pages}"
+        told = f"{found.batch} sequence(s) × pages of {PAGE_TOKENS} tokens: {pages}"
+        if not self.paired:
+            return told
+        return f"{told}; prompts meet keys in bfloat16, as their products have inputs of eight bits"
 
     def told_rows(self, found: Prediction) -> str:
         """Return how many tokens go through together."""
@@ -154,8 +164,9 @@ class Native(Programs):
         seen = prompt if self.whole else max(1, prompt // 2)
         return {
             MAPS: self.product_seconds(rates, tokens, scored=0) / tokens,
-            SCORES: (self.score_operations(seen, scored=False) + self._recurrent_operations())
-            / rates.attention,
+            SCORES: self.score_operations(seen, scored=False)
+            / (rates.paired_attention if self.paired else rates.attention)
+            + self._recurrent_operations() / rates.attention,
             NUMBERS: self.moved_bytes() / rates.moved,
             STEPS: len(self.plan.steps) * rates.step_seconds / tokens,
         }

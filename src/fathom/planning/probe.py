@@ -30,7 +30,7 @@ from fathom.planning.contention import BUSY
 from fathom.planning.costs import BYTES
 from fathom.planning.machine import Machine, this_machine
 
-EDITION = 7  # counts up when what is measured changes, so that older files are not used
+EDITION = 8  # counts up when what is measured changes, so that older files are not used
 DTYPES = ("float32", "bfloat16", "float16")
 COLD = 64  # rows up to which reading the matrix matters, so that no cache may hold it
 TRIES = 3
@@ -49,14 +49,16 @@ class NativeRates:
     `read` maps encoding → ((inputs, bytes of packed weights per second), …) for one row times
     matrices that no cache holds, `products` encoding → ((rows, FLOP/s), …) for more rows; use
     `product_seconds` to read both. Operations of attention per second are those of one query
-    (`attention_step`) and of many. `moved` is bytes of rows per second that steps beside products
-    read and write, `step_seconds` what any step costs beside its work.
+    (`attention_step`) and of many, and of many with `paired` scores (`programs.steps.Attend`).
+    `moved` is bytes of rows per second that steps beside products read and write, `step_seconds`
+    what any step costs beside its work.
     """
 
     kernels: str
     read: Mapping[str, tuple[tuple[int, float], ...]]
     products: Mapping[str, tuple[tuple[int, float], ...]]
     attention: float
+    paired_attention: float
     attention_step: float
     moved: float
     step_seconds: float
@@ -358,6 +360,7 @@ def _native_from(kept: object) -> NativeRates | None:
         read={key: _points(points) for key, points in rates.read.items()},
         products={key: _points(points) for key, points in rates.products.items()},
         attention=_positive(rates.attention),
+        paired_attention=_positive(rates.paired_attention),
         attention_step=_positive(rates.attention_step),
         moved=_positive(rates.moved),
         step_seconds=_positive(rates.step_seconds),

@@ -7,7 +7,7 @@ from typing import Literal
 from fathom.programs.layout import WIDEST_HEAD, head_bytes
 from fathom.programs.lowering import Lowering, factor, join, norm_shape
 from fathom.programs.plan import NoProgramError
-from fathom.programs.steps import Activate, Angles, Attend, Heads, Multiply, Place
+from fathom.programs.steps import Activate, Angles, Attend, Heads, Matrix, Multiply, Place
 from fathom.spec.attention import Attention, Chunk, GatedAttention, Window
 from fathom.spec.decoder import Residual
 from fathom.spec.parts import Linear, children
@@ -39,7 +39,7 @@ def lower_attention(
     heads = _heads(to, mixer, rows)
     to.add(_place(to, mixer, path, heads))
     mixed = to.take("mixed", mixed_width)
-    to.add(_attend(to, mixer, path, heads, mixed))
+    to.add(_attend(to, mixer, path, heads, mixed, into[0].matrix))
     if gated:
         gate_offset = mixed_width + 2 * mixer.kv_heads * mixer.head_width
         to.add(Activate((rows, gate_offset), (mixed, 0), mixed, mixed_width, "sigmoid"))
@@ -87,7 +87,9 @@ def _place(to: Lowering, mixer: Attention, path: str, heads: Heads) -> Place:
     )
 
 
-def _attend(to: Lowering, mixer: Attention, path: str, heads: Heads, target: str) -> Attend:
+def _attend(
+    to: Lowering, mixer: Attention, path: str, heads: Heads, target: str, query: Matrix
+) -> Attend:
     reach: Reach = "everything"
     width = 0
     if isinstance(mixer.reach, Window | Chunk):
@@ -107,4 +109,5 @@ def _attend(to: Lowering, mixer: Attention, path: str, heads: Heads, target: str
         isinstance(positions, RoundedAlibi),
         distances=to.distances,
         narrowed=to.last,
+        query=query,
     )

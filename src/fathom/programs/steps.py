@@ -251,8 +251,10 @@ class Place:
 class Attend:
     """Every query meets the keys in its reach; results of all heads fill the target's rows.
 
-    Unless it is `causal` that is on both sides, and texts have to come whole. Where it `looks`
-    at a source, rows hold queries alone, and keys are all those of the source.
+    Where the `query` matrix takes its inputs in eight bits, scores of a prompt are products of
+    bfloat16, which is finer than those; else they are exact. Unless it is `causal` that is on both
+    sides, and texts have to come whole. Where it `looks` at a source, rows hold queries alone, and
+    keys are all those of the source.
     """
 
     heads: Heads
@@ -268,6 +270,7 @@ class Attend:
     looks: bool = False
     distances: Distances | None = None
     narrowed: bool = False  # rows of chosen tokens alone are read
+    query: Matrix | None = None  # what made the queries
 
     def build(self, to: Assembly) -> None:
         import numpy as np
@@ -288,6 +291,7 @@ class Attend:
             self.looks,
             None if far is None else far.expanded(to.weights.vector(far.name)),
             self.narrowed,
+            None if self.query is None else to.matrix(self.query),
         )
 
 

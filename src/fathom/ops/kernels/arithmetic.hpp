@@ -14,7 +14,7 @@ enum class StateType : std::int32_t { Float32, Float16 };
 
 constexpr int page_tokens = 32;    // keys of one head that lie in one piece
 constexpr int most_rows = 8;       // queries that meet the same keys at once
-constexpr int prompt_rows = 32;    // the same for pieces of prompts, where there is such a kernel
+constexpr int prompt_rows = 64;    // the same for pieces of prompts, where there is such a kernel
 constexpr int widest_prompt_head = 128;
 constexpr int lanes = 16;          // numbers of one vector; values are padded to a multiple
 constexpr int widest_head = 512;
@@ -66,6 +66,7 @@ struct Attending {
     const float* const* distances; // (rows) of what is added to a score, by how far its key stands
                                    // ahead: from -furthest to furthest, or nullptr
     std::int32_t furthest;
+    bool paired = false;           // scores from queries and keys in bfloat16, where that is quicker
 };
 
 struct Arithmetic {

@@ -199,7 +199,7 @@ void AttendStep::attend(const Run& run, const Item& item, std::int64_t index) co
          pool.tables + item.sequence * pool.table_width, heads.type, soft_cap,
          slopes ? found.slopes : nullptr, found.positions,
          sinks && item.part == 0 ? found.sinks : nullptr, whole ? nullptr : softmax,
-         rounded ? scale : 0.0F, distances ? found.distances : nullptr, furthest});
+         rounded ? scale : 0.0F, distances ? found.distances : nullptr, furthest, paired});
     if (whole) deliver(run, found, results);
 }
 

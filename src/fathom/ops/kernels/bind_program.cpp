@@ -135,7 +135,8 @@ void bind_program(nb::module_& module) {
              "strength"_a)
         .def("attend", &Builder::attend, "heads"_a, "target"_a, "reach"_a, "reach_width"_a,
              "scale"_a, "soft_cap"_a, "slopes"_a.none(), "sinks"_a.none(), "causal"_a = true,
-             "rounded"_a = false, "looks"_a = false, "distances"_a.none() = nb::none(), "narrowed"_a = false)
+             "rounded"_a = false, "looks"_a = false, "distances"_a.none() = nb::none(), "narrowed"_a = false,
+             "query"_a.none() = nb::none())
         .def("deliver", &Builder::deliver, "source"_a)
         .def("experts", &Builder::experts, "source"_a, "scores"_a, "target"_a, "rooms"_a,
              "routing"_a, "experts"_a, "kind"_a, "alpha"_a, "limit"_a, "scale"_a,

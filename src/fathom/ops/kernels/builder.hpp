@@ -74,7 +74,7 @@ public:
     void attend(const nb::tuple& heads, int target, const std::string& reach,
                 std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
                 const Vector& sinks, bool causal, bool rounded, bool looks,
-                const Vector& distances, bool narrowed);
+                const Vector& distances, bool narrowed, const std::optional<nb::object>& query);
     void experts(int source, int scores, int target, const std::vector<int>& rooms,
                  const nb::tuple& routing, const std::vector<std::vector<Weights>>& experts,
                  const std::string& kind, float alpha, float limit, float scale,

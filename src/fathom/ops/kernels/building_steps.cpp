@@ -153,9 +153,11 @@ void Builder::place(const nb::tuple& heads, int angles, bool interleaved,
 void Builder::attend(const nb::tuple& heads, int target, const std::string& reach,
                      std::int32_t reach_width, float scale, float soft_cap, const Vector& slopes,
                      const Vector& sinks, bool causal, bool rounded, bool looks,
-                     const Vector& distances, bool narrowed) {
+                     const Vector& distances, bool narrowed,
+                     const std::optional<nb::object>& query) {
     AttendStep step;
     step.narrowed = narrowed;
+    step.paired = query && activation_kind(matrix(*query).encoding) == ActivationKind::Bytes;
     step.heads = heads_of(heads, looks);
     step.target = target;
     step.reach = named<Reach>(reach, {"everything", "window", "chunk"});

@@ -109,6 +109,15 @@ struct Avx512 {
         note_sums(_mm512_reduce_add_epi32(low), _mm512_reduce_add_epi32(high), block);
     }
 
+    // 32 values → bfloat16. What is too small for a normal number becomes zero, as it would be in
+    // the product.
+    static void round(const float* x, std::uint8_t* block)
+        requires has_bfloat16
+    {
+        const auto both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + panel_rows), _mm512_loadu_ps(x));
+        _mm512_store_si512(block, reinterpret_cast<__m512i>(both));
+    }
+
     static void store(float* place, Floats values, int from, int to) {
         const auto mask = static_cast<__mmask16>((1U << to) - (1U << from));
         _mm512_mask_storeu_ps(place, mask, values);

@@ -95,6 +95,7 @@ struct Tile {
     // Panels are one stream, scales and all: what is fetched ahead runs over it evenly.
     const std::uint8_t* ahead;  // or nullptr
     std::int64_t ahead_step;
+    std::int64_t ahead_lines;  // for each block, or 0 for as many as the tile reads itself
     RemaindersNear alone;  // of a token that comes alone, or nothing
 };
 
@@ -110,6 +111,20 @@ inline __attribute__((always_inline)) void store_tile(const Tile& tile,
             float* place = tile.y + t * tile.stride + first;
             Isa::store(place, total[r][t], static_cast<int>(from), static_cast<int>(to));
         }
+    }
+}
+
+// Fetches what comes later, while a tile of R panels goes through block `index`.
+template <class Isa, Encoding encoding, int R>
+inline __attribute__((always_inline)) void fetch_ahead(const Tile& tile, std::int64_t index) {
+    if (tile.ahead == nullptr) return;
+    if (tile.ahead_lines == 0) {
+        constexpr std::int64_t bytes = R * (block_bytes(encoding) + alignment);
+        return Isa::template prefetch<bytes, R == 1>(tile.ahead + index * tile.ahead_step);
+    }
+    const std::uint8_t* place = tile.ahead + index * tile.ahead_lines * alignment;
+    for (std::int64_t line = 0; line < tile.ahead_lines; ++line) {
+        Isa::template prefetch<alignment, false>(place + line * alignment);
     }
 }
 
@@ -189,16 +204,12 @@ inline __attribute__((always_inline)) void add_alone(const Tile& tile,
 
 template <class Isa, Encoding encoding, int R, int T>
 void quantised_tile(const Tile& tile) {
-    constexpr std::int64_t bytes = block_bytes(encoding);
     typename Isa::Floats total[R][T];
     clear<Isa>(total);
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
         const auto* x = reinterpret_cast<const ActivationBlock*>(tile.activations +
                                                                  index * tile.activation_step);
-        if (tile.ahead != nullptr) {
-            Isa::template prefetch<R*(bytes + alignment), R == 1>(tile.ahead +
-                                                                  index * tile.ahead_step);
-        }
+        fetch_ahead<Isa, encoding, R>(tile, index);
         const auto block_of = [x](int t) __attribute__((always_inline)) -> const ActivationBlock& {
             return x[t];
         };
@@ -220,10 +231,7 @@ void plain_tile(const Tile& tile) {
     for (std::int64_t index = 0; index < tile.blocks; ++index) {
         const std::uint8_t* block = tile.panels + block_offset(encoding, index);
         const std::uint8_t* x = tile.activations + index * tile.activation_step;
-        if (tile.ahead != nullptr) {
-            Isa::template prefetch<R*(bytes + alignment), R == 1>(tile.ahead +
-                                                                  index * tile.ahead_step);
-        }
+        fetch_ahead<Isa, encoding, R>(tile, index);
         for (int step = 0; step < steps; ++step) {
             for (int r = 0; r < R; ++r) {
                 const std::uint8_t* weights = block + r * tile.panel_step + step * (bytes / steps);
@@ -334,11 +342,17 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
             const std::int64_t row = panel * panel_rows;
             const std::int64_t count = several && panel + R <= last ? R : 1;
             const std::uint8_t* panels = matrix.data + panel * panel_step;
-            // The next tile, or of a single panel what comes some way on.
+            // The next tile, a part of it with each group of tokens: all at once would be above
+            // the memory's rate. Or of a single panel what comes some way on.
             const std::uint8_t* ahead =
                 panels + (count > 1 ? count * panel_step : Isa::prefetch_distance);
+            const std::int64_t steps = (stop - first + group_tokens - 1) / group_tokens * blocks;
+            const bool spread = count > 1 && steps > blocks;
+            const std::int64_t lines =
+                spread ? (count * panel_step / alignment + steps - 1) / steps : 0;
             for (std::int64_t token = first; token < stop; token += group_tokens) {
                 const Place place = place_of(kind, x.tokens, matrix.columns, token);
+                const std::int64_t fetched = (token - first) / group_tokens * blocks * lines;
                 const Tile tile{panels,
                                 panel_step,
                                 x.data + place.offset,
@@ -348,8 +362,9 @@ void multiply_encoding(const PackedMatrix& matrix, const Activations& x, std::in
                                 stride,
                                 begin - row,
                                 end - row,
-                                token == first ? ahead : nullptr,
+                                spread || token == first ? ahead + fetched * alignment : nullptr,
                                 blocks > 0 ? count * panel_step / blocks : 0,
+                                lines,
                                 x.tokens == 1 ? remainders.of(token) : RemaindersNear{}};
                 const std::int64_t left = stop - token < group_tokens ? stop - token : group_tokens;
                 if (count > 1) {

@@ -1,7 +1,8 @@
 // Attention of a piece of a prompt: many queries meet the same keys, so that it is worth turning
 // weights and values into pairs of bfloat16, which VDPBF16PS multiplies at twice the rate of
-// float32: what comes out is no more exact than they are. Scores are float32 products of what is
-// stored: an error there is one of an exponent, and large channels of keys make it large. For one
+// float32: what comes out is no more exact than they are. An error of a score is one of an
+// exponent, and large channels of keys make it large: scores are float32 products of what is
+// stored, or pairs too where what made the queries was rounded further than that. For one
 // instruction set, whose file includes this.
 #pragma once
 
@@ -16,13 +17,18 @@ namespace fathom {
 namespace {
 
 constexpr int keys_at_once = 2 * page_tokens;
-constexpr int vectors = keys_at_once / lanes;  // of scores of a row
-constexpr int rows_at_once = 4;                // whose scores are in registers together
+constexpr int page_vectors = page_tokens / lanes;  // of scores of a row
+constexpr int rows_at_once = 4;                    // whose scores are in registers together
+constexpr int widest_pairs = widest_prompt_head / 2;
 
 // What some keys and values become. A pair is the values of two tokens, which are multiplied by
-// two weights and added.
+// two weights and added, or two dimensions of a key.
 struct alignas(64) Unpacked {
-    float keys[widest_prompt_head * keys_at_once];                  // (width, keys_at_once)
+    union {
+        float keys[widest_prompt_head * keys_at_once];         // (width, keys_at_once)
+        std::uint32_t key_pairs[widest_pairs * keys_at_once];  // (pairs of dimensions, the same)
+    };
+    std::uint32_t queries[prompt_rows * widest_pairs];  // (rows, padded(width) / 2) as pairs
     std::uint32_t values[keys_at_once / 2 * widest_prompt_head];    // (keys_at_once / 2, padded)
     std::uint32_t weights[rows_at_once * keys_at_once / 2];
     float sums[prompt_rows * lanes];
@@ -64,17 +70,75 @@ inline __m512 shares(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
+// Scores as float32 products of queries and keys.
+struct ExactScores {
+    static void prepare(const Attending& /*work*/, Unpacked& /*unpacked*/) {}
+    static void unpack(const std::uint16_t* keys, std::int64_t width, int page,
+                       Unpacked& unpacked) {
+        for (std::int64_t d = 0; d < width; ++d) {
+            float* to = unpacked.keys + d * keys_at_once + page * page_tokens;
+            for (int half = 0; half < page_tokens; half += lanes) {
+                _mm512_store_ps(to + half, halves_at(keys + d * page_tokens + half));
+            }
+        }
+    }
+    static std::int64_t steps(std::int64_t width) { return width; }
+    static const float* row(const Attending& work, const Unpacked& /*unpacked*/, int row) {
+        return work.queries + row * padded(work.width);
+    }
+    static const float* keys(const Unpacked& unpacked) { return unpacked.keys; }
+    static __m512 multiply(__m512 sum, const float* keys, __m512 query) {
+        return _mm512_fmadd_ps(_mm512_load_ps(keys), query, sum);
+    }
+    static __m512 all(float query) { return _mm512_set1_ps(query); }
+};
+
+// Scores as products of two dimensions at once, each rounded to bfloat16.
+struct PairedScores {
+    static void prepare(const Attending& work, Unpacked& unpacked) {
+        const std::int64_t stride = padded(work.width);
+        for (int row = 0; row < work.rows; ++row) {
+            for (std::int64_t d = 0; d < stride; d += lanes) {
+                const std::int64_t left = work.width - d;
+                const auto seen = static_cast<__mmask16>(left < lanes ? (1U << left) - 1 : 0xffff);
+                const __m512 some = _mm512_maskz_loadu_ps(seen, work.queries + row * stride + d);
+                const auto pairs = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(some));
+                auto* to = unpacked.queries + (row * stride + d) / 2;
+                _mm256_store_si256(reinterpret_cast<__m256i*>(to), pairs);
+            }
+        }
+    }
+    static void unpack(const std::uint16_t* keys, std::int64_t width, int page,
+                       Unpacked& unpacked) {
+        for (std::int64_t d = 0; d < width; d += 2) {
+            std::uint32_t* to = unpacked.key_pairs + d / 2 * keys_at_once + page * page_tokens;
+            const std::uint16_t* from = keys + d * page_tokens;
+            for (int half = 0; half < page_tokens; half += lanes) {
+                const __m512 second =
+                    d + 1 < width ? halves_at(from + page_tokens + half) : _mm512_setzero_ps();
+                _mm512_store_si512(to + half, paired(halves_at(from + half), second));
+            }
+        }
+    }
+    static std::int64_t steps(std::int64_t width) { return (width + 1) / 2; }
+    static const std::uint32_t* row(const Attending& work, const Unpacked& unpacked, int row) {
+        return unpacked.queries + row * padded(work.width) / 2;
+    }
+    static const std::uint32_t* keys(const Unpacked& unpacked) { return unpacked.key_pairs; }
+    static __m512 multiply(__m512 sum, const std::uint32_t* keys, __m512i query) {
+        return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_load_si512(keys)),
+                                reinterpret_cast<__m512bh>(query));
+    }
+    static __m512i all(std::uint32_t query) { return _mm512_set1_epi32(static_cast<int>(query)); }
+};
+
 // A page of keys and values as the `page`-th of those at once. Values before `begin` or from `end`
 // on are nobody's, and become zero.
+template <class Scores>
 void unpack_page(const std::uint16_t* keys, std::int64_t width, int page, int begin, int end,
                  Unpacked& unpacked) {
     const std::int64_t stride = padded(width);
-    for (std::int64_t d = 0; d < width; ++d) {
-        float* to = unpacked.keys + d * keys_at_once + page * page_tokens;
-        for (int half = 0; half < page_tokens; half += lanes) {
-            _mm512_store_ps(to + half, halves_at(keys + d * page_tokens + half));
-        }
-    }
+    Scores::unpack(keys, width, page, unpacked);
     const std::uint16_t* values = keys + page_tokens * width;
     for (int token = 0; token < page_tokens; token += 2) {
         const auto at = [&](int index, std::int64_t d) {
@@ -89,15 +153,17 @@ void unpack_page(const std::uint16_t* keys, std::int64_t width, int page, int be
 }
 
 // Scores of one row → weights, and its results to the new highest score.
+template <int vectors>
 inline void weigh_row(const Attending& work, int row, std::int32_t start,
                       const __m512 (&given)[vectors], std::uint32_t* weights, Unpacked& unpacked) {
+    constexpr int count = vectors * lanes;
     const std::int64_t stride = padded(work.width);
     const std::int32_t first = work.first[row] - start, last = work.last[row] - start;
     const __m512 nothing = _mm512_set1_ps(-INFINITY);
     __m512 scores[vectors], most = nothing;
     for (int vector = 0; vector < vectors; ++vector) {
         scores[vector] = given[vector];
-        if (first > 0 || last < keys_at_once) {
+        if (first > 0 || last < count) {
             const __m512i key = _mm512_add_epi32(counting(), _mm512_set1_epi32(vector * lanes));
             const __mmask16 seen = _mm512_cmpge_epi32_mask(key, _mm512_set1_epi32(first)) &
                                    _mm512_cmplt_epi32_mask(key, _mm512_set1_epi32(last));
@@ -109,7 +175,7 @@ inline void weigh_row(const Attending& work, int row, std::int32_t start,
     const float highest = found > before ? found : before;
     float* sums = unpacked.sums + row * lanes;
     if (highest == -INFINITY) {  // nothing of these is seen, nor was before
-        std::memset(weights, 0, sizeof(std::uint32_t) * keys_at_once / 2);
+        std::memset(weights, 0, sizeof(std::uint32_t) * count / 2);
         return;
     }
     if (highest != before) {
@@ -137,22 +203,24 @@ inline void weigh_row(const Attending& work, int row, std::int32_t start,
     }
 }
 
-// Rows `row` to row + R against the keys at once, from position `start` on.
-template <int R>
+// Rows `row` to row + R against the keys of P pages, from position `start` on.
+template <class Scores, int R, int P>
 void attend_some(const Attending& work, int row, std::int32_t start, Unpacked& unpacked) {
+    constexpr int vectors = P * page_vectors;
     const std::int64_t stride = padded(work.width);
-    const float* queries = work.queries + row * stride;
+    const auto* queries = Scores::row(work, unpacked, row);
+    const std::int64_t apart = Scores::row(work, unpacked, 1) - Scores::row(work, unpacked, 0);
     __m512 scores[R][vectors];
     for (auto& own : scores) {
         for (__m512& vector : own) vector = _mm512_setzero_ps();
     }
-    for (std::int64_t d = 0; d < work.width; ++d) {
-        const float* keys = unpacked.keys + d * keys_at_once;
+    for (std::int64_t step = 0; step < Scores::steps(work.width); ++step) {
+        const auto* keys = Scores::keys(unpacked) + step * keys_at_once;
         for (int r = 0; r < R; ++r) {
-            const __m512 query = _mm512_set1_ps(queries[r * stride + d]);
+            const auto query = Scores::all(queries[r * apart + step]);
             for (int vector = 0; vector < vectors; ++vector) {
-                const __m512 key = _mm512_load_ps(keys + vector * lanes);
-                scores[r][vector] = _mm512_fmadd_ps(key, query, scores[r][vector]);
+                scores[r][vector] =
+                    Scores::multiply(scores[r][vector], keys + vector * lanes, query);
             }
         }
     }
@@ -170,7 +238,7 @@ void attend_some(const Attending& work, int row, std::int32_t start, Unpacked& u
                     sums[r][v] = _mm512_loadu_ps(results + r * stride + v * lanes);
                 }
             }
-            for (int pair = 0; pair < keys_at_once / 2; ++pair) {
+            for (int pair = 0; pair < P * page_tokens / 2; ++pair) {
                 const std::uint32_t* values = unpacked.values + pair * stride + d;
                 for (int r = 0; r < R; ++r) {
                     const std::uint32_t weight = unpacked.weights[r * keys_at_once / 2 + pair];
@@ -197,9 +265,27 @@ void attend_some(const Attending& work, int row, std::int32_t start, Unpacked& u
     }
 }
 
-void attend_prompt(const Attending& work) {
+// The same of as many pages as one of the rows sees, perhaps of none.
+template <class Scores, int R>
+void attend_seen(const Attending& work, int row, std::int32_t start, Unpacked& unpacked) {
+    std::int32_t first = work.first[row], last = work.last[row];
+    for (int r = 1; r < R; ++r) {
+        first = work.first[row + r] < first ? work.first[row + r] : first;
+        last = work.last[row + r] > last ? work.last[row + r] : last;
+    }
+    if (last <= start || first >= start + keys_at_once) return;
+    if (last <= start + page_tokens) {
+        attend_some<Scores, R, 1>(work, row, start, unpacked);
+    } else {
+        attend_some<Scores, R, 2>(work, row, start, unpacked);
+    }
+}
+
+template <class Scores>
+void attend_prompt_by(const Attending& work) {
     const std::int64_t stride = padded(work.width);
     Unpacked unpacked;
+    Scores::prepare(work, unpacked);
     std::int32_t first = work.first[0], last = work.last[0];
     for (int row = 0; row < work.rows; ++row) {
         first = work.first[row] < first ? work.first[row] : first;
@@ -215,20 +301,24 @@ void attend_prompt(const Attending& work) {
             const std::int32_t begin = start + page * page_tokens;
             // Behind the last page there is none: its values become zero, its keys are not seen.
             const std::int32_t number = work.table[(begin < last ? begin : start) / page_tokens];
-            unpack_page(reinterpret_cast<const std::uint16_t*>(
+            unpack_page<Scores>(reinterpret_cast<const std::uint16_t*>(
                           work.pages + number * work.page_bytes + work.head_offset),
                       work.width, page, first - begin, last - begin, unpacked);
         }
         int row = 0;
         for (; row + rows_at_once <= work.rows; row += rows_at_once) {
-            attend_some<rows_at_once>(work, row, start, unpacked);
+            attend_seen<Scores, rows_at_once>(work, row, start, unpacked);
         }
-        for (; row < work.rows; ++row) attend_some<1>(work, row, start, unpacked);
+        for (; row < work.rows; ++row) attend_seen<Scores, 1>(work, row, start, unpacked);
     }
     for (int row = 0; row < work.rows; ++row) {
         const float share = 1.0F / _mm512_reduce_add_ps(_mm512_load_ps(unpacked.sums + row * lanes));
         for (std::int64_t d = 0; d < stride; ++d) work.results[row * stride + d] *= share;
     }
+}
+
+void attend_prompt(const Attending& work) {
+    return work.paired ? attend_prompt_by<PairedScores>(work) : attend_prompt_by<ExactScores>(work);
 }
 
 }  // namespace

@@ -71,6 +71,8 @@ template <class Isa, ActivationKind kind>
 inline void convert_block(const float* x, std::uint8_t* block) {
     if constexpr (kind == ActivationKind::Bytes) {
         Isa::quantise(x, *reinterpret_cast<ActivationBlock*>(block));
+    } else if constexpr (kind == ActivationKind::BFloat16 && requires { Isa::round(x, block); }) {
+        Isa::round(x, block);
     } else if constexpr (kind == ActivationKind::BFloat16) {
         std::uint16_t values[block_columns];
         for (int index = 0; index < block_columns; ++index) values[index] = bfloat16(x[index]);

@@ -153,6 +153,7 @@ struct AttendStep final : Step {
     bool looks = false;             // at a source: rows hold queries alone
     const float* distances = nullptr;  // (heads, 2 · furthest + 1) or nullptr
     std::int32_t furthest = 0;
+    bool paired = false;  // scores of a prompt from queries and keys in bfloat16
 
     void run(Run& run, Team& team) const override;
     std::int64_t scratch(int threads) const override;
