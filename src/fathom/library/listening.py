@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from fathom.checkpoint.documents import read_json
 from fathom.errors import SoundError
 from fathom.library.answering import AnsweringModel
+from fathom.library.processors import read_hearing
 from fathom.spec.speech_language import SpeechLanguage
 
 if TYPE_CHECKING:
@@ -53,9 +53,4 @@ class ListeningModel(AnsweringModel):
 
     @cached_property
     def _hearing(self) -> Hearing:
-        from fathom.inputs.sound_spectrogram import Hearing
-
-        file = self._description.folder / "preprocessor_config.json"
-        stated = read_json(file) if file.is_file() else {}
-        encoder = self.spec.encoder
-        return Hearing.published(stated, encoder.bands, encoder.frames)
+        return read_hearing(self._description, self.spec.encoder.bands, self.spec.encoder.frames)

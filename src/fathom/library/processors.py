@@ -1,4 +1,4 @@
-"""How a checkpoint's publisher prepares pictures, read from the files beside its weights."""
+"""How a checkpoint's publisher prepares pictures and sound, read from files beside its weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fathom.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from fathom.inputs.picture_processing import PictureProcessor
+    from fathom.inputs.sound_spectrogram import Hearing
     from fathom.spec.picture_sizes import Native, Tiled
 
 FILES = ("preprocessor_config.json", "processor_config.json")
@@ -28,6 +29,19 @@ def read_picture_processor(description: Description) -> PictureProcessor:
     from fathom.inputs.picture_processing import read_processor
 
     return read_processor(_stated(description))
+
+
+def read_hearing(description: Description, bands: int, frames: int) -> Hearing:
+    """Return how sound becomes `frames` of a spectrogram, as the publisher says or as is usual.
+
+    Raises:
+        ModelFileError, ConfigError: for what cannot be understood, or does not suit the model.
+    """
+    from fathom.inputs.sound_spectrogram import Hearing
+
+    file = description.folder / FILES[0]
+    stated = read_json(file) if file.is_file() else {}
+    return Hearing.published(stated, bands, frames)
 
 
 @dataclass(frozen=True)

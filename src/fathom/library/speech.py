@@ -10,6 +10,7 @@ from fathom.checkpoint.documents import read_json
 from fathom.errors import RequestError
 from fathom.library.cards import read_tokenizer
 from fathom.library.forecasts import of_program
+from fathom.library.processors import read_hearing
 from fathom.library.staged import StagedModel, task
 from fathom.ops.program_pair import ProgramPair
 from fathom.planning.machine import this_machine
@@ -121,6 +122,17 @@ class SpeechModel(StagedModel):
         """
         return read_tokenizer(self._description)
 
+    def prepare(self) -> None:
+        """Load what the first transcript would otherwise wait for: code, rules, the tokenizer.
+
+        Raises:
+            TokenizerError, ConfigError: as `transcribe`.
+        """
+        import fathom.inputs.sound
+        import fathom.inputs.sound_spectrogram  # noqa: F401
+
+        _ = self._hearing, self._transcriber
+
     def transcribe(
         self,
         sound: Sound,
@@ -224,12 +236,7 @@ class SpeechModel(StagedModel):
 
     @cached_property
     def _hearing(self) -> Hearing:
-        from fathom.inputs.sound_spectrogram import Hearing
-
-        file = self._description.folder / "preprocessor_config.json"
-        stated = read_json(file) if file.is_file() else {}
-        encoder = self.spec.encoder
-        return Hearing.published(stated, encoder.bands, encoder.frames)
+        return read_hearing(self._description, self.spec.encoder.bands, self.spec.encoder.frames)
 
     @cached_property
     def _transcriber(self) -> Transcriber:
