@@ -23,9 +23,10 @@ from fathom.library.kinds import STAGED
 from fathom.planning.issued import issued_in
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.speed import CALLS, MAPS, NUMBERS
-from fathom.planning.staged_speed import FILTERING, pass_seconds
+from fathom.planning.staged_speed import CHOOSING, CHOSEN, FILTERING, pass_seconds
 from fathom.planning.stages import predict_stages, settled
 from fathom.spec.parts import children, count
+from fathom.spec.speech import Speech
 from fathom.spec.work import Staged, Work
 from fathom.tasks.loads import passes
 from parity import (
@@ -302,3 +303,28 @@ def test_evaluations_are_counted_beside_the_other_kind_of_model(
     cases_pipelines.save(getattr(cases_pipelines, made)(), tmp_path / "model")
     found = library.explain(str(tmp_path / "model"))
     assert any(re.search(said, note) for note in found.notes), found.notes
+
+
+@pytest.mark.parametrize("vocabulary", [0, 10_000])
+def test_what_is_done_beside_stages_is_counted(vocabulary: int) -> None:
+    """Twice the windows take twice as long to be made spectrograms of and to be chosen from."""
+    config = dict(SMALL["Speech"]())  # type: ignore[call-arg]
+    config["vocab_size"] = config["vocab_size"] + vocabulary  # type: ignore[operator]
+    spec = published_spec(config)
+    assert isinstance(spec, Speech)
+    rates = replace(FREE, moved={"float32": 1e9}, call_seconds=1e-6)
+    one, two = (
+        predict_stages(
+            spec, dtype="float32", work=Work(seconds=n * spec.encoder.seconds), rates=rates
+        )
+        for n in (1, 2)
+    )
+    assert one.seconds is not None
+    assert two.seconds is not None
+    for name in ("spectrogram", "choosing"):
+        assert two.seconds[name] == pytest.approx(2 * one.seconds[name])
+    written = spec.usual.written or 0
+    assert one.seconds["choosing"] == pytest.approx(
+        written * (CHOOSING * 1e-6 + CHOSEN * spec.vocabulary * 4 / 1e9)
+    )
+    assert one.total_seconds == pytest.approx(sum(one.seconds.values()))

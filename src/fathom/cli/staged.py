@@ -82,6 +82,9 @@ def _seconds(found: StagedFit) -> Iterator[tuple[str, ...]]:
     for name, operations in asked.operations.items():
         spent = "not measured" if asked.seconds is None else seconds_text(asked.seconds[name])
         yield name, count_text(operations), spent
+    for name, spent_beside in (asked.seconds or {}).items():
+        if name not in asked.operations:
+            yield name, "", seconds_text(spent_beside)
     if asked.total_seconds is not None:
         whole = sum(asked.operations.values())
         yield "total", count_text(whole), seconds_text(asked.total_seconds)

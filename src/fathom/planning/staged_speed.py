@@ -14,8 +14,15 @@ from fathom.planning.traffic import traffic
 from fathom.planning.whole_layers import whole_parts
 from fathom.spec.decoder import Layer
 from fathom.spec.parts import Part, children
+from fathom.spec.speech import Speech
 from fathom.spec.whole import WholeLayer
-from fathom.spec.work import Stage
+from fathom.spec.work import Stage, Staged, Work
+
+SOUND = "float32"  # in which spectrograms and scores are worked out
+FREQUENCIES = 201  # of a frame, which its bands are sums of
+HEARD = 2200  # numbers that a frame's spectrum reads and writes: a window, a transform, powers
+CHOSEN = 4  # numbers read and written for each entry of the vocabulary, by rules and a logarithm
+CHOOSING = 40  # operations of rules, a logarithm and of handing a token on
 
 # How many times as fast native convolutions of three by three are as PyTorch's, which come near to
 # what the processor can multiply: at the shapes of the benchmark's denoiser and autoencoder.
@@ -35,6 +42,25 @@ def pass_seconds(stage: Stage, dtype: str, rates: Rates) -> Mapping[str, float]:
         NUMBERS: moved / rates.moved.get(dtype, rates.memory_read),
         CALLS: stage.turns * issued_in(stage.part) * rates.call_seconds,
     }
+
+
+def beside_stages(spec: Staged, work: Work, dtype: str, rates: Rates) -> Mapping[str, float]:
+    """Return the seconds of what a task does outside of its model's stages, settled.
+
+    A model of speech is given the spectrogram of each window, and every token that it writes is
+    chosen by rules over the scores of all.
+    """
+    if not isinstance(spec, Speech):
+        return {}
+    windows = {stage.name: stage.passes for stage in spec.stages(work)}["encoder"]
+    frames, bands = windows * work.batch * spec.encoder.frames, spec.encoder.bands
+    # In float32 whatever the model computes in; a device may have been rated in its own type alone.
+    kind = SOUND if SOUND in rates.matmul else dtype
+    moved = rates.moved.get(SOUND, rates.memory_read) / BYTES[SOUND]  # numbers a second
+    chosen = windows * work.batch * (work.written or 1)
+    each = CHOSEN * spec.vocabulary / moved + CHOOSING * rates.call_seconds
+    products = 2 * FREQUENCIES * bands * frames / rates.fastest(kind)
+    return {"spectrogram": products + HEARD * frames / moved, "choosing": chosen * each}
 
 
 def _products(stage: Stage, dtype: str, rates: Rates) -> float:

@@ -10,7 +10,7 @@ from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import runtime_bytes
 from fathom.planning.probe import Rates, usable_threads
-from fathom.planning.staged_speed import pass_seconds
+from fathom.planning.staged_speed import beside_stages, pass_seconds
 from fathom.planning.whole_layers import whole_parts
 from fathom.spec.parts import children, walk
 from fathom.spec.whole import room
@@ -22,8 +22,8 @@ class StagedPrediction:
     """Bytes, and seconds, for some work of one model.
 
     `terms` name what the bytes are for and add up to `total_bytes`; weights are counted for each
-    component by itself. `seconds` are those of each stage with all its passes, None without
-    measured rates of the machine to divide by.
+    component by itself. `seconds` are those of each stage with all its passes, and of what is done
+    beside them; None without measured rates of the machine to divide by.
     """
 
     dtype: str
@@ -62,6 +62,7 @@ def predict_stages(
         seconds = {
             one.name: one.passes * sum(pass_seconds(one, dtype, rates).values()) for one in stages
         }
+        seconds |= beside_stages(spec, asked, dtype, rates)
     operations = {stage.name: stage.passes * stage.operations for stage in stages}
     return StagedPrediction(dtype, asked, terms, seconds, operations)
 
