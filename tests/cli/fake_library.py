@@ -165,6 +165,9 @@ class Model:
             words = ["slowly", *(f" {number}" for number in range(1000))]
         return Generation(words, Usage(len(messages)))
 
+    def prepare(self) -> None:
+        """Nothing is left to load."""
+
     def transcribe(self, sound: object, **options: object) -> Transcription:
         self.calls.append({"sound": sound, **options})
         return Transcription()

@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         args.name,
         **opening_options(args, quiet=args.quiet or args.json),
     )
+    model.prepare()  # so that what is timed is the answer
     begun = time.perf_counter()
     found = model.transcribe(
         sound,
