@@ -177,19 +177,14 @@ def _byte_pairs(vocabulary: _Vocabulary) -> tuple[tokenizers.Tokenizer, str]:
 
 def _merging(vocabulary: _Vocabulary, split: Split) -> models.BPE:
     unknown = None if split.byte_level else vocabulary.token("unknown_token_id")
-    merges = _merges(vocabulary)
-    model = models.BPE(
+    return models.BPE(
         vocab=dict(zip(vocabulary.tokens, range(len(vocabulary.tokens)), strict=True)),
-        merges=merges,
+        merges=_merges(vocabulary),
         ignore_merges=split.whole_words,
         unk_token=unknown,
         fuse_unk=unknown is not None,
         byte_fallback=not split.byte_level,
     )
-    # The interpreter keeps the pairs that go first for later. Those made first lie among what
-    # stays; those made last would keep two megabytes from going back.
-    merges.reverse()
-    return model
 
 
 def _merges(vocabulary: _Vocabulary) -> list[tuple[str, str]]:
