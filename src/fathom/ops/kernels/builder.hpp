@@ -54,7 +54,7 @@ public:
         return program_.buffer(width, repeats, refined);
     }
 
-    // A step each, as `ops/steps.py` has them.
+    // A step each, as `programs/steps.py` has them.
     void embed(const nb::object& table, int target, float scale, const Vector& positions,
                std::int64_t offset, const Vector& constant);
     void add_rows(int target, const Vector& positions, std::int64_t offset,
