@@ -133,17 +133,6 @@ class SpeechModel(StagedModel):
 
         _ = self._hearing, self._transcriber
 
-    def prepare(self) -> None:
-        """Load what the first transcript would otherwise wait for: code, rules, the tokenizer.
-
-        Raises:
-            TokenizerError, ConfigError: as `transcribe`.
-        """
-        import fathom.inputs.sound
-        import fathom.inputs.sound_spectrogram  # noqa: F401
-
-        _ = self._hearing, self._transcriber
-
     def transcribe(
         self,
         sound: Sound,
