@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,7 @@ from fathom.errors import ConfigError, RequestError
 from fathom.inputs.content import Medium
 from fathom.inputs.picture_canvas import PictureCanvas
 from fathom.inputs.pictures import read_picture
-from fathom.models.assemble import assemble
 from fathom.ops.choose import only
-from fathom.residency.allocation import hold_what_is_alive
 from fathom.spec.parts import count
 from fathom.spec.work import Work
 from parity.cases_cross_vision import CASES, TEXT, TOKEN, VISION
@@ -42,7 +39,6 @@ from parity.cases_vision_language import BYTES, CONTROL, TEMPLATE
 from parity.conftest import Measured
 from parity.labelled import case_id
 from parity.test_decoders import relative_error
-from parity.test_live_memory import REFERENCES, growth, two_threads  # noqa: F401  # a fixture
 from parity.test_vision_language import save_beside
 
 TURN, END = BYTES + CONTROL.index("<turn>"), BYTES + CONTROL.index("</s>")
@@ -227,31 +223,6 @@ def inserts(model: Any, picture: Image.Image, start: int) -> tuple[Any, ...]:
     with torch.inference_mode():
         (placed,) = model._placed([Medium("image", picture)])
     return tuple(placed.inserts(start))
-
-
-NEITHER_TINY_NOR_LARGE = {
-    **{"hidden_size": 512, "num_hidden_layers": 2, "num_global_layers": 1, "image_size": 280},
-    **{"attention_heads": 8, "intermediate_size": 2048, "intermediate_layers_indices": [0, 1]},
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not REFERENCES.exists(), reason="only Linux tells the peak of a process")
-@pytest.mark.usefixtures("two_threads")
-@torch.inference_mode()
-def test_looking_holds_what_its_stage_says() -> None:
-    hold_what_is_alive()
-    config = {"model_type": "mllama", "vision_config": NEITHER_TINY_NOR_LARGE, "text_config": TEXT}
-    spec: Any = published_spec(config)
-    module: Any = assemble(spec).to_empty(device="cpu").eval()
-    for parameter in module.parameters():
-        parameter.normal_(0, 0.02)
-    for height, width in ((560, 560), (200, 260)):
-        rows, columns = spec.vision.arranged(height, width)
-        pixels = torch.randn(rows * columns, 3, 280, 280)
-        held = growth(partial(module.look, pixels, (rows, columns))) + 4 * pixels.numel()
-        (looking, *_) = spec.stages(Work(height=height, width=width, frames=1))
-        assert 4 * looking.live == pytest.approx(held, rel=0.15, abs=2e6)
 
 
 # config.json as published, less keys without meaning here, and the parameters of the files.

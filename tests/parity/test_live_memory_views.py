@@ -24,12 +24,25 @@ pytestmark = [
 
 @pytest.mark.parametrize("kind", live_memory_views.MODELS)
 def test_a_stage_holds_what_it_says(kind: str) -> None:
-    program = [sys.executable, "-m", "parity.live_memory_views", kind]
-    done = subprocess.run(
-        program, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
-    )
-    for line in done.stdout.splitlines():
-        weights, said, held = map(int, line.split())
+    for weights, said, held in printed("parity.live_memory_views", kind):
         assert said == pytest.approx(held, rel=0.2, abs=2e6)
         assert weights + said == pytest.approx(weights + held, rel=0.07)
-    assert done.stdout
+
+
+def test_looking_beside_a_text_holds_what_its_stage_says() -> None:
+    for said, held in printed("parity.live_memory_cross"):
+        assert said == pytest.approx(held, rel=0.15, abs=2e6)
+
+
+def printed(module: str, *words: str) -> list[list[int]]:
+    """Return the numbers of each line that a program of the tests prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [list(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert found
+    return found
