@@ -2,6 +2,8 @@
 
     python benchmarks/staged.py memory              every row that is not kept yet
     python benchmarks/staged.py memory unet         one row: bytes and seconds, by `fathom bench`
+    python benchmarks/staged.py seconds             stages of tiny and of larger models, predicted
+    python benchmarks/staged.py seconds "vit tiny"
     python benchmarks/staged.py speed               every row beside its reference library
     python benchmarks/staged.py speed vit
     python benchmarks/staged.py steps               four evaluations beside a hundred
@@ -26,6 +28,7 @@ from filelock import FileLock
 from random_models import write_model
 from staged_models import ROWS, Row
 from staged_pages import write_pages
+from staged_small import ROWS as SMALL
 
 from fathom.checkpoint.published import published_spec
 from fathom.planning.machine import this_machine
@@ -35,7 +38,7 @@ from fathom.spec.work import Staged
 HERE = Path(__file__).parent
 KEPT = HERE / "staged.json"
 ROUNDS = 2
-PARTS = ("memory", "speed", "steps", "page")
+PARTS = ("memory", "seconds", "speed", "steps", "page")
 
 
 def kept() -> dict[str, Any]:
@@ -77,7 +80,8 @@ def _run(*words: str) -> str:
 
 def beside(part: str, name: str) -> dict[str, Any]:
     """Return what a row of another part finds, in a process of its own."""
-    found: dict[str, Any] = json.loads(_run(str(HERE / "staged_beside.py"), part, name))
+    file = "staged_seconds.py" if part == "seconds" else "staged_beside.py"
+    found: dict[str, Any] = json.loads(_run(str(HERE / file), part, name))
     return found
 
 
@@ -89,14 +93,14 @@ def main() -> None:
     args = parser.parse_args()
     from staged_beside import ROWS as BESIDE
 
+    listed = {"memory": list(ROWS), "seconds": [*SMALL, *ROWS], **BESIDE}
     if args.part != "page":
-        names = list(ROWS) if args.part == "memory" else BESIDE[args.part]
+        names = listed[args.part]
         for name in [args.row] if args.row else [n for n in names if n not in kept()[args.part]]:
             found = memory(ROWS[name]) if args.part == "memory" else beside(args.part, name)
             keep(args.part, name, found)
             print(f"{args.part} {name}: kept", flush=True)
     found = kept()
-    listed = {"memory": list(ROWS), **BESIDE}
     left = {part: [one for one in rows if one not in found[part]] for part, rows in listed.items()}
     write_pages({**found, "left": left}, HERE.parent / "docs")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fathom.planning.contention import BUSY
-from fathom.planning.records import GROWTH, PASS_SECONDS, TOTAL
+from fathom.planning.records import GROWTH, TOTAL
 
 PAGE = "staged.md"
 MEDIAN, WORST = 0.05, 0.07  # that memory may be off
 FASTER = 1.3  # than the reference, at the median
+TINY = " tiny"  # ends the name of a tiny model's row
 Kept = Mapping[str, Any]
 
 
@@ -32,7 +32,8 @@ def page(kept: Kept) -> Iterator[str]:
     yield ""
     yield from _memory(kept["memory"])
     yield from _left(kept["left"]["memory"])
-    yield from _seconds(kept["memory"])
+    yield from _seconds(kept["seconds"])
+    yield from _left(kept["left"]["seconds"])
     yield from speed(kept["speed"])
     yield from _left(kept["left"]["speed"])
     yield from _steps(kept["steps"])
@@ -71,23 +72,38 @@ def _memory(rows: Kept) -> Iterator[str]:
 
 
 def _seconds(rows: Kept) -> Iterator[str]:
+    """Yield the table of stages, tiny models by themselves: of these calls are most."""
     yield "## Seconds of one pass of each stage"
     yield ""
-    yield "*Waited* is the share of time that other work kept the process from a core; from"
-    yield f"{BUSY:.0%} on a row says more about the neighbours than about the model."
+    yield "One thread, in its own time on the processor, which neighbours change little; predicted"
+    yield "from rates of one thread. Wanted is a factor of 2 for tiny models, whose time is calls,"
+    yield "and of 1.3 for the rest."
     yield ""
-    yield "| model | computed | stage | predicted | measured | error | waited |"
-    yield "|---|---|---|---:|---:|---:|---:|"
-    for name, row in sorted(rows.items()):
-        figures = row["figures"]
-        waited = (figures.get("waited_share") or {}).get("measured")
-        for stage, one in figures.items():
-            if stage.endswith(PASS_SECONDS) and one["predicted"]:
-                cells = [f"`{name.split()[0]}`", row["dtype"], stage.removesuffix(PASS_SECONDS)]
-                cells += [f"{one['predicted']:.3g}", f"{one['measured']:.3g}"]
-                cells += [f"{_error(one):+.0%}", "" if waited is None else f"{waited:.0%}"]
-                yield f"| {' | '.join(cells)} |"
-    yield ""
+    found = [(name, row["dtype"], *each) for name, row in rows.items() for each in _passes(row)]
+    for label, limit, tiny in (("tiny", 2.0, True), ("larger", 1.3, False)):
+        listed = [one for one in found if (TINY in one[0]) is tiny]
+        off = sorted(
+            max(ratio, 1 / ratio)
+            for *_, predicted, taken in listed
+            for ratio in (predicted / taken,)
+        )
+        if not off:
+            continue
+        beyond = sum(one > limit for one in off)
+        yield f"Of {len(off)} stages of {label} models {beyond} are off by more than {limit:g},"
+        yield f"the median by {median(off):.2f}, the worst by {off[-1]:.2f}."
+        yield ""
+        yield "| model | computed | stage | predicted | measured | by |"
+        yield "|---|---|---|---:|---:|---:|"
+        for name, dtype, stage, predicted, taken in sorted(listed):
+            cells = [f"`{name.split()[0]}`", dtype, stage, f"{predicted:.3g}", f"{taken:.3g}"]
+            yield f"| {' | '.join(cells)} | {predicted / taken:.2f} |"
+        yield ""
+
+
+def _passes(row: Kept) -> Iterator[tuple[str, float, float]]:
+    for stage, one in row["stages"].items():
+        yield stage, one["predicted"], median(one["turns"])
 
 
 def speed(rows: Kept) -> Iterator[str]:

@@ -15,6 +15,7 @@ USUAL_TOKENS, USUAL_WRITTEN = 64, 128  # of a question about a picture or sound,
 def writing_stages(decoder: Decoder, batch: int, read: int, written: int) -> tuple[Stage, Stage]:
     """Return two: reading prompts of `read` tokens, and writing `written` more, one at a time."""
     layers = decoder.layers
+    pieces = max(1, -(-read // PIECE))
     kept = sum(array.elements for layer in layers for array in layer.state(read + written))
     return (
         Stage(
@@ -23,8 +24,8 @@ def writing_stages(decoder: Decoder, batch: int, read: int, written: int) -> tup
             _operations(decoder, batch, read),
             live=layers_live(layers, batch * read),
             kept=batch * kept,
-            rows=batch * min(read, PIECE),
-            turns=max(1, -(-read // PIECE)),
+            rows=-(-batch * read // pieces),
+            turns=pieces,
         ),
         Stage(
             "writing",
