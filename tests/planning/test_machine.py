@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from fathom.planning import accelerators as devices
-from fathom.planning.machine import INSTRUCTION_SETS, this_machine
+from fathom.planning.machine import INSTRUCTION_SETS, huge_page_bytes, this_machine
 
 GB = 10**9
 
@@ -189,3 +189,14 @@ def test_this_very_machine_without_torch() -> None:
     cores, ordered, torch = done.stdout.split()
     assert int(cores) >= 1
     assert (ordered, torch) == ("True", "False")
+
+
+@pytest.mark.parametrize(
+    ("wish", "found"),
+    [("always [madvise] never", 2 << 20), ("[always] madvise never", 2 << 20), ("[never]", 0)],
+)
+def test_huge_pages_are_those_that_are_granted(wish: str, found: int, tmp_path: Path) -> None:
+    folder = "sys/kernel/mm/transparent_hugepage/"
+    files = {f"{folder}enabled": wish, f"{folder}hpage_pmd_size": f"{2 << 20}\n"}
+    assert huge_page_bytes(tree(tmp_path, files)) == found
+    assert huge_page_bytes(tmp_path / "elsewhere") == 0

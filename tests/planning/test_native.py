@@ -211,3 +211,21 @@ def test_prompts_meet_keys_as_exactly_as_their_products_are(description: Descrip
         assert seconds[SCORES] == pytest.approx(operations / rate)
         told = each.reasons(predict_native(each, 4096))["state"]
         assert ("bfloat16" in told) is each.paired
+
+
+def test_the_first_token_takes_a_huge_page_of_every_layer(
+    description: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a state as large as NumPy asks such pages for, and never more than there is of it."""
+    monkeypatch.setattr("fathom.planning.native_program.huge_page_bytes", lambda: 2 << 20)
+    spec = description.spec
+    assert isinstance(spec, Decoder)
+    program = native(description, spec, "bfloat16", None)
+    assert isinstance(program, Native)
+    for context, begun in ((64, None), (4096, 3 * (2 << 20))):
+        growth = program.growth(context, 1)
+        state = growth.capacity * growth.token_bytes
+        rows = growth.row_bytes
+        least = growth.token_bytes if begun is None else min(begun, state)
+        assert replace(growth, least=0).reached(1, 1) == least + rows
+        assert growth.unreached(context, context) == 0

@@ -93,6 +93,16 @@ def this_machine(root: Path = Path("/")) -> Machine:
     )
 
 
+def huge_page_bytes(root: Path = Path("/")) -> int:
+    """Return the bytes of the pages that a large array is made of; 0 where they are usual ones.
+
+    What asks for huge ones gets them from the system unless it was told never to grant that.
+    """
+    pages = root / "sys/kernel/mm/transparent_hugepage"
+    wish = _read(pages / "enabled")
+    return 0 if not wish or "[never]" in wish else _number(pages / "hpage_pmd_size") or 0
+
+
 @dataclass(frozen=True, slots=True)
 class ControlGroup:
     """The limits of one control group; ``None`` where it sets none. Memory in bytes."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 
+from fathom.planning.machine import huge_page_bytes
 from fathom.planning.native import MAKING_BYTES, NUMBER, STEPS, Packed, Programs
 from fathom.planning.packing import packed_bytes
 from fathom.planning.predict import Growth, Prediction
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.programs import most_tokens
 from fathom.planning.speed import MAPS, NUMBERS, SCORES, STATE, WEIGHTS, expected_experts
-from fathom.programs.latent_steps import AttendLatent, MultiplyHeads
+from fathom.programs.latent_steps import AttendLatent, MultiplyHeads, PlaceLatent
 from fathom.programs.layout import PAGE_TOKENS
 from fathom.programs.plan import Plan, Step
 from fathom.programs.recurrent_steps import Recurrent
@@ -38,6 +39,7 @@ from fathom.spec.parts import Part, parameters
 
 Packing = Callable[[Matrix], str]  # the encoding that a matrix is packed in
 PLAIN = frozenset({"F32", "F16", "BF16"})  # those whose inputs are not rounded to eight bits
+HUGE_FROM = 4 << 20  # bytes of an array from which NumPy asks for huge pages
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,14 @@ class Native(Programs):
             row_bytes=batch * self.plan.row_bytes(),
             most_rows=max(1, self.most_tokens // batch),
             least=MAKING_BYTES * self.plan.vocabulary,
+            at_once=self._begun_bytes if self.state(context, batch) >= HUGE_FROM else 0,
         )
+
+    @cached_property
+    def _begun_bytes(self) -> int:
+        """The bytes of a huge page for each layer that has keys and values."""
+        placing = sum(isinstance(step, Place | PlaceLatent) for step in self.plan.steps)
+        return huge_page_bytes() * placing
 
     def step_seconds(self, context: int, batch: int) -> Mapping[str, float] | None:
         """Return the seconds of one more token of each row; None where nothing was measured."""

@@ -38,7 +38,8 @@ class Calibrated:
 class Growth:
     """Memory that is taken only as tokens come, up to `capacity` of them. Bytes.
 
-    `least` is needed for a moment before the first one.
+    `least` is needed for a moment before the first one. `at_once` of the state is taken with the
+    first token: by huge pages, one at least for each layer, which lie side by side.
     """
 
     capacity: int
@@ -46,11 +47,13 @@ class Growth:
     row_bytes: int  # for each of a prompt's tokens, up to `most_rows` that go through together
     most_rows: int
     least: int
+    at_once: int = 0
 
     def reached(self, prompt_tokens: int, tokens: int) -> int:
         """Return the bytes in use once there were so many tokens, with those of the prompt."""
         rows = min(prompt_tokens, self.most_rows) * self.row_bytes
-        return max(self.least, tokens * self.token_bytes + rows)
+        begun = min(self.at_once, self.capacity * self.token_bytes)
+        return max(self.least, max(tokens * self.token_bytes, begun) + rows)
 
     def unreached(self, prompt_tokens: int, tokens: int) -> int:
         """Return the bytes that a shorter text than was planned for leaves alone."""
