@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 import torch
 
-from fathom import library
+from fathom import library, ops
 from fathom.checkpoint.published import published_spec
 from fathom.cli.main import main
 from fathom.library.kinds import STAGED
+from fathom.planning.executing import PREPARED_BYTES
 from fathom.planning.issued import issued_in
 from fathom.planning.probe import NativeRates, Rates
 from fathom.planning.speed import CALLS, MAPS, NUMBERS
 from fathom.planning.staged_speed import CHOOSING, CHOSEN, FILTERING, pass_seconds
-from fathom.planning.stages import predict_stages, settled
-from fathom.spec.parts import children, count
+from fathom.planning.stages import TILES_BYTES, beside, predict_stages, settled
+from fathom.spec.parts import Linear, children, count, leaves
 from fathom.spec.speech import Speech
 from fathom.spec.work import Staged, Work
 from fathom.tasks.loads import passes
@@ -158,10 +159,13 @@ def test_each_kind_is_told_to_a_reader(small, capsys) -> None:
 
 def test_more_work_costs_more_and_smaller_work_is_the_remedy(tmp_path, capsys) -> None:
     place = str(written("Autoencoder", tmp_path))
-    one, four = (said(capsys, "fit", place, "--batch", number) for number in ("1", "4"))
-    grown = {"kept", "workspace"}
+    words = ("fit", place, "--dtype", "float32", "--batch")
+    one, four = (said(capsys, *words, number) for number in ("1", "4"))
+    own = {"workspace": TILES_BYTES}  # of kernels, which is the same for any work
     for name, size in one["prediction"]["terms"].items():
-        assert four["prediction"]["terms"][name] == size * (4 if name in grown else 1)
+        times = 4 if name in ("kept", "workspace") else 1
+        grown = times * (size - own.get(name, 0)) + own.get(name, 0)
+        assert four["prediction"]["terms"][name] == grown
     large = ("fit", place, "--on", "rtx4090", "--size", "16384", "8192", "--dtype", "float32")
     found = said(capsys, *large)
     assert not found["fits"]
@@ -328,3 +332,21 @@ def test_what_is_done_beside_stages_is_counted(vocabulary: int) -> None:
         written * (CHOOSING * 1e-6 + CHOSEN * spec.vocabulary * 4 / 1e9)
     )
     assert one.total_seconds == pytest.approx(sum(one.seconds.values()))
+
+
+def test_tiles_that_lie_transformed_are_as_large_as_the_kernels_make_them() -> None:
+    source = Path(ops.__file__).with_name("kernels") / "convolution.cpp"
+    found = re.search(r"near_bytes = (\d+) << 20", source.read_text(encoding="utf-8"))
+    assert found is not None
+    assert int(found[1]) * 2**20 == TILES_BYTES
+
+
+@pytest.mark.parametrize("kind", ["DiffusionTransformer", "Unet"])
+def test_the_code_of_every_shape_of_product_is_held(kind: str) -> None:
+    """Of bfloat16 alone, and of none that a layer's own kernel does."""
+    spec = published_spec(SMALL[kind]())  # type: ignore[call-arg]
+    assert isinstance(spec, Staged)
+    (stage,) = spec.stages(spec.usual)
+    shapes = {(one.inputs, one.outputs) for _, one in leaves(stage.part) if isinstance(one, Linear)}
+    assert beside(stage, "bfloat16") - beside(stage, "float32") == PREPARED_BYTES * len(shapes)
+    assert len(shapes) > 1

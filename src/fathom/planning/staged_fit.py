@@ -25,7 +25,7 @@ from fathom.planning.machine import this_machine
 from fathom.planning.native_pair import NativePair
 from fathom.planning.native_speech import native_speech, speech_reasons, written_natively
 from fathom.planning.programs import why_modules
-from fathom.planning.stages import StagedPrediction, held, in_turns, predict_stages, settled
+from fathom.planning.stages import StagedPrediction, beside, held, in_turns, predict_stages, settled
 from fathom.planning.target import HERE, Target, target
 from fathom.planning.whole_layers import as_run, whole_parts
 from fathom.spec.parts import children, count
@@ -238,6 +238,7 @@ def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
     number = f"{BYTES[found.dtype]} bytes ({found.dtype})"
     workspace = found.terms["workspace"]
     largest = next(stage for stage in stages if held(stage, found.dtype) == workspace)
+    kernels = beside(largest, found.dtype)
     told = {
         f"weights: {name}": f"{count(part):,} numbers in {found.dtype}, exact ones in float32"
         for name, part in children(question.spec)
@@ -250,7 +251,8 @@ def _reasons(question: _Question, found: StagedPrediction) -> Mapping[str, str]:
     return {
         "kept": f"({' + '.join(kept) or 'nothing'}) × {number}: {work_text(found.work)}",
         **told,
-        "workspace": f"{largest.live:,} × {number}, the largest moment: in {largest.name}",
+        "workspace": f"{largest.live:,} × {number}, the largest moment: in {largest.name}"
+        + (f"; {kernels:,} bytes of kernels" if kernels else ""),
         **{
             name: text
             for name, text in {

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from fathom.planning import costs
 from fathom.planning.costs import BYTES, EXACT_BYTES, computed_in
+from fathom.planning.executing import PREPARED_BYTES, PREPARED_TYPE
 from fathom.planning.machine import this_machine
 from fathom.planning.predict import runtime_bytes
 from fathom.planning.probe import Rates, usable_threads
 from fathom.planning.staged_speed import beside_stages, pass_seconds
 from fathom.planning.whole_layers import whole_parts
-from fathom.spec.parts import children, walk
-from fathom.spec.whole import room
+from fathom.spec.parts import Linear, Part, children, walk
+from fathom.spec.whole import WholeGridLayer, WholeLayer, room
 from fathom.spec.work import Pipeline, Stage, Staged, Work
+
+TILES_BYTES = (
+    6 * 2**20
+)  # that lie transformed at once, `near_bytes` of `ops/kernels/convolution.cpp`
 
 
 @dataclass(frozen=True)
@@ -97,9 +102,27 @@ def settled(work: Work, usual: Work) -> Work:
 
 
 def held(stage: Stage, dtype: str) -> int:
-    """Return the bytes held at a stage's largest moment.
+    """Return the bytes held at a stage's largest moment, `beside` its own numbers too."""
+    return BYTES[dtype] * stage.live + beside(stage, dtype)
 
-    Threads need some for tokens on their way through whole layers.
+
+def beside(stage: Stage, dtype: str) -> int:
+    """Return the bytes that kernels hold for themselves while a stage works.
+
+    Threads need some for tokens on their way through whole layers, convolutions for transformed
+    tiles, and oneDNN keeps the code of every shape of product.
     """
     most = max((room(layer) for layer in whole_parts(stage.part)), default=0)
-    return BYTES[dtype] * stage.live + EXACT_BYTES * most * usable_threads(this_machine())
+    prepared = PREPARED_BYTES * len(set(_shapes(stage.part))) if dtype == PREPARED_TYPE else 0
+    tiles = TILES_BYTES if stage.filtered else 0
+    return EXACT_BYTES * most * usable_threads(this_machine()) + tiles + prepared
+
+
+def _shapes(part: Part) -> Iterator[tuple[int, int]]:
+    """Yield inputs and outputs of each product that PyTorch does."""
+    if isinstance(part, WholeLayer | WholeGridLayer):
+        return
+    if isinstance(part, Linear):
+        yield part.inputs, part.outputs
+    for _, child in children(part):
+        yield from _shapes(child)
