@@ -87,7 +87,10 @@ def _falcon_layout(config: Mapping[str, object], shapes: Shapes) -> Mapping[str,
 def _mpt_attention(config: Mapping[str, object], shapes: Shapes) -> Mapping[str, object]:
     """Return MPT's section for attention; a steepest slope of zero means no linear biases."""
     inside = {key: config[key] for key in ("clip_qkv", "alibi_bias_max") if key in config}
-    if inside.get("alibi_bias_max") == 0:
+    steepest = inside.get("alibi_bias_max")
+    if isinstance(steepest, float) and steepest.is_integer():
+        inside["alibi_bias_max"] = int(steepest)  # as its publisher's tools ask
+    if steepest == 0:
         inside = {**inside, "alibi": False, "alibi_bias_max": None}
     return {"attn_config": inside}
 
@@ -290,12 +293,13 @@ def configuration(
 def published(config: Mapping[str, object]) -> dict[str, object]:
     """Return a configuration of `configuration` in words that its publisher's tools know.
 
-    Factors for each frequency, worked out before, are a LongRoPE that is the same for short and
-    long texts and leaves scores as they are.
+    Numbers of a head that are turned are a share of it. Factors for each frequency, worked out
+    before, are a LongRoPE that is the same for short and long texts and leaves scores as they are.
     """
+    config = {**config, **_share_turned(config)}
     scaling = config.get("rope_scaling")
     if not isinstance(scaling, Mapping) or scaling.get("rope_type") != "given":
-        return dict(config)
+        return config
     law = {
         "rope_type": "longrope",
         "short_factor": scaling["factors"],
@@ -304,6 +308,16 @@ def published(config: Mapping[str, object]) -> dict[str, object]:
         "original_max_position_embeddings": config.get("max_position_embeddings"),
     }
     return {**config, "rope_scaling": law}
+
+
+def _share_turned(config: Mapping[str, object]) -> Mapping[str, object]:
+    turned, width = config.get("rotary_dim"), config.get("hidden_size")
+    heads, head = config.get("num_attention_heads"), config.get("head_dim")
+    if head is None and isinstance(width, int) and isinstance(heads, int) and heads:
+        head = width // heads
+    if not isinstance(turned, int) or not isinstance(head, int) or not head:
+        return {}
+    return {"partial_rotary_factor": turned / head}
 
 
 def _rotary_scaling(
