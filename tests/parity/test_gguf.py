@@ -105,3 +105,21 @@ def as_transformers_reads(path: Path, tokens: Tensor) -> Tensor:
     ).eval()
     with torch.inference_mode():
         return model(input_ids=tokens, use_cache=False).logits
+
+
+def test_factors_of_a_file_turn_as_its_publishers_tools_would() -> None:
+    factors = [1.0, 1.0, 2.5, 4.0]
+    config = gguf.published(
+        {
+            "model_type": "llama",
+            **{"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 1},
+            **{"intermediate_size": 16, "vocab_size": 9, "max_position_embeddings": 64},
+            "rope_theta": 10_000.0,
+            "rope_scaling": {"rope_type": "given", "factors": factors},
+        }
+    )
+    del config["model_type"]
+    turning = transformers.LlamaModel(transformers.LlamaConfig(**config)).rotary_emb
+    plain = 10_000.0 ** (-torch.arange(0, 8, 2) / 8)
+    assert torch.allclose(turning.inv_freq, plain / torch.tensor(factors))
+    assert turning.attention_scaling == 1.0
