@@ -140,7 +140,8 @@ def _kernels(running: Staged, dtype: str) -> tuple[str, ...]:
     whole = sum(1 for _ in whole_parts(running))
     if not whole:
         return ()
-    return (f"here {whole} layers run whole in {dtype}, each a call of the native kernels",)
+    layers = "1 layer runs" if whole == 1 else f"{whole} layers run"
+    return (f"here {layers} whole in {dtype}, each a call of the native kernels",)
 
 
 def _evaluations(spec: Staged, work: Work) -> tuple[str, ...]:

@@ -222,12 +222,16 @@ def _assumptions(question: _Question) -> Iterator[str]:
     else:
         yield "all components lie in memory at once, and one works at a time"
     if question.where.rates is not None:
-        yield "a pass takes as long as its arithmetic at full speed, or as reading its weights"
+        yield (
+            "a pass takes as long as its arithmetic, reading its weights, what its numbers go"
+            " through beside, and calling its operations"
+        )
     if question.programs is not None:
         packed = question.programs.encoding
         yield f"what is heard is written by a native program, most of it {packed}"
     if whole := sum(1 for _ in whole_parts(question.running)):
-        yield f"{whole} layers run whole, each a call of the native kernels with packed weights"
+        layers = "1 layer runs" if whole == 1 else f"{whole} layers run"
+        yield f"{layers} whole, each a call of the native kernels with packed weights"
     if question.device:
         yield f"{DEVICE_CONTEXT / 1e9:.1f} GB go to the accelerator's own context"
 
