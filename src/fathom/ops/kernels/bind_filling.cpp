@@ -22,7 +22,8 @@ using Numbers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::d
 
 FileRows file_rows(const std::string& name, int descriptor, std::int64_t offset,
                    const Numbers& rows) {
-    FileRows source{Encoding::F32, descriptor, offset, 0, static_cast<std::int64_t>(rows.size()), {}};
+    const auto count = static_cast<std::int64_t>(rows.size());
+    FileRows source{Encoding::F32, descriptor, offset, 0, count, {}};
     if (!encoding_named(name.c_str(), source.encoding)) {
         throw std::invalid_argument("no kernel multiplies weights in " + name);
     }
@@ -46,7 +47,7 @@ std::optional<std::pair<std::int64_t, int>> failed(const Filling& filling) {
 
 void bind_filling(nb::module_& module) {
     using namespace nb::literals;
-    nb::class_<Filling>(module, "Filling", "Fills packed matrices from files, on threads of its own.")
+    nb::class_<Filling>(module, "Filling", "Fills packed matrices from files, on its own threads.")
         .def(nb::init<int>(), "threads"_a)
         .def(
             "add",
@@ -73,8 +74,8 @@ void bind_filling(nb::module_& module) {
             "Leave out what nobody has begun, and end the threads.")
         .def_prop_ro("done", &Filling::done, "Bytes of files that were packed.")
         .def_prop_ro("failed", failed,
-                     "The job whose file could not be read, and the system's number for why: 0 where"
-                     " it ended early.");
+                     "The job whose file could not be read, and the system's number for why: 0"
+                     " where it ended early.");
 }
 
 }  // namespace fathom

@@ -66,7 +66,7 @@ struct Rooms {
     Room read, ordered;
 };
 
-// Where rows `begin` to `end` of a source lie in its tensor: the least, and how many until the last.
+// Where rows `begin` to `end` of a source lie in its tensor: the least, how many until the last.
 struct Span {
     std::int64_t least, rows;
     bool ordered;  // whether they are just these, in order
@@ -121,7 +121,8 @@ std::int64_t Filling::add(const OwnedMatrix& matrix, FileRows source, std::int64
         throw std::invalid_argument("the rows are in the matrix");
     }
     const auto& chosen = source.chosen;
-    if (source.first < 0 || std::any_of(chosen.begin(), chosen.end(), [](auto row) { return row < 0; })) {
+    const bool before = std::any_of(chosen.begin(), chosen.end(), [](auto row) { return row < 0; });
+    if (source.first < 0 || before) {
         throw std::invalid_argument("rows of a file are counted from zero");
     }
     require_becomes(source.encoding, view.encoding);
