@@ -17,7 +17,7 @@ from fathom.spec.parts import Linear, Part, children, walk
 from fathom.spec.whole import WholeGridLayer, WholeLayer, room
 from fathom.spec.work import Pipeline, Stage, Staged, Work
 
-# Tiles of a convolution that lie transformed at once: `near_bytes` of `ops/kernels/convolution.cpp`.
+# Tiles of a convolution that lie transformed at once: `near_bytes` of ops/kernels/convolution.cpp.
 TILES_BYTES = 6 * 2**20
 
 
