@@ -27,6 +27,9 @@ class Terminal:
     def __init__(self, *words: str) -> None:
         self.process, self.descriptor = pty.fork()
         if self.process == 0:
+            # As a shell at a terminal does; what runs in the background ignores Ctrl-C, and its
+            # children too.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             environment = {**os.environ, "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
             program = [sys.executable, str(FAKE), *words]
             os.execve(program[0], program, environment)
