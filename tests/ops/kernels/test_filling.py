@@ -19,7 +19,7 @@ from waiting import LONGEST
 
 NATIVE = native()
 if isinstance(NATIVE, str):
-    pytest.skip(NATIVE, allow_module_level=True)
+    pytest.skip(NATIVE, allow_module_level=True)  # the sentence says why there are no kernels here
 
 COLUMNS = 256  # of which every encoding has whole blocks
 PLAIN = ("F32", "F16", "BF16")
@@ -88,6 +88,7 @@ def test_rows_become_what_they_become_in_memory(stored: str, kept: str, tmp_path
 )
 @example(rows=[*range(32, 64), *range(32)], threads=2)  # close to each other, and turned about
 @example(rows=[0, 63], threads=1)  # far from each other
+@example(rows=[0, 0, 2], threads=1)  # in order, as many as lie between, and not all of those
 def test_rows_come_in_the_order_asked(
     rows: list[int], threads: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -76,8 +76,8 @@ Span span_of(const FileRows& source, std::int64_t begin, std::int64_t end) {
     if (source.chosen.empty()) return {source.first + begin, end - begin, true};
     const auto first = source.chosen.begin() + begin, last = source.chosen.begin() + end;
     const auto [low, high] = std::minmax_element(first, last);
-    const std::int64_t rows = *high - *low + 1;
-    return {*low, rows, rows == end - begin && std::is_sorted(first, last)};
+    const auto apart = [](std::int64_t one, std::int64_t next) { return next != one + 1; };
+    return {*low, *high - *low + 1, std::adjacent_find(first, last, apart) == last};
 }
 
 // Reads rows `begin` to `end` of a source, one after the other, to where `found` says. Those that
