@@ -62,14 +62,6 @@ def native(
     return packed(spec, dtype, as_named(spec, quant or dtype), rates)
 
 
-@overload
-def packed(spec: Layered, dtype: str, packing: Packing, rates: Rates | None) -> Native: ...
-
-
-@overload
-def packed(spec: Writing, dtype: str, packing: Packing, rates: Rates | None) -> NativePair: ...
-
-
 def packed(
     spec: Layered | Writing, dtype: str, packing: Packing, rates: Rates | None
 ) -> Native | NativePair:
@@ -79,18 +71,6 @@ def packed(
         NoProgramError: when `programs.why_modules` has a reason.
     """
     return of_plans(spec, planned(spec, dtype), packing, rates)
-
-
-@overload
-def of_plans(
-    spec: Layered, plans: Sequence[Plan], packing: Packing, rates: Rates | None
-) -> Native: ...
-
-
-@overload
-def of_plans(
-    spec: Writing, plans: Sequence[Plan], packing: Packing, rates: Rates | None
-) -> NativePair: ...
 
 
 def of_plans(

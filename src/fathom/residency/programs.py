@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from fathom.ops.program import Program
 from fathom.ops.program_pair import ProgramPair
@@ -18,34 +18,6 @@ if TYPE_CHECKING:
     from fathom.checkpoint.naming import Assignment
     from fathom.checkpoint.progress import Progress
     from fathom.programs.assembly import Floats
-
-
-@overload
-def load_programs(
-    spec: Layered,
-    contents: Contents,
-    assignments: Sequence[Assignment],
-    *,
-    dtype: str,
-    threads: int,
-    progress: Progress,
-    quant: str | None = ...,
-    meanwhile: Callable[[], object] = ...,
-) -> Program: ...
-
-
-@overload
-def load_programs(
-    spec: Writing,
-    contents: Contents,
-    assignments: Sequence[Assignment],
-    *,
-    dtype: str,
-    threads: int,
-    progress: Progress,
-    quant: str | None = ...,
-    meanwhile: Callable[[], object] = ...,
-) -> ProgramPair: ...
 
 
 def load_programs(
